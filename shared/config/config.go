@@ -1,0 +1,202 @@
+// Package config reads the configuration that both programs share: /etc/secretref/config.toml, its drop-ins, and for
+// the credential helper the user's own file.
+//
+// Use Load with the options of Paths. The result is checked: every reference parses, every role is a role, no password
+// stands under a pattern that covers hosts of strangers. The package refuses what may be a slip: a key that it does not
+// know, two values for one thing, a file that somebody else could have written. What is wrong is an *Error with file,
+// line and remedy; its Concerns tells for which registries the broken text may matter, so that a pull from any
+// other registry goes on.
+//
+// The credential helper loads this on every docker pull, so nothing here needs the network, the AWS SDK or
+// initialisation.
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/secretref/secretref/shared/registryhost"
+	"github.com/secretref/secretref/shared/secretref"
+	"github.com/secretref/secretref/shared/ttl"
+)
+
+// SystemFile is the configuration of the host.
+const SystemFile = "/etc/secretref/config.toml"
+
+// Config is what the files say, with defaults filled in. Empty strings mean "not given".
+type Config struct {
+	NotFound   NotFound
+	AWS        AWS
+	Cache      Cache
+	Accounts   map[string]Role // by twelve-digit account: how references into it are read
+	ECR        ECR
+	Registries []Registry // one per pattern; Rule picks the best
+	Logs       Logs
+	Files      []string // the files that were read, in order
+}
+
+// NotFound is the answer for a registry without a rule.
+type NotFound string
+
+// The two answers. Some clients (Nomad) take an error for a failed pull and need the empty one.
+const (
+	NotFoundError     NotFound = "error"     // the protocol's "credentials not found"; the default
+	NotFoundAnonymous NotFound = "anonymous" // empty username and password
+)
+
+// AWS is how AWS is reached. The fields have the names of the AWS shared configuration.
+type AWS struct {
+	Region                string // for references that carry none
+	RoleARN, ExternalID   string // assumed for every reference that has no closer role
+	Profile               string
+	EndpointURL           string // http or https, for all services
+	CABundle              string // absolute path of a PEM file, in place of the system's roots
+	HTTPSProxy, NoProxy   string // as the environment variables HTTPS_PROXY and NO_PROXY
+	UseFIPS, UseDualstack bool
+	Timeout               time.Duration // everything that one `get` may take; default 10s
+}
+
+// Cache is how long values are kept.
+type Cache struct {
+	Policy ttl.Policy // default 5m and 1h
+	Store  Store
+}
+
+// Store says whether values may be kept across processes.
+type Store string
+
+// The two values of Store.
+const (
+	StoreAuto Store = "auto" // sealed, where the host can; the default
+	StoreOff  Store = "off"
+)
+
+// Role is an IAM role to assume.
+type Role struct {
+	RoleARN    string
+	ExternalID string
+}
+
+// ECR is whether registries of ECR and ECR Public are answered without a rule of their own, and as whom. The region is
+// in the host.
+type ECR struct {
+	Enabled             bool
+	RoleARN, ExternalID string // "" = the host's own identity
+}
+
+// Registry is one rule. It has exactly one of CredentialsParameter, Helper and ECR.
+type Registry struct {
+	Pattern              registryhost.Pattern
+	CredentialsParameter secretref.Ref
+	Username             string // for a secret that is just the password
+	Region               string // for a CredentialsParameter that carries none
+	RoleARN, ExternalID  string
+	Helper               string // docker-credential-HELPER answers
+	ECR                  bool   // an ECR token answers
+	Origin               Origin
+}
+
+// Logs is for the log driver alone. Sizes are in bytes.
+type Logs struct {
+	StateDir        string   // default /var/lib/secretref
+	SpoolMaxBytes   int64    // per container; default 256 MiB
+	SpoolTotal      int64    // default 2 GiB
+	SpoolMinFree    int64    // default 1 GiB
+	AllowReferences []string // glob patterns; nil = any reference, empty = none
+	AllowRouters    []string // glob patterns of router addresses; nil = any, empty = none
+	MetricsAddress  string   // host:port; "" = none
+}
+
+// Origin is a place in a file.
+type Origin struct {
+	File string
+	Line int // from 1; 0 = the file as such
+}
+
+// String returns FILE:LINE.
+func (o Origin) String() string {
+	if o.Line == 0 {
+		return o.File
+	}
+	return fmt.Sprintf("%s:%d", o.File, o.Line)
+}
+
+func defaults() *Config {
+	return &Config{
+		NotFound: NotFoundError,
+		AWS:      AWS{Timeout: 10 * time.Second},
+		Cache:    Cache{Policy: ttl.Policy{TTL: 5 * time.Minute, Stale: time.Hour}, Store: StoreAuto},
+		Accounts: map[string]Role{},
+		Logs: Logs{
+			StateDir:      "/var/lib/secretref",
+			SpoolMaxBytes: 256 << 20,
+			SpoolTotal:    2 << 30,
+			SpoolMinFree:  1 << 30,
+		},
+	}
+}
+
+// Rule returns the rule that speaks for n; false when there is none. Where several do, the best by
+// registryhost.Pattern.Compare.
+func (c *Config) Rule(n registryhost.Name) (*Registry, bool) {
+	var best *Registry
+	for i := range c.Registries {
+		r := &c.Registries[i]
+		if r.Pattern.Match(n) && (best == nil || r.Pattern.Compare(best.Pattern) < 0) {
+			best = r
+		}
+	}
+	return best, best != nil
+}
+
+// Options says what to read. An empty path is not read.
+type Options struct {
+	SystemFile string // may be missing
+	SystemDir  string // its *.toml in lexical order; may be missing
+	UserFile   string // overrides the system files; may be missing
+	OnlyFile   string // replaces all others and must be there
+	SystemOnly bool   // ignore UserFile: the log driver serves the whole host
+	EUID       int    // files belong to root or to this user
+}
+
+// Paths returns the options of this process: the fixed system paths, the user's file by $XDG_CONFIG_HOME or $HOME, or
+// the one file that $SECRETREF_CONFIG names.
+func Paths(getenv func(string) string) Options {
+	o := Options{
+		SystemFile: SystemFile,
+		SystemDir:  "/etc/secretref/conf.d",
+		OnlyFile:   getenv("SECRETREF_CONFIG"),
+		EUID:       os.Geteuid(),
+	}
+	// The XDG specification has relative paths ignored.
+	if dir := getenv("XDG_CONFIG_HOME"); filepath.IsAbs(dir) {
+		o.UserFile = filepath.Join(dir, "secretref", "config.toml")
+	} else if home := getenv("HOME"); filepath.IsAbs(home) {
+		o.UserFile = filepath.Join(home, ".config", "secretref", "config.toml")
+	}
+	return o
+}
+
+// Load reads, merges and checks the files. An error is an *Error about the first mistake, in the order of files and
+// lines. No file at all is no error: the result has no rules.
+func Load(opts Options) (*Config, error) {
+	// All files are read before the first is judged: an error must know every registry that any of them speaks of.
+	sources := opts.read()
+	l := loader{cfg: defaults(), given: map[string]given{}, rules: map[registryhost.Pattern]int{}}
+	for _, s := range sources {
+		err := s.err
+		if err == nil {
+			err = l.file(s)
+		}
+		if err != nil {
+			return nil, err.scoped(sources)
+		}
+		l.cfg.Files = append(l.cfg.Files, s.path)
+	}
+	if err := l.finish(); err != nil {
+		return nil, err.scoped(sources)
+	}
+	return l.cfg, nil
+}
