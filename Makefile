@@ -1,0 +1,31 @@
+# Short names for go commands. Nothing here needs cgo, and `git describe` alone says which version is built.
+export CGO_ENABLED := 0
+export GOFLAGS := -buildvcs=false $(GOFLAGS)
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+.PHONY: build deps test demo bench lint fuzz clean
+
+build: # static programs in bin/
+	go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./credhelper/cmd/...
+
+deps: # the real parts that tests and demo run against
+	./packaging/install-test-deps
+
+test: deps # everything, as root; the real parts one package at a time
+	go vet -tags integration ./... && go test ./...
+	go test -tags integration -count=1 -p 1 -timeout 10m ./...
+
+demo: deps # the whole story in two minutes, as root
+	go run ./packaging/demo
+
+bench: deps # ratios against peers, in one run
+	go run ./credhelper/bench
+
+lint: # few linters, each with its reason in .golangci.yml
+	./packaging/install-test-deps lint && .cache/bin/golangci-lint run
+
+fuzz: # every fuzz target for FUZZTIME (default 10s)
+	./.ci/fuzz $(FUZZTIME)
+
+clean:
+	rm -rf bin
