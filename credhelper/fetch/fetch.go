@@ -1,0 +1,77 @@
+// Package fetch is the credential helper's way to AWS. Only secretref-resolve links it.
+package fetch
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/secretref/secretref/credhelper"
+	"github.com/secretref/secretref/credhelper/payload"
+	"github.com/secretref/secretref/shared/awsconf"
+	"github.com/secretref/secretref/shared/config"
+	"github.com/secretref/secretref/shared/fault"
+	"github.com/secretref/secretref/shared/hostcache"
+	"github.com/secretref/secretref/shared/resolve"
+	"github.com/secretref/secretref/shared/secret"
+	"github.com/secretref/secretref/shared/ttl"
+)
+
+// Fetcher is a credhelper.Fetcher that asks AWS each time; what it returns is kept by the cache of the host.
+type Fetcher struct {
+	resolver *resolve.Resolver
+	policy   ttl.Policy
+}
+
+var _ credhelper.Fetcher = (*Fetcher)(nil)
+
+// New returns a Fetcher for a configuration. It asks nobody yet.
+func New(cfg *config.Config, version string) *Fetcher {
+	session := awsconf.New(cfg.AWS, credhelper.Name, version)
+	return &Fetcher{
+		resolver: resolve.New(session, resolve.Options{Timeout: cfg.AWS.Timeout}),
+		policy:   cfg.Cache.Policy,
+	}
+}
+
+// Fetch reads the target's reference or gets its ECR token.
+func (f *Fetcher) Fetch(ctx context.Context, t credhelper.Target) (hostcache.Fetched, error) {
+	if t.ECR != nil {
+		return f.token(ctx, t)
+	}
+	r := f.resolver.Resolve(ctx, resolve.Request{Ref: t.Ref, Region: t.Region, Role: t.Role})[0]
+	if r.Err != nil {
+		return hostcache.Fetched{}, r.Err
+	}
+	// A secret that is no credentials is a failure to be remembered, not a value to be kept.
+	if _, err := payload.Parse(r.Value, t.Name.Host, t.Username); err != nil {
+		return hostcache.Fetched{}, named(t, err)
+	}
+	return hostcache.Fetched{Payload: r.Value, VersionID: r.VersionID, Window: f.policy.Value(time.Now())}, nil
+}
+
+// named says in err which secret it was.
+func named(t credhelper.Target, err error) error {
+	var e *fault.Error
+	if errors.As(err, &e) {
+		e.Op = "read " + t.Source()
+	}
+	return err
+}
+
+// token returns an ECR token in the shape of a secret with user name and password.
+func (f *Fetcher) token(ctx context.Context, t credhelper.Target) (hostcache.Fetched, error) {
+	token, err := f.resolver.ECRToken(ctx, resolve.ECRRequest{
+		Host: t.Name.Host, Region: t.ECR.Region, Public: t.ECR.Public,
+		FIPS: t.ECR.FIPS, DualStack: t.ECR.DualStack, Role: t.Role,
+	})
+	if err != nil {
+		return hostcache.Fetched{}, err
+	}
+	text, err := json.Marshal(map[string]string{"username": token.Username, "password": token.Password.Reveal()})
+	if err != nil {
+		return hostcache.Fetched{}, err
+	}
+	return hostcache.Fetched{Payload: secret.New(string(text)), Window: ttl.Until(time.Now(), token.Expires)}, nil
+}

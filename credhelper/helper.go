@@ -1,0 +1,192 @@
+// Package credhelper answers Docker's credential helper protocol from references in the configuration.
+//
+// The helper is two programs with this package in both. docker-credential-secretref is what clients run: it links no
+// AWS SDK, so that an answer from the cache costs about as much as starting a process. What the cache does not have it
+// hands over to secretref-resolve, by exec, in the same process; that one has a Fetcher and asks AWS.
+package credhelper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/docker/docker-credential-helpers/credentials"
+
+	"github.com/secretref/secretref/credhelper/delegate"
+	"github.com/secretref/secretref/credhelper/payload"
+	"github.com/secretref/secretref/shared/config"
+	"github.com/secretref/secretref/shared/hostcache"
+	"github.com/secretref/secretref/shared/registryhost"
+	"github.com/secretref/secretref/shared/secret"
+	"github.com/secretref/secretref/shared/secretref"
+)
+
+// Fetcher asks AWS. Its errors are *fault.Error.
+type Fetcher interface {
+	// Fetch returns the text that answers for t, and how long it may be kept. The text has been read as credentials
+	// once, so that what a cache keeps can be used.
+	Fetch(ctx context.Context, t Target) (hostcache.Fetched, error)
+}
+
+// Helper is the credentials.Helper.
+type Helper struct {
+	// The protocol's interface has no context: this one carries the deadline of the whole run.
+	ctx      context.Context
+	cfg      *config.Config
+	getenv   func(string) string
+	cache    *hostcache.Cache
+	fetcher  Fetcher                      // nil in the front program
+	handOver func(serverURL string) error // for a nil fetcher; returns only when it could not
+}
+
+var _ credentials.Helper = (*Helper)(nil)
+
+// Get returns the user name and password for a registry.
+func (h *Helper) Get(serverURL string) (string, string, error) {
+	t, err := find(h.cfg, serverURL)
+	if err != nil {
+		return "", "", err
+	}
+	if t.Helper != "" {
+		d, err := h.delegate(t)
+		if err != nil {
+			return "", "", err
+		}
+		c, err := d.Get(h.ctx, serverURL)
+		return c.Username, c.Secret.Reveal(), wrap(t, err)
+	}
+	c, err := h.credentials(t, serverURL)
+	return c.Username, c.Secret.Reveal(), wrap(t, err)
+}
+
+func (h *Helper) credentials(t Target, serverURL string) (payload.Credentials, error) {
+	cache, key := h.cacheOf(t), t.key(h.cfg, h.getenv)
+	if a, ok := cache.Lookup(key); ok {
+		if a.Err != nil {
+			return payload.Credentials{}, a.Err
+		}
+		if c, err := t.credentials(a.Payload); err == nil {
+			return c, nil
+		}
+		// It was fine for another host of the same secret; the secret may have been mended since.
+		_ = cache.Erase(key) // if it stays, the answer below is the same
+	}
+	if h.fetcher == nil {
+		return payload.Credentials{}, h.handOver(serverURL)
+	}
+	a, err := cache.Do(h.ctx, key, func(ctx context.Context) (hostcache.Fetched, error) { return h.fetcher.Fetch(ctx, t) })
+	if err != nil {
+		return payload.Credentials{}, err
+	}
+	return t.credentials(a.Payload)
+}
+
+// cacheOf returns the cache for t. With a ttl of 0 there is none: processes would take turns for nothing. A token of ECR
+// brings its own end.
+func (h *Helper) cacheOf(t Target) *hostcache.Cache {
+	if t.ECR == nil && h.cfg.Cache.Policy.TTL == 0 {
+		return nil
+	}
+	return h.cache
+}
+
+// Add is the protocol's store. docker login stores what it was given, also when it was given it by Get: that is a
+// success without effect. Other credentials belong into the secret, not onto this host.
+func (h *Helper) Add(c *credentials.Credentials) error {
+	t, err := find(h.cfg, c.ServerURL)
+	switch {
+	case credentials.IsErrCredentialsNotFound(err):
+		name, _ := registryhost.Normalize(c.ServerURL)
+		return fmt.Errorf("registry %s is not mapped, and credentials are not stored on this host: "+
+			"name its secret under [registries.%q] in %s, or name another helper under [registries.\"*\"]", name, name.Host, config.SystemFile)
+	case err != nil:
+		return err
+	case t.Helper != "":
+		d, err := h.delegate(t)
+		if err != nil {
+			return err
+		}
+		return wrap(t, d.Store(h.ctx, c.ServerURL, c.Username, secret.New(c.Secret)))
+	}
+	resolved, err := h.credentials(t, c.ServerURL)
+	if err != nil {
+		return wrap(t, err)
+	}
+	if resolved.Username == c.Username && resolved.Secret.Equal(secret.New(c.Secret)) {
+		return nil
+	}
+	return wrap(t, fmt.Errorf("these are not the credentials of %s, which answers for this registry; %s", t.Source(), howToChange(t)))
+}
+
+func howToChange(t Target) string {
+	switch {
+	case t.ECR != nil:
+		return "docker login is not needed here"
+	case t.Ref.Service == secretref.SSM:
+		return "change them there (aws ssm put-parameter --overwrite)"
+	}
+	return "change them there (aws secretsmanager put-secret-value)"
+}
+
+// Delete is the protocol's erase: the cached value goes, so that the next Get asks AWS. That always succeeds.
+func (h *Helper) Delete(serverURL string) error {
+	t, err := find(h.cfg, serverURL)
+	if err != nil {
+		return nil // nothing of it is kept here; podman takes any error for a failed logout
+	}
+	if t.Helper == "" {
+		return wrap(t, h.cache.EraseGroup(t.key(h.cfg, h.getenv).Group))
+	}
+	d, err := h.delegate(t)
+	if err != nil {
+		return err
+	}
+	err = d.Erase(h.ctx, serverURL)
+	if errors.Is(err, delegate.ErrNotFound) {
+		return nil
+	}
+	return wrap(t, err)
+}
+
+// List returns the exact hosts that are answered for. The user name is not known without asking AWS, unless the
+// configuration has it; clients that list ask again for each host.
+func (h *Helper) List() (map[string]string, error) {
+	all := map[string]string{}
+	for _, r := range h.cfg.Registries {
+		if !r.Pattern.IsExact() || r.Pattern.HasPath() || r.Helper != "" {
+			continue
+		}
+		key := r.Pattern.Host()
+		if key == registryhost.Hub {
+			key = registryhost.HubKey
+		}
+		switch {
+		case r.Username != "":
+			all[key] = r.Username
+		case r.ECR:
+			all[key] = "AWS"
+		default:
+			all[key] = "(by reference)"
+		}
+	}
+	return all, nil
+}
+
+// delegate returns the helper that answers for t: one level deep, so that two helpers which name each other end.
+func (h *Helper) delegate(t Target) (*delegate.Helper, error) {
+	if delegate.Nested(h.getenv) {
+		return nil, wrap(t, fmt.Errorf("helper %q of %s has called this program again; name a helper that answers by itself", t.Helper, t.Rule.Origin))
+	}
+	d, err := delegate.Find(t.Helper)
+	return d, wrap(t, err)
+}
+
+func wrap(t Target, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, delegate.ErrNotFound), credentials.IsErrCredentialsNotFound(err):
+		return credentials.NewErrCredentialsNotFound()
+	}
+	return fmt.Errorf("registry %s: %w", t.Name, err)
+}

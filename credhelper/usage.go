@@ -1,0 +1,26 @@
+package credhelper
+
+const usage = `Usage: docker-credential-secretref COMMAND
+
+Registry credentials by reference: values come from AWS Secrets Manager and SSM Parameter Store at the moment of use.
+
+For Docker and other clients, which write to standard input (docker-credential-helpers protocol):
+  get      a server URL in, a JSON object with user name and password out
+  store    succeeds when the credentials are the ones that the reference gives
+  erase    drops the cached value, so that the next get asks AWS
+  list     the hosts that the configuration names, without asking AWS
+
+For people, none of which prints a value:
+  check [HOST ...]    resolve every mapping, or those of the hosts, for real and explain failures
+  explain HOST        say which rule answers for a host, from configuration and cache alone
+  configure docker    write credHelpers for the exact hosts into Docker's config.json
+  configure podman    the same for podman, skopeo and buildah
+      --all           every host: credsStore for docker, credential-helpers for podman
+      --undo          take out what configure has written
+      --dry-run       only say what would change
+  version             print the version
+  help                print this
+
+Files: /etc/secretref/config.toml, /etc/secretref/conf.d/*.toml, ~/.config/secretref/config.toml
+Manual pages: docker-credential-secretref(1), secretref-config(5)
+`
