@@ -45,9 +45,9 @@ var rules = []rule{
 	{name: "a router knows no AWS", from: []string{"logplugin/router/*"}, to: []string{awsSDK}},
 	{name: "a router knows no other router", from: []string{"logplugin/router/*"}, to: []string{"logplugin/router/*"},
 		except: []string{"logplugin/router/routertest"}, others: true},
-	{name: "test parts stay in tests and the demo", to: []string{"shared/rig", "shared/fakeaws"},
+	{name: "test parts stay in tests and the demo", to: []string{"shared/rig", "shared/fakeaws", "shared/ecs"},
 		from: []string{"credhelper/...", "logplugin/...", "shared/..."}, except: []string{
-			"shared/rig", "shared/fakeaws/...", "logplugin/router/routertest", "credhelper/bench/..."}},
+			"shared/rig", "shared/fakeaws/...", "shared/ecs", "logplugin/router/routertest", "credhelper/bench/..."}},
 }
 
 // pkg is one package as `go list -json` tells it.

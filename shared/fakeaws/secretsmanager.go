@@ -82,11 +82,27 @@ func (s *Server) addSecret(in Secret) *storedSecret {
 func (s *Server) RotateSecret(nameOrARN, value string) (versionID string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	v := &version{id: randomID(), text: value, created: s.now()}
+	s.mustSecret(nameOrARN).put(v, awsCurrent)
+	return v.id
+}
+
+// SetStage attaches a stage to a version of a secret.
+func (s *Server) SetStage(nameOrARN, stage, versionID string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sec := s.mustSecret(nameOrARN)
+	v := sec.byID(versionID)
+	if v == nil {
+		panic("fakeaws: no version " + versionID + " of secret " + nameOrARN)
+	}
+	sec.move(stage, v)
+}
+
+func (s *Server) mustSecret(nameOrARN string) *storedSecret {
 	for _, sec := range s.secrets {
 		if sec.Name == nameOrARN || sec.arn == nameOrARN {
-			v := &version{id: randomID(), text: value, created: s.now()}
-			sec.put(v, awsCurrent)
-			return v.id
+			return sec
 		}
 	}
 	panic("fakeaws: no secret " + nameOrARN)
