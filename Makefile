@@ -8,15 +8,15 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 build: # static programs in bin/
 	go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./credhelper/cmd/...
 
-deps: # the real parts that tests and demo run against
+deps: # the real parts that the tests run against
 	./packaging/install-test-deps
 
 test: deps # everything, as root; the real parts one package at a time
 	go vet -tags integration ./... && go test ./...
 	go test -tags integration -count=1 -p 1 -timeout 10m ./...
 
-demo: deps # the whole story in two minutes, as root
-	go run ./packaging/demo
+demo: # the whole story in two minutes, as root
+	./packaging/install-test-deps demo && go run ./packaging/demo
 
 bench: deps # ratios against peers, in one run
 	go run ./credhelper/bench
