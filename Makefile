@@ -16,7 +16,7 @@ test: deps # everything, as root; the real parts one package at a time
 	go test -tags integration -count=1 -p 1 -timeout 10m ./...
 
 demo: # the whole story in two minutes, as root
-	./packaging/install-test-deps demo && go run ./packaging/demo
+	./packaging/install-test-deps demo && go run -trimpath ./packaging/demo
 
 bench: deps # ratios against peers, in one run
 	go run ./credhelper/bench

@@ -1,0 +1,86 @@
+// Package man_test holds the manual pages to what the programs say of themselves.
+package man_test
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/secretref/secretref/credhelper"
+)
+
+// docker-credential-secretref(1) has every command and option of --help, and no other.
+func TestCommandsAndOptions(t *testing.T) {
+	page, err := os.ReadFile("docker-credential-secretref.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, commands, _ := strings.Cut(string(page), "\n.Sh COMMANDS\n")
+	commands, _, ok := strings.Cut(commands, "\n.Sh ")
+	if !ok {
+		t.Fatal("no section COMMANDS")
+	}
+	got := all(commands, `(?m)^\.It Cm ([a-z]+(?: docker| podman)?)(?:$| (?:Ar|Op) )`)
+	for _, option := range all(commands, `(?m)^\.It Fl (-[a-z-]+)$`) {
+		got = append(got, "-"+option)
+	}
+
+	var help strings.Builder
+	if code := credhelper.Run(t.Context(), credhelper.Program{Args: []string{"--help"}, Stdout: &help, Stderr: &help}); code != 0 {
+		t.Fatalf("--help: exit status %d, want 0", code)
+	}
+	want := all(help.String(), `(?m)^ +([a-z]+(?: docker| podman)?|--[a-z-]+)(?: [A-Z\[][^ ]*.*)?  +\S`)
+	if len(want) < 13 {
+		t.Fatalf("only %q found in\n%s", want, help.String())
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("the page has\n%q\nwant, as --help,\n%q", got, want)
+	}
+
+	// The synopsis names them too, without repeating configure for each client.
+	_, synopsis, _ := strings.Cut(string(page), "\n.Sh SYNOPSIS\n")
+	synopsis, _, _ = strings.Cut(synopsis, "\n.Sh ")
+	for _, w := range want {
+		for _, word := range strings.Fields(strings.TrimPrefix(w, "-")) {
+			if !regexp.MustCompile(`[ \n]` + word + `[ \n]`).MatchString(synopsis + "\n") {
+				t.Errorf("%s is not in the synopsis", w)
+			}
+		}
+	}
+}
+
+// Pages that name each other exist, and every line is one that a man program can read.
+func TestPages(t *testing.T) {
+	for _, name := range []string{"docker-credential-secretref.1", "secretref-config.5"} {
+		page, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		title, section, _ := strings.Cut(name, ".")
+		if want := ".Dt " + strings.ToUpper(title) + " " + section + "\n"; !strings.Contains(string(page), want) {
+			t.Errorf("%s: no %q", name, want)
+		}
+		for _, ref := range regexp.MustCompile(`(?m)^\.Xr (\S*secretref\S*) (\d)`).FindAllStringSubmatch(string(page), -1) {
+			if _, err := os.Stat(ref[1] + "." + ref[2]); err != nil {
+				t.Errorf("%s refers to %s(%s): %v", name, ref[1], ref[2], err)
+			}
+		}
+		for i, line := range strings.Split(string(page), "\n") {
+			if strings.HasPrefix(line, "'") || strings.HasSuffix(line, " ") || strings.ContainsFunc(line, func(r rune) bool { return r > '~' || r < ' ' }) {
+				t.Errorf("%s:%d: a macro by mistake, a blank at the end or a character outside of ASCII: %q", name, i+1, line)
+			}
+		}
+	}
+}
+
+func all(text, pattern string) []string {
+	var found []string
+	for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
+		found = append(found, m[1])
+	}
+	return found
+}
