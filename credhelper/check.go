@@ -49,7 +49,7 @@ func (p Program) checkHost(ctx context.Context, cfg *config.Config, fetcher Fetc
 	defer cancel()
 	t, err := find(cfg, host)
 	if credentials.IsErrCredentialsNotFound(err) {
-		return fmt.Errorf("registry %s: no rule speaks for it", host)
+		return fmt.Errorf("registry %s: no rule speaks for it; name its secret under [registries] in %s", host, config.SystemFile)
 	}
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/secretref/secretref/credhelper/configure"
 	"github.com/secretref/secretref/shared/config"
@@ -31,10 +32,13 @@ func (p Program) configure(args []string) int {
 		return p.complain(err)
 	}
 	o.Getenv = p.Getenv
+	var withPath []string
 	for _, r := range cfg.Registries {
 		switch {
 		case r.Pattern.IsAny():
 			o.AnyHelper = r.Helper
+		case r.Pattern.HasPath():
+			withPath = append(withPath, fmt.Sprintf("[registries.%q]", r.Pattern))
 		case r.Pattern.IsExact():
 			o.Hosts = append(o.Hosts, r.Pattern.Host())
 		}
@@ -48,6 +52,10 @@ func (p Program) configure(args []string) int {
 		return p.complain(err)
 	}
 	fmt.Fprint(p.Stdout, result)
+	if len(withPath) > 0 && !o.All && !o.Undo {
+		// In credHelpers the whole host would be taken from its login, and the helper still be asked without the path.
+		p.report("note: left out is what has a path, " + strings.Join(withPath, ", ") + "; with --all, clients that send paths are answered")
+	}
 	if len(o.Hosts) == 0 && !o.All && !o.Undo {
 		p.report("note: no exact host under [registries]; with --all the helper is asked for every registry")
 	}

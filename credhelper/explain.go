@@ -39,7 +39,7 @@ func (p Program) explain(args []string) int {
 	if t.Username != "" {
 		p.report("username:      " + t.Username)
 	}
-	p.report("region:        " + orElse(t.Region, "from the environment or the instance metadata service"))
+	p.report("region:        " + orElse(t.region(), "from the environment or the instance metadata service"))
 	p.report("role:          " + orElse(t.Role.RoleARN, "the host's own"))
 	p.report("cache:         " + p.cacheState(cfg, t))
 	return exitOK

@@ -65,11 +65,7 @@ func (h *Helper) credentials(t Target, serverURL string) (payload.Credentials, e
 		if a.Err != nil {
 			return payload.Credentials{}, a.Err
 		}
-		if c, err := t.credentials(a.Payload); err == nil {
-			return c, nil
-		}
-		// It was fine for another host of the same secret; the secret may have been mended since.
-		_ = cache.Erase(key) // if it stays, the answer below is the same
+		return t.credentials(a.Payload)
 	}
 	if h.fetcher == nil {
 		return payload.Credentials{}, h.handOver(serverURL)
@@ -96,7 +92,10 @@ func (h *Helper) Add(c *credentials.Credentials) error {
 	t, err := find(h.cfg, c.ServerURL)
 	switch {
 	case credentials.IsErrCredentialsNotFound(err):
-		name, _ := registryhost.Normalize(c.ServerURL)
+		name, err := registryhost.Normalize(c.ServerURL)
+		if err != nil {
+			return errors.New("this key is not a registry, and nothing is stored on this host; name another helper under [registries.\"*\"] in " + config.SystemFile)
+		}
 		return fmt.Errorf("registry %s is not mapped, and credentials are not stored on this host: "+
 			"name its secret under [registries.%q] in %s, or name another helper under [registries.\"*\"]", name, name.Host, config.SystemFile)
 	case err != nil:
@@ -128,11 +127,12 @@ func howToChange(t Target) string {
 	return "change them there (aws secretsmanager put-secret-value)"
 }
 
-// Delete is the protocol's erase: the cached value goes, so that the next Get asks AWS. That always succeeds.
+// Delete is the protocol's erase: the cached value goes, so that the next Get asks AWS. It succeeds also when there was
+// none, because podman takes any error for a failed logout.
 func (h *Helper) Delete(serverURL string) error {
 	t, err := find(h.cfg, serverURL)
 	if err != nil {
-		return nil // nothing of it is kept here; podman takes any error for a failed logout
+		return nil // nothing of it is kept here
 	}
 	if t.Helper == "" {
 		return wrap(t, h.cache.EraseGroup(t.key(h.cfg, h.getenv).Group))
@@ -187,6 +187,8 @@ func wrap(t Target, err error) error {
 		return nil
 	case errors.Is(err, delegate.ErrNotFound), credentials.IsErrCredentialsNotFound(err):
 		return credentials.NewErrCredentialsNotFound()
+	case t.Name.Host == "": // a key that is no registry; the helper's error says enough
+		return err
 	}
 	return fmt.Errorf("registry %s: %w", t.Name, err)
 }

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/docker/docker-credential-helpers/credentials"
 
@@ -33,6 +35,15 @@ const (
 	maxStore = 512 << 10
 )
 
+// How long a run of the protocol may take while no configuration says it, and how much of that is kept back, at most, for
+// telling what went wrong.
+const (
+	defaultTimeout = 10 * time.Second
+	lastWords      = 250 * time.Millisecond
+)
+
+var errPanic = errors.New("internal error (panic); please report it with the output of explain")
+
 // Program is one run.
 type Program struct {
 	Args           []string // without the program's name
@@ -50,10 +61,9 @@ type Program struct {
 
 // Run carries out one command and returns the exit status.
 func Run(ctx context.Context, p Program) (status int) {
-	// A panic's text may hold anything. Its place is in the source, not on a user's terminal.
 	defer func() {
-		if recover() != nil {
-			status = p.fail(errors.New("internal error (panic); please report it with the output of explain"))
+		if recover() != nil { // its text may hold anything
+			status = p.fail(errPanic)
 		}
 	}()
 	if len(p.Args) == 0 {
@@ -84,40 +94,106 @@ func Run(ctx context.Context, p Program) (status int) {
 	return exitUsage
 }
 
-// protocol serves one of the actions of the credential helper protocol.
+// protocol serves one of the actions of the credential helper protocol. No client sets a limit for that, so this one
+// does: what is not answered by then is given up, whatever it hangs in, and the process ends with it.
 func (p Program) protocol(ctx context.Context, action string) int {
 	if action == credentials.ActionStore && p.NewFetcher == nil {
 		// Its input holds a password: it is read once, by the program that needs it.
 		return p.fail(p.HandOver(p.Args, nil))
 	}
-	input, err := p.input(action)
-	if err != nil {
-		return p.fail(err)
+	cfg, broken := config.Load(config.Paths(p.Getenv))
+	timeout := defaultTimeout
+	if broken == nil {
+		timeout = cfg.AWS.Timeout
 	}
-	cfg, err := config.Load(config.Paths(p.Getenv))
-	if err != nil {
-		return p.brokenConfig(action, input, err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, cfg.AWS.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, timeout-min(timeout/20, lastWords))
 	defer cancel()
-	h := p.helper(ctx, cfg)
-	var out bytes.Buffer
-	if action == credentials.ActionStore {
-		err = store(h, input)
-	} else {
-		err = credentials.HandleCommand(h, action, bytes.NewReader(input), &out)
+
+	type outcome struct {
+		out []byte
+		err error
 	}
-	switch {
-	case err == nil:
-	case action == credentials.ActionGet && cfg.NotFound == config.NotFoundAnonymous && credentials.IsErrCredentialsNotFound(err):
-		anonymous(&out, input)
-	default:
-		return p.fail(err)
+	done := make(chan outcome, 1)
+	var heard atomic.Bool
+	go func() {
+		o := outcome{err: errPanic}
+		defer func() {
+			_ = recover() // its text may hold anything
+			done <- o
+		}()
+		input, err := p.input(action)
+		heard.Store(true)
+		var out []byte
+		switch {
+		case err != nil:
+		case broken != nil:
+			out, err = withoutConfig(action, input, broken)
+		default:
+			out, err = p.answer(ctx, cfg, action, input)
+		}
+		o = outcome{out, err}
+	}()
+	var o outcome
+	select {
+	case o = <-done:
+	case <-time.After(timeout):
+		o.err = fmt.Errorf("no answer within %v, for a reason that is not known; please report it with the output of explain", timeout)
+		if !heard.Load() {
+			o.err = fmt.Errorf("standard input was not closed within %v; the client writes %s to it and closes it", timeout, wants(action))
+		}
 	}
-	if _, err := p.Stdout.Write(out.Bytes()); err != nil {
+	if o.err != nil {
+		return p.fail(o.err)
+	}
+	if _, err := p.Stdout.Write(o.out); err != nil {
 		return exitError
 	}
 	return exitOK
+}
+
+// answer returns what goes to standard output.
+func (p Program) answer(ctx context.Context, cfg *config.Config, action string, input []byte) ([]byte, error) {
+	h := p.helper(ctx, cfg)
+	defer h.cache.Close() //nolint:errcheck // only looked into
+	if action == credentials.ActionStore {
+		return nil, store(h, input)
+	}
+	var out bytes.Buffer
+	err := credentials.HandleCommand(h, action, bytes.NewReader(input), &out)
+	if action == credentials.ActionGet && credentials.IsErrCredentialsNotFound(err) {
+		return notFound(cfg.NotFound, input)
+	}
+	return out.Bytes(), err
+}
+
+// withoutConfig answers when the configuration cannot be used: a registry that it does not speak of stays as it is.
+func withoutConfig(action string, input []byte, err error) ([]byte, error) {
+	var broken *config.Error
+	switch {
+	case !errors.As(err, &broken):
+	case action == credentials.ActionErase:
+		return nil, nil // nothing can be cached that this configuration would find
+	case action == credentials.ActionGet:
+		name, nerr := normalize(string(input))
+		switch {
+		case credentials.IsErrCredentialsNotFound(nerr), nerr == nil && !broken.Concerns(name):
+			return notFound(broken.NotFound(), input)
+		case nerr != nil:
+			return nil, nerr
+		}
+	}
+	return nil, err
+}
+
+// notFound is the answer for a registry without a rule. The anonymous one is an empty user name: Nomad knows no other
+// way of saying it.
+func notFound(how config.NotFound, serverURL []byte) ([]byte, error) {
+	if how != config.NotFoundAnonymous {
+		return nil, credentials.NewErrCredentialsNotFound()
+	}
+	var out bytes.Buffer
+	err := json.NewEncoder(&out).Encode(credentials.Credentials{ServerURL: string(serverURL)})
+	return out.Bytes(), err
 }
 
 func (p Program) helper(ctx context.Context, cfg *config.Config) *Helper {
@@ -180,28 +256,6 @@ func wants(action string) string {
 		return `{"ServerURL": "...", "Username": "...", "Secret": "..."}`
 	}
 	return "one server URL"
-}
-
-// anonymous writes the empty answer that clients take for "no credentials": Nomad knows no other way of saying it.
-func anonymous(out *bytes.Buffer, serverURL []byte) {
-	_ = json.NewEncoder(out).Encode(credentials.Credentials{ServerURL: string(serverURL)})
-}
-
-// brokenConfig answers when the configuration cannot be used: a registry that it does not speak of stays as it is.
-func (p Program) brokenConfig(action string, input []byte, err error) int {
-	var broken *config.Error
-	if !errors.As(err, &broken) {
-		return p.fail(err)
-	}
-	switch action {
-	case credentials.ActionErase:
-		return exitOK // nothing can be cached that this configuration would find
-	case credentials.ActionGet:
-		if name, nerr := normalize(string(input)); nerr != nil || !broken.Concerns(name) {
-			return p.fail(credentials.NewErrCredentialsNotFound())
-		}
-	}
-	return p.fail(err)
 }
 
 // fail reports err as the protocol wants it, on standard output, and on standard error, which is what older clients

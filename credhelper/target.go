@@ -37,6 +37,9 @@ type Target struct {
 // configured the registry.
 func find(cfg *config.Config, serverURL string) (Target, error) {
 	name, err := normalize(serverURL)
+	if credentials.IsErrCredentialsNotFound(err) {
+		return findHelper(cfg)
+	}
 	if err != nil {
 		return Target{}, err
 	}
@@ -46,7 +49,8 @@ func find(cfg *config.Config, serverURL string) (Target, error) {
 	// A rule for every host does not keep [ecr] from answering: it stands there for the rest.
 	if cfg.ECR.Enabled && isECR && (!ok || rule.Pattern.IsAny()) {
 		t.ECR = &registry
-		t.Role = cfg.RoleFor("", config.Role{RoleARN: cfg.ECR.RoleARN, ExternalID: cfg.ECR.ExternalID})
+		// The role under [aws] is for references: the role that pulls images is the host's, or has a place of its own.
+		t.Role = config.Role{RoleARN: cfg.ECR.RoleARN, ExternalID: cfg.ECR.ExternalID}
 		return t, nil
 	}
 	if !ok {
@@ -59,7 +63,7 @@ func find(cfg *config.Config, serverURL string) (Target, error) {
 	case rule.ECR && !isECR:
 		return Target{}, fmt.Errorf("registry %s: %s says ecr = true, but this is not a host of Amazon ECR", name, rule.Origin)
 	case rule.ECR:
-		t.ECR, t.Role = &registry, cfg.RoleFor("", own)
+		t.ECR, t.Role = &registry, own
 	default:
 		t.Ref, t.Username, t.Role = rule.CredentialsParameter, rule.Username, cfg.RoleFor(rule.CredentialsParameter.Account, own)
 		if rule.Region != "" {
@@ -72,6 +76,17 @@ func find(cfg *config.Config, serverURL string) (Target, error) {
 	return t, nil
 }
 
+// findHelper returns the helper for every other registry, for a key that is none: docker login keeps its own tokens for
+// Docker Hub there.
+func findHelper(cfg *config.Config) (Target, error) {
+	for i, r := range cfg.Registries {
+		if r.Pattern.IsAny() && r.Helper != "" {
+			return Target{Rule: &cfg.Registries[i], Helper: r.Helper}, nil
+		}
+	}
+	return Target{}, credentials.NewErrCredentialsNotFound()
+}
+
 // normalize reads what a client sent. Keys that are not registries, such as those under which docker keeps its own
 // tokens for Docker Hub, are not found; text that no client would send is an error.
 func normalize(serverURL string) (registryhost.Name, error) {
@@ -79,7 +94,10 @@ func normalize(serverURL string) (registryhost.Name, error) {
 	if errors.Is(err, registryhost.ErrNotRegistry) {
 		return name, credentials.NewErrCredentialsNotFound()
 	}
-	return name, err
+	if err != nil {
+		return name, fmt.Errorf("%w; the client took it from the image name or from its own configuration: correct it there", err)
+	}
+	return name, nil
 }
 
 // credentials reads the registry's credentials out of the text that answers for it.
@@ -87,9 +105,16 @@ func (t Target) credentials(text secret.Value) (payload.Credentials, error) {
 	return payload.Parse(text, t.Name.Host, t.Username)
 }
 
-// key is the cache key: all that decides the answer and can be known without AWS credentials.
+// key is the cache key: all that decides the answer and can be known without AWS credentials. Of a secret the same text
+// may be an answer for one host and a failure for another, or with one user name and not without; a token of ECR is one
+// for all registries of a region.
 func (t Target) key(cfg *config.Config, getenv func(string) string) hostcache.Key {
+	var reader string
+	if t.ECR == nil {
+		reader = t.Name.Host
+	}
 	return hostcache.NewKey(t.group(), append([]string{
+		reader, t.Username,
 		t.Region, t.Role.RoleARN, t.Role.ExternalID,
 		cfg.AWS.Profile, cfg.AWS.EndpointURL, strconv.FormatBool(cfg.AWS.UseFIPS), strconv.FormatBool(cfg.AWS.UseDualstack),
 	}, identity(getenv)...))
@@ -114,7 +139,7 @@ func identity(getenv func(string) string) []string {
 		"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_ENDPOINT_URL_SSM", "AWS_ENDPOINT_URL_STS",
 		"AWS_ENDPOINT_URL_ECR", "AWS_ENDPOINT_URL_ECR_PUBLIC",
 	}
-	parts := make([]string, 0, len(names)+3)
+	parts := make([]string, 0, len(names)+4)
 	for _, n := range names {
 		parts = append(parts, getenv(n))
 	}
@@ -122,7 +147,8 @@ func identity(getenv func(string) string) []string {
 	return append(parts,
 		stamp(getenv("AWS_CONFIG_FILE"), home+"/.aws/config"),
 		stamp(getenv("AWS_SHARED_CREDENTIALS_FILE"), home+"/.aws/credentials"),
-		stamp(getenv("AWS_WEB_IDENTITY_TOKEN_FILE"), ""))
+		stamp(getenv("AWS_WEB_IDENTITY_TOKEN_FILE"), ""),
+		stamp(getenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"), ""))
 }
 
 // stamp names a file and its state: jobs of one user that put their own credentials at one path are different.
@@ -138,6 +164,14 @@ func stamp(path, fallback string) string {
 		return path
 	}
 	return path + " " + strconv.FormatInt(info.Size(), 10) + " " + strconv.FormatInt(info.ModTime().UnixNano(), 10)
+}
+
+// region is where AWS is asked; "" = not known before.
+func (t Target) region() string {
+	if t.ECR != nil {
+		return t.ECR.Region
+	}
+	return t.Region
 }
 
 // Source says in words where the answer comes from.

@@ -93,10 +93,10 @@ func (h *Helper) Get(ctx context.Context, serverURL string) (Credentials, error)
 	var answer struct{ Username, Secret *string }
 	switch {
 	case len(bytes.TrimSpace(out)) == 0:
-		return Credentials{}, h.errorf("get", "it succeeded and printed nothing")
+		return Credentials{}, h.errorf("get", "it succeeded and printed nothing; run it by hand, or name another helper")
 	// A decoder, not Unmarshal: clients read one value and ignore what follows. Its error would quote the output.
 	case json.NewDecoder(bytes.NewReader(out)).Decode(&answer) != nil || answer.Username == nil || answer.Secret == nil:
-		return Credentials{}, h.errorf("get", "it printed something else than a JSON object with the strings Username and Secret")
+		return Credentials{}, h.errorf("get", "it printed something else than a JSON object with the strings Username and Secret; run it by hand, or name another helper")
 	case *answer.Username == "" && *answer.Secret == "":
 		return Credentials{}, ErrNotFound // the other way to say so; docker pulls anonymously on it
 	}

@@ -47,7 +47,7 @@ func (h *Helper) run(ctx context.Context, action, stdin string, hidden *strings.
 	var exit *exec.ExitError
 	switch {
 	case stdout.over:
-		return nil, h.errorf(action, "it printed more than %d bytes", maxStdout)
+		return nil, h.errorf(action, "it printed more than %d bytes; run it by hand, or name another helper", maxStdout)
 	case err == nil, errors.Is(err, exec.ErrWaitDelay): // exited with 0; in the second case something of it lives on
 		return stdout.buf.Bytes(), nil
 	case ctx.Err() != nil:

@@ -20,6 +20,7 @@ import (
 
 // Fetcher is a credhelper.Fetcher that asks AWS each time; what it returns is kept by the cache of the host.
 type Fetcher struct {
+	session  *awsconf.Session
 	resolver *resolve.Resolver
 	policy   ttl.Policy
 }
@@ -30,7 +31,9 @@ var _ credhelper.Fetcher = (*Fetcher)(nil)
 func New(cfg *config.Config, version string) *Fetcher {
 	session := awsconf.New(cfg.AWS, credhelper.Name, version)
 	return &Fetcher{
-		resolver: resolve.New(session, resolve.Options{Timeout: cfg.AWS.Timeout}),
+		session: session,
+		// Less than what a run has, so that a call which gets no answer ends in time to say who did not give it.
+		resolver: resolve.New(session, resolve.Options{Timeout: cfg.AWS.Timeout * 7 / 10}),
 		policy:   cfg.Cache.Policy,
 	}
 }
@@ -46,16 +49,22 @@ func (f *Fetcher) Fetch(ctx context.Context, t credhelper.Target) (hostcache.Fet
 	}
 	// A secret that is no credentials is a failure to be remembered, not a value to be kept.
 	if _, err := payload.Parse(r.Value, t.Name.Host, t.Username); err != nil {
-		return hostcache.Fetched{}, named(t, err)
+		return hostcache.Fetched{}, f.named(ctx, t, err)
 	}
 	return hostcache.Fetched{Payload: r.Value, VersionID: r.VersionID, Window: f.policy.Value(time.Now())}, nil
 }
 
-// named says in err which secret it was.
-func named(t credhelper.Target, err error) error {
+// named says in err which secret it was, where, and who read it.
+func (f *Fetcher) named(ctx context.Context, t credhelper.Target, err error) error {
 	var e *fault.Error
-	if errors.As(err, &e) {
-		e.Op = "read " + t.Source()
+	if !errors.As(err, &e) {
+		return err
+	}
+	e.Op, e.Role = "read "+t.Source(), t.Role.RoleARN
+	if t.Ref.Region == "" {
+		if e.Region = t.Region; e.Region == "" {
+			e.Region, _ = f.session.Region(ctx) // it was known a moment ago; without it the rest is as true
+		}
 	}
 	return err
 }

@@ -61,7 +61,7 @@ func parse(text, host, username string) (Credentials, *problem) {
 	case text == "":
 		return Credentials{}, &problem{"the secret is empty", hintBare}
 	case len(text) > MaxBytes:
-		return Credentials{}, &problem{"the secret has " + strconv.Itoa(len(text)) + " bytes, over the limit of 65536", hintShape}
+		return Credentials{}, &problem{"the secret has " + strconv.Itoa(len(text)) + " bytes, over the limit of 65536", "is it the right one? a registry's password is shorter"}
 	case strings.HasPrefix(text, "\ufeff"):
 		return Credentials{}, &problem{"the secret begins with a byte order mark", "store it again without one"}
 	case !utf8.ValidString(text):

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/smithy-go"
@@ -119,7 +120,7 @@ func classifyCode(e *fault.Error, api smithy.APIError, status int) {
 		if who := caller(message); who != "" {
 			e.Role = who
 		}
-		if strings.Contains(low, "kms") {
+		if strings.Contains(low, "kms") || strings.Contains(low, "customer master key") {
 			e.Kind = fault.Decrypt
 		}
 	case "UnrecognizedClientException", "InvalidClientTokenId", "MissingAuthenticationToken", "InvalidAccessKeyId":
@@ -141,9 +142,9 @@ func classifyCode(e *fault.Error, api smithy.APIError, status int) {
 		e.Kind = fault.BadReference
 	default:
 		// A code that is not known: AWS says with the status whose fault it is.
-		e.Kind = fault.Unreachable
+		e.Kind, e.Hint = fault.Unreachable, "try again; if it stays, see the AWS Health Dashboard, and whether endpoint_url or a proxy leads to AWS"
 		if status >= 400 && status < 500 && status != http.StatusRequestTimeout && status != http.StatusTooManyRequests {
-			e.Kind = fault.Denied
+			e.Kind, e.Hint = fault.Denied, "look the code up in the manual of the service"
 		}
 	}
 }
@@ -168,8 +169,11 @@ func classifyNetwork(ctx context.Context, e *fault.Error, err error) {
 	case errors.As(err, &dns):
 		e.Cause = "the name " + dns.Name + " is not known"
 		e.Hint = "is the region right, and does this host have DNS?"
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
+		e.Cause = "the answer of " + host(err) + " was cut off"
+		e.Hint = "does something on the way (proxy, firewall, MTU) end the connection?"
 	case strings.Contains(low, "deserialization"):
-		e.Cause = host(err) + " did not answer as AWS does"
+		e.Cause = "what answered did not answer as AWS does"
 		e.Hint = "is something else at that address (endpoint_url, proxy, captive portal)?"
 	default:
 		e.Hint = "is there a route to it (VPC endpoint, NAT, proxy, security group)?"

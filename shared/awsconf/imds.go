@@ -76,6 +76,8 @@ func newIMDSClient() *imdsClient {
 }
 
 func (c *imdsClient) region(ctx context.Context) (string, error) {
+	ctx, stop := timeToDiagnose(ctx)
+	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, imdsTotal)
 	defer cancel()
 	out, err := c.raw.GetRegion(ctx, &imds.GetRegionInput{})
@@ -111,9 +113,10 @@ type imdsDoer struct{ c *imdsClient }
 func (d imdsDoer) Do(r *http.Request) (*http.Response, error) {
 	c := d.c
 	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { c.note(func(s *sightings) { s.connected = true }) }}
+	c.note(func(s *sightings) { s.endpoint = r.URL.Scheme + "://" + r.URL.Host }) // now: a diagnosis may come before the answer
 	resp, err := c.http.Do(r.WithContext(httptrace.WithClientTrace(r.Context(), trace)))
 	c.note(func(s *sightings) {
-		s.endpoint, s.err = r.URL.Scheme+"://"+r.URL.Host, err
+		s.err = err
 		switch {
 		case err != nil:
 		case r.Method == http.MethodPut:
@@ -172,6 +175,17 @@ func (c *imdsClient) diagnose(ctx context.Context, err error) error {
 		e.Hint = "does the role of the instance profile exist, and may EC2 assume it?"
 	}
 	return e
+}
+
+// timeToDiagnose returns a context that ends so long before ctx that diagnose can still say why, if ctx is not very short.
+// The SDK hides the deadline of ctx from what gets credentials, so that is not the place to do it.
+func timeToDiagnose(ctx context.Context) (context.Context, context.CancelFunc) {
+	end, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	left := time.Until(end)
+	return context.WithTimeout(ctx, max(left/2, left-imdsV1Probe-200*time.Millisecond))
 }
 
 // v1 tells, for a host where the token never arrives, whether IMDSv1 would have answered.

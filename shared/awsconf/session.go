@@ -39,7 +39,7 @@ const (
 	dialTimeout   = 3 * time.Second
 	answerTimeout = 4 * time.Second
 	maxAttempts   = 3
-	maxBackoff    = time.Second
+	maxBackoff    = 500 * time.Millisecond // three attempts that are throttled end in time to say so, also with a short timeout
 )
 
 // Session makes SDK configurations. It is safe for concurrent use and keeps credentials until they expire.
@@ -105,7 +105,7 @@ func (s *Session) Region(ctx context.Context) (string, error) {
 	}
 	region, err := s.imds.region(ctx)
 	if err != nil {
-		return "", &fault.Error{Kind: fault.KindOf(err), Op: "find the AWS region", Err: err, Cause: cause(err),
+		return "", &fault.Error{Kind: fault.KindOf(err), Op: "find the AWS region in the instance metadata service", Err: err, Cause: cause(err),
 			Hint: "set region under [aws], or name the secret by its ARN"}
 	}
 	return region, nil
@@ -220,6 +220,8 @@ func (s *Session) retrieve(ctx context.Context, provider aws.CredentialsProvider
 	if provider == nil {
 		provider = aws.AnonymousCredentials{}
 	}
+	ctx, cancel := timeToDiagnose(ctx)
+	defer cancel()
 	creds, err := provider.Retrieve(ctx)
 	if err == nil {
 		return creds, nil

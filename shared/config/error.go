@@ -36,6 +36,14 @@ func (e *Error) Unwrap() error { return e.Err }
 // Paths do not count. A file that could not be read may speak of every host.
 func (e *Error) Concerns(n registryhost.Name) bool { return e.scope == nil || e.scope.has(n) }
 
+// NotFound is the answer for a registry that e does not concern, as far as the text can be read in spite of the mistake.
+func (e *Error) NotFound() NotFound {
+	if e.scope == nil || e.scope.notFound == "" {
+		return NotFoundError
+	}
+	return e.scope.notFound
+}
+
 func (e *Error) scoped(sources []source) *Error {
 	e.scope = &scope{}
 	for _, s := range sources {

@@ -15,6 +15,8 @@ type scope struct {
 	all   bool     // every host
 	ecr   bool     // hosts of ECR
 	texts []string // keys of registries, as they are written
+
+	notFound NotFound // the last that is given; "" = none
 }
 
 func (s *scope) add(src source) {
@@ -58,6 +60,10 @@ func (s *scope) assignment(section, key []string, rest string) {
 	}
 	value := strings.ToLower(strings.TrimLeft(rest, " \t="))
 	switch {
+	case len(section) == 0 && len(key) == 1 && key[0] == "not_found":
+		if s.notFound = NotFoundError; strings.HasPrefix(strings.Trim(value, `"'`), string(NotFoundAnonymous)) {
+			s.notFound = NotFoundAnonymous
+		}
 	case isTable(key[len(key)-1], "enabled") && !strings.HasPrefix(value, "false"):
 		s.ecr = true
 	case isTable(key[0], "ecr") && len(section) < 2 && strings.Contains(value, "true"): // in a rule it is that rule's

@@ -104,3 +104,31 @@ func TestConcernsLooksAtEveryFile(t *testing.T) {
 		t.Error("an error that knows no files is sure of a host")
 	}
 }
+
+// A registry that the broken text does not speak of is answered as the text says, where it can be read.
+func TestErrorNotFound(t *testing.T) {
+	const broken = "[aws]\nregion = 1\n"
+	for _, c := range []struct {
+		name, text string
+		want       NotFound
+	}{
+		{"not given", broken, NotFoundError},
+		{"error", "not_found = \"error\"\n" + broken, NotFoundError},
+		{"anonymous", "not_found = \"anonymous\"\n" + broken, NotFoundAnonymous},
+		{"literal", "not_found='anonymous' # for Nomad\n" + broken, NotFoundAnonymous},
+		{"unknown", "not_found = \"nothing\"\n" + broken, NotFoundError},
+		{"comment", "# not_found = \"anonymous\"\n" + broken, NotFoundError},
+		{"in a table", broken + "not_found = \"anonymous\"\n", NotFoundError},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := Load(layout(t, map[string]string{"config.toml": c.text}))
+			var e *Error
+			if !errors.As(err, &e) {
+				t.Fatalf("Load = %v, want an *Error", err)
+			}
+			if got := e.NotFound(); got != c.want {
+				t.Errorf("NotFound() = %q, want %q", got, c.want)
+			}
+		})
+	}
+}

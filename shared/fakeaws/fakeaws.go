@@ -65,6 +65,7 @@ type Server struct {
 	parameters []*storedParameter
 	tokens     map[string]RegistryToken
 	metadata   IMDS
+	instance   Credentials // of the instance's role, as given out last
 	imdsTokens map[string]time.Time
 	faults     []*Fault
 	calls      []*Call

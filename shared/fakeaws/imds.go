@@ -34,7 +34,7 @@ type IMDS struct {
 func (s *Server) SetIMDS(m IMDS) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.metadata = m
+	s.metadata, s.instance = m, Credentials{}
 }
 
 // ServeIMDS serves the metadata service on one more listener, which may lie in another network namespace, until Close.
@@ -158,7 +158,11 @@ func (s *Server) instanceRole(path string, m IMDS) (int, string) {
 		if lifetime == 0 {
 			lifetime = 6 * time.Hour
 		}
-		c := s.issue(user, lifetime)
+		// As on an instance, everybody gets the same credentials, until others come five minutes before they expire.
+		if s.instance.Identity != user || s.instance.Expires.Sub(s.now()) < 5*time.Minute {
+			s.instance = s.issue(user, lifetime)
+		}
+		c := s.instance
 		return http.StatusOK, string(mustJSON(map[string]string{
 			"Code": or(m.Code, "Success"), "Type": "AWS-HMAC", "LastUpdated": s.now().UTC().Format(time.RFC3339),
 			"AccessKeyId": c.AccessKeyID, "SecretAccessKey": c.SecretAccessKey, "Token": c.SessionToken,

@@ -153,6 +153,33 @@ func TestIMDSExpiredCredentials(t *testing.T) {
 	wantCode(t, "used all the same", err, "ExpiredTokenException")
 }
 
+// Programs that keep something under the access key find it again, as on an instance.
+func TestIMDSCredentialsStay(t *testing.T) {
+	s := fakeaws.New(t, fakeaws.Options{})
+	accessKey := func(mode fakeaws.IMDS) func() string {
+		s.SetIMDS(mode)
+		return func() string {
+			creds, err := ec2rolecreds.New(func(o *ec2rolecreds.Options) { o.Client = metadataClient(t, s.IMDSURL, false) }).Retrieve(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return creds.AccessKeyID
+		}
+	}
+	long := accessKey(fakeaws.IMDS{Role: appHost})
+	first := long()
+	if second := long(); second != first {
+		t.Errorf("access key %s, then %s, want the same for six hours", first, second)
+	}
+	short := accessKey(fakeaws.IMDS{Role: appHost, Lifetime: 4 * time.Minute})
+	if first, second := short(), short(); second == first {
+		t.Errorf("access key %s twice, want another one when it is about to expire", first)
+	}
+	if other := accessKey(fakeaws.IMDS{Role: appHost + "2"})(); other == first {
+		t.Errorf("access key %s of two roles", first)
+	}
+}
+
 // What the SDK's client never does.
 func TestIMDSProtocol(t *testing.T) {
 	now := time.Now()

@@ -77,6 +77,9 @@ func (r *Resolver) ecrToken(ctx context.Context, q ECRRequest) (ECRToken, error)
 		return decodeToken(out.AuthorizationData.AuthorizationToken, out.AuthorizationData.ExpiresAt)
 	}
 	client := ecr.NewFromConfig(cfg, func(o *ecr.Options) {
+		if o.BaseEndpoint != nil {
+			return // an endpoint of one's own is what it is, and the SDK refuses to have both
+		}
 		if q.FIPS {
 			o.EndpointOptions.UseFIPSEndpoint = aws.FIPSEndpointStateEnabled
 		}

@@ -32,6 +32,8 @@ func hint(q Request, k fault.Kind) string {
 			h += "; a policy that ends in -?????? matches the whole ARN"
 		}
 		return h
+	case fault.BadReference:
+		return "compare the reference with the ARN that the console shows"
 	case fault.Decrypt:
 		return "allow kms:Decrypt on its key for " + who(q) + ", and see that the key is enabled"
 	}

@@ -48,9 +48,18 @@ func batches(units []unit) [][]unit {
 }
 
 // read makes the one call for a batch and answers each of its units.
-func (r *Resolver) read(ctx context.Context, batch []unit) map[unit]answer {
+func (r *Resolver) read(ctx context.Context, batch []unit) (answers map[unit]answer) {
+	answers = map[unit]answer{}
+	// Nobody can catch a panic of this goroutine but itself; its text may hold a value.
+	defer func() {
+		if recover() == nil {
+			return
+		}
+		for _, u := range batch {
+			answers[u] = answer{err: &fault.Error{Kind: fault.Unreachable, Cause: "internal error (panic)", Hint: "please report it"}}
+		}
+	}()
 	cfg, err := r.session.Config(ctx, batch[0].region, batch[0].role)
-	answers := map[unit]answer{}
 	switch {
 	case err != nil:
 		for _, u := range batch {
@@ -76,6 +85,8 @@ func readSecret(ctx context.Context, cfg aws.Config, u unit) answer {
 	switch {
 	case err != nil:
 		return answer{err: classified(ctx, err)}
+	case out.ARN == nil:
+		return answer{err: notAWS()}
 	case out.SecretString == nil && out.SecretBinary != nil:
 		return answer{err: badValue("the secret is binary", "store it as text: a binary secret has no SecretString")}
 	case out.SecretString == nil || *out.SecretString == "":
@@ -94,6 +105,12 @@ func readParameters(ctx context.Context, cfg aws.Config, batch []unit, answers m
 		err = classified(ctx, err)
 		for _, u := range batch {
 			answers[u] = answer{err: err}
+		}
+		return
+	}
+	if len(out.Parameters)+len(out.InvalidParameters) == 0 {
+		for _, u := range batch {
+			answers[u] = answer{err: notAWS()}
 		}
 		return
 	}
@@ -130,6 +147,12 @@ func classified(ctx context.Context, err error) error {
 	return e
 }
 
+// notAWS is for an answer that the SDK takes for a good one and that says nothing: of a proxy, and not of the service.
+func notAWS() *fault.Error {
+	return &fault.Error{Kind: fault.Unreachable, Cause: "what answered did not answer as AWS does",
+		Hint: "is something else at that address (endpoint_url, proxy, captive portal)?"}
+}
+
 func badValue(cause, hint string) *fault.Error {
 	return &fault.Error{Kind: fault.BadValue, Cause: cause, Hint: hint}
 }
@@ -141,13 +164,13 @@ func explain(q Request, err error) error {
 		e = &fault.Error{Kind: fault.Unreachable, Cause: fault.OneLine(err.Error()), Err: err}
 	}
 	c := *e // the answer is shared with others who asked
-	c.Op = operation(q.Ref, c.Op)
 	if q.Ref.Region == "" {
 		c.Region = q.Region
 	}
-	if c.Role == "" {
+	if c.Role == "" && c.Op == "" { // a step before, such as assuming the role, was not done as it
 		c.Role = q.Role.RoleARN
 	}
+	c.Op = operation(q.Ref, c.Op)
 	if c.Hint == "" {
 		c.Hint = hint(q, c.Kind)
 	}

@@ -188,7 +188,7 @@ func TestFaults(t *testing.T) {
 		{fakeaws.Fault{Kind: fakeaws.Refuse}, fault.Unreachable, "connection refused"},
 		{fakeaws.Fault{Kind: fakeaws.ResetMidBody}, fault.Unreachable, ""},
 		{fakeaws.Fault{Kind: fakeaws.GarbageBody}, fault.Unreachable, "did not answer as AWS does"},
-		{fakeaws.Fault{Kind: fakeaws.Empty}, fault.BadValue, ""},
+		{fakeaws.Fault{Kind: fakeaws.Empty}, fault.Unreachable, "did not answer as AWS does"},
 		{fakeaws.Fault{Kind: fakeaws.BadSignature}, fault.NoCredentials, "clock"},
 		{fakeaws.Fault{Kind: fakeaws.ExpiredToken}, fault.NoCredentials, "expired"},
 		{fakeaws.Fault{Kind: fakeaws.Custom, Code: "RequestTimeTooSkewed", Message: "skewed", Status: 403}, fault.NoCredentials, "chronyc tracking"},

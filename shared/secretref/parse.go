@@ -143,7 +143,7 @@ func parseParameter(s string) (Ref, error) {
 
 func checkSecretName(name string) error {
 	if name == "" {
-		return bad("the secret's name is missing", "")
+		return bad("the secret's name is missing", "write it after the last colon, as in …:secret:NAME")
 	}
 	if i := strings.IndexFunc(name, func(c rune) bool { return !isAlnum(c) && !strings.ContainsRune("/_+=.@-!", c) }); i >= 0 {
 		return bad(fmt.Sprintf("character %d cannot be part of a secret's name", i+1),
@@ -162,7 +162,7 @@ func checkParameterName(name string) error {
 	levels := strings.Count(name, "/")
 	switch i := strings.IndexFunc(name, func(c rune) bool { return !isAlnum(c) && !strings.ContainsRune(extra, c) }); {
 	case name == "":
-		return bad("the parameter's name is missing", "")
+		return bad("the parameter's name is missing", "write it out, as in …:parameter/NAME")
 	case i >= 0:
 		return bad(fmt.Sprintf("character %d cannot be part of a parameter's name", i+1),
 			"letters, digits and _.-/ can; is it the reference, and not the secret itself?")

@@ -23,7 +23,9 @@ func handOver(args []string, stdin []byte) error {
 			return fmt.Errorf("hand over to %s: %w", path, err)
 		}
 	}
-	err = syscall.Exec(path, append([]string{resolver}, args...), os.Environ())
+	// One call to AWS has no use for more processors, and getting them ready takes time. The first of two values wins: the
+	// user's own.
+	err = syscall.Exec(path, append([]string{resolver}, args...), append(os.Environ(), "GOMAXPROCS=1"))
 	return fmt.Errorf("run %s: %w; reinstall the package", path, err)
 }
 

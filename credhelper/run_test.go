@@ -1,0 +1,105 @@
+package credhelper
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/secretref/secretref/shared/config"
+	"github.com/secretref/secretref/shared/hostcache"
+)
+
+// program returns a resolver whose Fetcher is fetch, with one mapped registry and no cache.
+func program(t *testing.T, stdin io.Reader, fetch fetchFunc, args ...string) (p Program, stdout, stderr *bytes.Buffer) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "config.toml")
+	text := "[aws]\ntimeout = \"300ms\"\n[cache]\nstore = \"off\"\n[registries.\"a.example.com\"]\ncredentialsParameter = \"x\"\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stdout, stderr = new(bytes.Buffer), new(bytes.Buffer)
+	return Program{
+		Args: args, Stdin: stdin, Stdout: stdout, Stderr: stderr, Version: "1.2.3",
+		Getenv:     func(name string) string { return map[string]string{"SECRETREF_CONFIG": file}[name] },
+		NewFetcher: func(*config.Config) Fetcher { return fetch },
+	}, stdout, stderr
+}
+
+type fetchFunc func(context.Context, Target) (hostcache.Fetched, error)
+
+func (f fetchFunc) Fetch(ctx context.Context, t Target) (hostcache.Fetched, error) { return f(ctx, t) }
+
+// Whatever goes wrong inside, a client gets one line, on both streams, and no word of what a value was.
+func TestRunAlwaysAnswers(t *testing.T) {
+	block := make(chan struct{})
+	defer close(block)
+	for _, c := range []struct {
+		name  string
+		args  string
+		fetch fetchFunc
+		want  string
+	}{
+		{"a panic", "get", func(context.Context, Target) (hostcache.Fetched, error) { panic("sesame") },
+			"internal error (panic); please report it with the output of explain"},
+		{"a panic on another way in", "store", func(context.Context, Target) (hostcache.Fetched, error) { panic("sesame") },
+			"internal error (panic); please report it with the output of explain"},
+		{"a wait that knows no deadline", "get", func(context.Context, Target) (hostcache.Fetched, error) {
+			<-block
+			return hostcache.Fetched{}, errors.New("sesame")
+		}, "no answer within 300ms, for a reason that is not known; please report it with the output of explain"},
+		{"a wait until the deadline", "get", func(ctx context.Context, _ Target) (hostcache.Fetched, error) {
+			<-ctx.Done()
+			return hostcache.Fetched{}, errors.New("given up;\ntry again")
+		}, "registry a.example.com: given up; try again"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			stdin := "a.example.com"
+			if c.args == "store" {
+				stdin = `{"ServerURL": "a.example.com", "Username": "u", "Secret": "sesame"}`
+			}
+			p, stdout, stderr := program(t, strings.NewReader(stdin), c.fetch, c.args)
+			status := Run(t.Context(), p)
+			if status != 1 || stdout.String() != c.want+"\n" || stderr.String() != Name+": "+c.want+"\n" {
+				t.Errorf("Run = %d, standard output %q, standard error %q; want 1 and %q", status, stdout, stderr, c.want)
+			}
+		})
+	}
+}
+
+// A panic in a command for people ends the same way.
+func TestRunPanics(t *testing.T) {
+	p, stdout, _ := program(t, strings.NewReader(""), func(context.Context, Target) (hostcache.Fetched, error) { panic("sesame") }, "check")
+	status := Run(t.Context(), p)
+	if status != 1 || strings.Contains(stdout.String(), "sesame") || !strings.Contains(stdout.String(), "internal error (panic)") {
+		t.Errorf("check = %d, %q", status, stdout)
+	}
+}
+
+func TestUsage(t *testing.T) {
+	for _, c := range []struct {
+		args           []string
+		status         int
+		stdout, stderr string
+	}{
+		{nil, exitUsage, "", usage},
+		{[]string{"--help"}, exitOK, usage, ""},
+		{[]string{"-h"}, exitOK, usage, ""},
+		{[]string{"help"}, exitOK, usage, ""},
+		{[]string{"version"}, exitOK, "docker-credential-secretref (github.com/secretref/secretref) 1.2.3\n", ""},
+	} {
+		p, stdout, stderr := program(t, strings.NewReader(""), nil, c.args...)
+		if status := Run(t.Context(), p); status != c.status || stdout.String() != c.stdout || stderr.String() != c.stderr {
+			t.Errorf("Run(%q) = %d, standard output %q, standard error %q", c.args, status, stdout, stderr)
+		}
+	}
+	for _, command := range []string{"get", "store", "erase", "list", "check", "explain", "configure docker", "configure podman", "version"} {
+		if !strings.Contains(usage, "\n  "+command+" ") {
+			t.Errorf("the usage has no line for %s", command)
+		}
+	}
+}
