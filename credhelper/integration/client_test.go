@@ -104,7 +104,8 @@ func (c *client) run(t *testing.T, args ...string) (rig.Result, error) {
 		t.Errorf("%s printed a password", strings.Join(args, " "))
 	}
 	if err != nil {
-		err = fmt.Errorf("%s: exit code %d\n%s", strings.Join(args, " "), r.Code, r.Output)
+		how, _, _ := strings.Cut(err.Error(), "\n")
+		err = fmt.Errorf("%s: exit code %d\n%s\n%s", strings.Join(args, " "), r.Code, r.Output, how)
 	}
 	return r, err
 }
