@@ -11,8 +11,8 @@ build: # static programs in bin/
 deps: # the real parts that the tests run against
 	./packaging/install-test-deps
 
-test: deps # everything, as root; the real parts one package at a time
-	go vet -tags integration ./... && go test ./...
+test: deps # everything, as root; one package at a time, because many a test has deadlines
+	go vet -tags integration ./... && go test -p 1 ./...
 	go test -tags integration -count=1 -p 1 -timeout 10m ./...
 
 demo: # the whole story in two minutes, as root

@@ -59,8 +59,8 @@ const (
 
 	// timeout is what every configuration here sets, and limit what a run may take with the start of its processes on a
 	// busy machine.
-	timeout = 2 * time.Second
-	limit   = timeout + time.Second
+	timeout = 5 * time.Second
+	limit   = timeout + 3*time.Second
 )
 
 // users counts the users whom the tests make up, one for each world: root prefers /run/secretref, and would share its
@@ -146,10 +146,13 @@ func (w *world) missing(dir string) []string {
 	return append(w.missing(filepath.Dir(dir)), dir)
 }
 
-// config writes the configuration, with the timeout of all tests.
+// config writes the configuration, with the timeout of all tests unless it begins with one of its own.
 func (w *world) config(text string) {
 	w.t.Helper()
-	w.write("config.toml", "[aws]\ntimeout = \"2s\"\n"+text, 0o644, 0)
+	if !strings.HasPrefix(text, "[aws]") {
+		text = "[aws]\ntimeout = \"5s\"\n" + text
+	}
+	w.write("config.toml", text, 0o644, 0)
 }
 
 // secret puts a secret with the canary as its password, and returns its ARN.
@@ -186,7 +189,7 @@ func (w *world) start(attr *syscall.SysProcAttr, stdin string, args ...string) f
 	}
 	attr.Credential = &syscall.Credential{Uid: w.uid, Gid: w.uid}
 	attr.Setpgid = true
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	cmd := exec.CommandContext(ctx, filepath.Join(w.bin, helper), args...)
 	for name, value := range w.env {
 		cmd.Env = append(cmd.Env, name+"="+value)
