@@ -50,7 +50,7 @@ func BenchmarkWarmGet(b *testing.B) {
 				return ""
 			},
 			NewFetcher: fetcher,
-			HandOver:   func([]string, []byte) error { return errors.New("the cache had no answer") },
+			HandOver:   func([]string, []byte, ...string) error { return errors.New("the cache had no answer") },
 		})
 		if status != 0 || action == "get" && !strings.Contains(out.String(), "deploy") {
 			b.Fatalf("%s: status %d: %s", action, status, out.String())

@@ -22,7 +22,10 @@ func (p Program) check(ctx context.Context, hosts []string) int {
 	if err != nil {
 		return p.complain(err)
 	}
-	p.report("configuration: " + list(cfg.Files, "none found"))
+	if len(cfg.Files) == 0 {
+		return p.complain(fmt.Errorf("there is no configuration; write %s, see secretref-config(5)", config.SystemFile))
+	}
+	p.report("configuration: " + strings.Join(cfg.Files, ", "))
 	if reason := hostcache.Open(hostcache.Options{}).Disabled(); reason != "" && cfg.Cache.Store != config.StoreOff {
 		p.report("cache: off, " + reason)
 	}

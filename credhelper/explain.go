@@ -78,6 +78,8 @@ func (p Program) cacheState(cfg *config.Config, t Target) string {
 		return "nothing kept"
 	case e.Err != nil:
 		return fmt.Sprintf("a failure of kind %s, for %v more", e.Err.Kind, left(e.Window.Fresh, now))
+	case e.Stale:
+		return fmt.Sprintf("a value%s, %v old, which stands in while AWS does not answer, for %v more: %v", version(e.VersionID), left(now, e.Read), left(e.Window.End, now), e.StaleErr)
 	case e.Window.IsFresh(now):
 		return fmt.Sprintf("a value%s, %v old, used for %v more", version(e.VersionID), left(now, e.Read), left(e.Window.Fresh, now))
 	}

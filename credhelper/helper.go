@@ -77,10 +77,10 @@ func (h *Helper) credentials(t Target, serverURL string) (payload.Credentials, e
 	return t.credentials(a.Payload)
 }
 
-// cacheOf returns the cache for t. With a ttl of 0 there is none: processes would take turns for nothing. A token of ECR
-// brings its own end.
+// cacheOf returns the cache for what t gives; nil = none. With a ttl of 0 there is none: processes would take turns for
+// nothing. A token of ECR brings its own end.
 func (h *Helper) cacheOf(t Target) *hostcache.Cache {
-	if t.ECR == nil && h.cfg.Cache.Policy.TTL == 0 {
+	if h.cfg.Cache.Store == config.StoreOff || t.ECR == nil && h.cfg.Cache.Policy.TTL == 0 {
 		return nil
 	}
 	return h.cache
@@ -127,12 +127,21 @@ func howToChange(t Target) string {
 	return "change them there (aws secretsmanager put-secret-value)"
 }
 
-// Delete is the protocol's erase: the cached value goes, so that the next Get asks AWS. It succeeds also when there was
-// none, because podman takes any error for a failed logout.
+// Delete is the protocol's erase: what is cached for the registry goes, so that the next Get asks AWS; also what was kept
+// before the cache was switched off, and what rules for a part of its repositories have given. It succeeds also when
+// there was nothing, because podman takes any error for a failed logout.
 func (h *Helper) Delete(serverURL string) error {
 	t, err := find(h.cfg, serverURL)
+	if name, nerr := normalize(serverURL); nerr == nil {
+		for _, part := range findPaths(h.cfg, name) {
+			err := h.cache.EraseGroup(part.key(h.cfg, h.getenv).Group)
+			if err != nil {
+				return wrap(part, err)
+			}
+		}
+	}
 	if err != nil {
-		return nil // nothing of it is kept here
+		return nil // nothing else of it is kept here
 	}
 	if t.Helper == "" {
 		return wrap(t, h.cache.EraseGroup(t.key(h.cfg, h.getenv).Group))

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -75,6 +76,10 @@ func TestStaleValue(t *testing.T) {
 		{"throttled", func(w *world) { w.aws.SetFault(fakeaws.Fault{Kind: fakeaws.Throttle}) }, true, "AWS asks to slow down"},
 		{"cut off", func(w *world) { w.aws.SetFault(fakeaws.Fault{Kind: fakeaws.ResetMidBody}) }, true, "was cut off; does something"},
 		{"a captive portal", func(w *world) { w.aws.SetFault(fakeaws.Fault{Kind: fakeaws.Empty}) }, true, "did not answer as AWS does; is something"},
+		{"expired credentials", func(w *world) { w.aws.SetFault(fakeaws.Fault{Kind: fakeaws.ExpiredToken}) }, true, "the AWS credentials have expired"},
+		{"undecryptable", func(w *world) {
+			w.aws.PutSecret(fakeaws.Secret{Name: "prod/registry", String: w.canary.Value(), KMS: fakeaws.KMSBroken})
+		}, false, "(DecryptionFailure)"},
 		{"denied", func(w *world) { w.aws.Deny("*", "secretsmanager:GetSecretValue", "*") }, false, "access denied"},
 		{"deleted", func(w *world) {
 			w.aws.PutSecret(fakeaws.Secret{Name: "prod/registry", String: w.canary.Value(), Deleted: true})
@@ -89,6 +94,7 @@ func TestStaleValue(t *testing.T) {
 			c.fail(w)
 			if c.serve {
 				w.want("gives robot $CANARY")
+				w.await("which stands in while AWS does not answer, for ")
 				w.await("nothing kept")
 			}
 			w.want("fails registry " + host + ": «»" + c.failure + "«»")
@@ -99,6 +105,51 @@ func TestStaleValue(t *testing.T) {
 				w.want("gives robot $CANARY")
 			}
 		})
+	}
+}
+
+// Logging out drops what is kept, whatever has become of the configuration since.
+func TestEraseReaches(t *testing.T) {
+	t.Parallel()
+	rule := "[registries.\"" + host + "\"]\ncredentialsParameter = \"prod/registry\"\n"
+	path := "[registries.\"" + host + "/team\"]\ncredentialsParameter = \"prod/registry\"\n"
+	for _, c := range []struct{ name, config, asked, later string }{
+		{"a cache that was switched off", rule, host, "[cache]\nstore = \"off\"\n" + rule},
+		{"a rule for a path", path, host + "/team/app", path},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, fakeaws.Options{})
+			w.secret("prod/registry")
+			w.config(c.config)
+			if got := w.show(render(w.get(c.asked))); got != "gives robot $CANARY" {
+				t.Fatal(got)
+			}
+			w.config(c.later)
+			if r := w.run(nil, host, "erase"); r.code != 0 {
+				t.Fatalf("erase: %s", w.show(render(r)))
+			}
+			w.config(c.config)
+			w.aws.ResetCalls()
+			if got := w.show(render(w.get(c.asked))); got != "gives robot $CANARY" || w.aws.CountCalls("GetSecretValue") != 1 {
+				t.Errorf("after erase: %s, with %d calls of AWS, want 1", got, w.aws.CountCalls("GetSecretValue"))
+			}
+		})
+	}
+}
+
+// A run has one deadline, also when the second program takes over late.
+func TestOneDeadline(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, fakeaws.Options{})
+	w.secret("prod/registry")
+	w.config("[aws]\ntimeout = \"4s\"\n[registries.\"" + host + "\"]\ncredentialsParameter = \"prod/registry\"\n")
+	w.aws.SetFault(fakeaws.Fault{Kind: fakeaws.Hang})
+	w.env["SECRETREF_DEADLINE"] = strconv.FormatInt(time.Now().Add(time.Second).UnixMilli(), 10)
+	began := time.Now()
+	r := w.run(nil, host, "get")
+	if took := time.Since(began); r.code != 1 || took > 3*time.Second {
+		t.Errorf("with a second left of four it took %v: %s", took, w.show(render(r)))
 	}
 }
 

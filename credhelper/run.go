@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -54,9 +55,9 @@ type Program struct {
 
 	// NewFetcher is nil in the front program, which then must have HandOver.
 	NewFetcher func(*config.Config) Fetcher
-	// HandOver becomes the program that has a Fetcher, with these arguments and, unless nil, this standard input.
-	// It returns only when it could not.
-	HandOver func(args []string, stdin []byte) error
+	// HandOver becomes the program that has a Fetcher, with these arguments, unless nil this standard input, and these
+	// variables beside the environment. It returns only when it could not.
+	HandOver func(args []string, stdin []byte, env ...string) error
 }
 
 // Run carries out one command and returns the exit status.
@@ -101,19 +102,13 @@ func (p Program) protocol(ctx context.Context, action string) int {
 		// Its input holds a password: it is read once, by the program that needs it.
 		return p.fail(p.HandOver(p.Args, nil))
 	}
-	cfg, broken := config.Load(config.Paths(p.Getenv))
-	timeout := defaultTimeout
-	if broken == nil {
-		timeout = cfg.AWS.Timeout
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout-min(timeout/20, lastWords))
-	defer cancel()
-
+	began := time.Now()
 	type outcome struct {
 		out []byte
 		err error
 	}
 	done := make(chan outcome, 1)
+	loaded := make(chan time.Duration, 1)
 	var heard atomic.Bool
 	go func() {
 		o := outcome{err: errPanic}
@@ -121,6 +116,15 @@ func (p Program) protocol(ctx context.Context, action string) int {
 			_ = recover() // its text may hold anything
 			done <- o
 		}()
+		cfg, broken := config.Load(config.Paths(p.Getenv))
+		timeout := defaultTimeout
+		if broken == nil {
+			timeout = cfg.AWS.Timeout
+		}
+		timeout = p.remaining(began, timeout)
+		loaded <- timeout
+		ctx, cancel := context.WithDeadline(ctx, began.Add(timeout-min(timeout/20, lastWords)))
+		defer cancel()
 		input, err := p.input(action)
 		heard.Store(true)
 		var out []byte
@@ -129,18 +133,25 @@ func (p Program) protocol(ctx context.Context, action string) int {
 		case broken != nil:
 			out, err = withoutConfig(action, input, broken)
 		default:
-			out, err = p.answer(ctx, cfg, action, input)
+			out, err = p.answer(ctx, began.Add(timeout), cfg, action, input)
 		}
 		o = outcome{out, err}
 	}()
 	var o outcome
-	select {
-	case o = <-done:
-	case <-time.After(timeout):
-		o.err = fmt.Errorf("no answer within %v, for a reason that is not known; please report it with the output of explain", timeout)
-		if !heard.Load() {
-			o.err = fmt.Errorf("standard input was not closed within %v; the client writes %s to it and closes it", timeout, wants(action))
+	timeout := defaultTimeout
+	for limit := time.NewTimer(timeout); ; {
+		select {
+		case timeout = <-loaded:
+			limit.Reset(timeout - time.Since(began))
+			continue
+		case o = <-done:
+		case <-limit.C:
+			o.err = fmt.Errorf("no answer within %v, for a reason that is not known; please report it with the output of explain", timeout)
+			if !heard.Load() {
+				o.err = fmt.Errorf("standard input was not closed within %v; the client writes %s to it and closes it", timeout, wants(action))
+			}
 		}
+		break
 	}
 	if o.err != nil {
 		return p.fail(o.err)
@@ -151,9 +162,22 @@ func (p Program) protocol(ctx context.Context, action string) int {
 	return exitOK
 }
 
+// deadline names the variable in which the front program tells the other one how long the run may still take: to the
+// client they are one.
+const deadline = "SECRETREF_DEADLINE"
+
+// remaining is how long this run may take of timeout.
+func (p Program) remaining(began time.Time, timeout time.Duration) time.Duration {
+	ms, err := strconv.ParseInt(p.Getenv(deadline), 10, 64)
+	if err != nil {
+		return timeout
+	}
+	return max(min(timeout, time.UnixMilli(ms).Sub(began)), time.Millisecond)
+}
+
 // answer returns what goes to standard output.
-func (p Program) answer(ctx context.Context, cfg *config.Config, action string, input []byte) ([]byte, error) {
-	h := p.helper(ctx, cfg)
+func (p Program) answer(ctx context.Context, end time.Time, cfg *config.Config, action string, input []byte) ([]byte, error) {
+	h := p.helper(ctx, end, cfg)
 	defer h.cache.Close() //nolint:errcheck // only looked into
 	if action == credentials.ActionStore {
 		return nil, store(h, input)
@@ -172,7 +196,11 @@ func withoutConfig(action string, input []byte, err error) ([]byte, error) {
 	switch {
 	case !errors.As(err, &broken):
 	case action == credentials.ActionErase:
-		return nil, nil // nothing can be cached that this configuration would find
+		// What is kept for the registry cannot be found without the configuration.
+		name, nerr := normalize(string(input))
+		if nerr != nil || !broken.Concerns(name) {
+			return nil, nil
+		}
 	case action == credentials.ActionGet:
 		name, nerr := normalize(string(input))
 		switch {
@@ -196,15 +224,12 @@ func notFound(how config.NotFound, serverURL []byte) ([]byte, error) {
 	return out.Bytes(), err
 }
 
-func (p Program) helper(ctx context.Context, cfg *config.Config) *Helper {
+func (p Program) helper(ctx context.Context, end time.Time, cfg *config.Config) *Helper {
 	h := &Helper{
-		ctx: ctx, cfg: cfg, getenv: p.Getenv,
+		ctx: ctx, cfg: cfg, getenv: p.Getenv, cache: hostcache.Open(hostcache.Options{}),
 		handOver: func(serverURL string) error {
-			return p.HandOver([]string{credentials.ActionGet}, []byte(serverURL))
+			return p.HandOver([]string{credentials.ActionGet}, []byte(serverURL), deadline+"="+strconv.FormatInt(end.UnixMilli(), 10))
 		},
-	}
-	if cfg.Cache.Store != config.StoreOff {
-		h.cache = hostcache.Open(hostcache.Options{})
 	}
 	if p.NewFetcher != nil {
 		h.fetcher = p.NewFetcher(cfg)

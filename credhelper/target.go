@@ -76,6 +76,18 @@ func find(cfg *config.Config, serverURL string) (Target, error) {
 	return t, nil
 }
 
+// findPaths returns what answers for parts of a host's repositories: a client that forgets a registry names the host
+// alone.
+func findPaths(cfg *config.Config, name registryhost.Name) []Target {
+	var parts []Target
+	for _, r := range cfg.Registries {
+		if r.Pattern.HasPath() && r.Pattern.MatchHost(name) && r.Helper == "" && !r.ECR {
+			parts = append(parts, Target{Name: name, Ref: r.CredentialsParameter})
+		}
+	}
+	return parts
+}
+
 // findHelper returns the helper for every other registry, for a key that is none: docker login keeps its own tokens for
 // Docker Hub there.
 func findHelper(cfg *config.Config) (Target, error) {
@@ -115,6 +127,8 @@ func (t Target) key(cfg *config.Config, getenv func(string) string) hostcache.Ke
 	}
 	return hostcache.NewKey(t.group(), append([]string{
 		reader, t.Username,
+		// A shorter life must not find what was kept for a longer one.
+		cfg.Cache.Policy.TTL.String(), cfg.Cache.Policy.Stale.String(),
 		t.Region, t.Role.RoleARN, t.Role.ExternalID,
 		cfg.AWS.Profile, cfg.AWS.EndpointURL, strconv.FormatBool(cfg.AWS.UseFIPS), strconv.FormatBool(cfg.AWS.UseDualstack),
 	}, identity(getenv)...))
@@ -129,11 +143,12 @@ func (t Target) group() []string {
 }
 
 // identity is what in the environment decides which AWS credentials would be used, and where they would be sent.
-// Secret keys and tokens are not part of it.
+// The result is hashed; the secret access key is no part of it, since its id says whose it is.
 func identity(getenv func(string) string) []string {
 	names := []string{
 		"AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION",
 		"AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+		"AWS_CONTAINER_AUTHORIZATION_TOKEN",
 		"AWS_EC2_METADATA_DISABLED", "AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE",
 		"AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
 		"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_ENDPOINT_URL_SSM", "AWS_ENDPOINT_URL_STS",

@@ -153,7 +153,6 @@ func TestKey(t *testing.T) {
 	for _, same := range []struct{ name, text, serverURL string }{
 		{"another spelling", rule, "https://A.example.com:443/v2/"},
 		{"a repository", rule, "a.example.com/team/app"},
-		{"another ttl", "[cache]\nttl = \"1m\"\n" + rule, host},
 		{"another timeout", "[aws]\ntimeout = \"1s\"\n" + rule, host},
 		{"another rule beside it", rule + "[registries.\"b.example.com\"]\nhelper = \"other\"\n", host},
 	} {
@@ -177,6 +176,8 @@ func TestKey(t *testing.T) {
 			}
 		})
 	}
+	other("another ttl", "[cache]\nttl = \"1m\"\n"+rule, host, env, true)
+	other("no stale window", "[cache]\nstale = \"0\"\n"+rule, host, env, true)
 	other("another host of the secret", "[registries.\"*.example.com\"]\ncredentialsParameter = \"x\"\n", "b.example.com", env, true)
 	other("another user name", rule+"username = \"robot\"\n", host, env, true)
 	other("the rule's region", rule+"region = \"eu-west-1\"\n", host, env, true)

@@ -13,7 +13,7 @@ const resolver = "secretref-resolve"
 
 // handOver becomes the resolver. There is one process all along: the client's signals and its wait go to the right
 // place. stdin goes through a pipe, which holds at least 4 KiB without a reader; nil leaves standard input as it is.
-func handOver(args []string, stdin []byte) error {
+func handOver(args []string, stdin []byte, env ...string) error {
 	path, err := findResolver()
 	if err != nil {
 		return err
@@ -25,7 +25,7 @@ func handOver(args []string, stdin []byte) error {
 	}
 	// One call to AWS has no use for more processors, and getting them ready takes time. The first of two values wins: the
 	// user's own.
-	err = syscall.Exec(path, append([]string{resolver}, args...), append(os.Environ(), "GOMAXPROCS=1"))
+	err = syscall.Exec(path, append([]string{resolver}, args...), append(append(env, os.Environ()...), "GOMAXPROCS=1"))
 	return fmt.Errorf("run %s: %w; reinstall the package", path, err)
 }
 
