@@ -87,7 +87,7 @@ func (h *Helper) cacheOf(t Target) *hostcache.Cache {
 }
 
 // Add is the protocol's store. docker login stores what it was given, also when it was given it by Get: that is a
-// success without effect. Other credentials belong into the secret, not onto this host.
+// success without effect. Other credentials belong in the secret, not on this host.
 func (h *Helper) Add(c *credentials.Credentials) error {
 	t, err := find(h.cfg, c.ServerURL)
 	switch {

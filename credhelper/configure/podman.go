@@ -170,7 +170,7 @@ func (s system) registriesConf(home string) (registriesConf, error) {
 	return c, nil
 }
 
-// confs lists dir/*.conf in the order in which podman reads them, with also among them if it belongs into dir.
+// confs lists dir/*.conf in the order in which podman reads them, with also among them if it belongs in dir.
 func confs(dir, also string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -4,8 +4,8 @@
 // side of the protocol of docker-credential-helpers.
 //
 // It promises to come back: the helper and its process group are killed when the context ends, and a grandchild that
-// keeps the pipe open (gpg-agent) is not waited for. What the helper prints is bounded. Its stdout is not repeated in
-// an error when it may hold a secret. It refuses to run this program again, directly or through the other helper.
+// keeps the pipe open (gpg-agent) is not waited for. What the helper prints is bounded. Of a failed get nothing that
+// it printed is repeated: an answer may be in it. It refuses to run this program again, directly or through the other helper.
 package delegate
 
 import (
@@ -18,6 +18,8 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"github.com/docker/docker-credential-helpers/credentials"
 
 	"github.com/secretref/secretref/shared/fault"
 	"github.com/secretref/secretref/shared/secret"
@@ -136,11 +138,18 @@ func (h *Helper) errorf(action, format string, args ...any) error {
 }
 
 // failure is the error for a helper that exited with an error. The protocol puts the reason on stdout; some helpers
-// use stderr. Of stdout one plain line is shown, and nothing that looks as if an answer had begun.
+// use stderr. For a get only what cannot be a part of an answer is shown. Otherwise it is one plain line of stdout, and
+// what stderr holds.
 func (h *Helper) failure(action string, state error, stdout, stderr *bounded, hidden *strings.Replacer) error {
 	reason, said := strings.TrimSpace(stdout.buf.String()), stderr.buf.String()
 	if reason == ErrNotFound.Error() {
 		return ErrNotFound
+	}
+	if action == "get" {
+		if !isProtocol(reason) {
+			reason = "run " + h.name + " get by hand to see why"
+		}
+		return h.errorf(action, "%w; %s", state, reason)
 	}
 	if hidden != nil {
 		if stderr.over {
@@ -158,4 +167,9 @@ func (h *Helper) failure(action string, state error, stdout, stderr *bounded, hi
 		reason = "no reason given; run it by hand"
 	}
 	return h.errorf(action, "%w: %s", state, fault.OneLine(reason))
+}
+
+// isProtocol tells whether reason is one of the other fixed texts of docker-credential-helpers.
+func isProtocol(reason string) bool {
+	return credentials.IsCredentialsMissingServerURLMessage(reason) || credentials.IsCredentialsMissingUsernameMessage(reason)
 }

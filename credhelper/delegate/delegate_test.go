@@ -126,6 +126,7 @@ func TestNotFound(t *testing.T) {
 }
 
 func TestFailures(t *testing.T) {
+	const byHand = "run docker-credential-x get by hand to see why"
 	for name, c := range map[string]struct{ script, want string }{
 		"empty":                    {"exit 0", "printed nothing"},
 		"only a line break":        {"echo", "printed nothing"},
@@ -139,15 +140,15 @@ func TestFailures(t *testing.T) {
 		"not found, but exit 0":    {"echo credentials not found in native keychain", "something else than a JSON object"},
 		"2 MB":                     {"head -c 2000000 /dev/zero", "more than 1048576 bytes"},
 		"endless":                  {"exec cat /dev/zero", "more than 1048576 bytes"},
-		"reason on stdout":         {"echo pass store is not initialized; exit 1", "exit status 1: pass store is not initialized"},
-		"reason on stderr":         {"echo no such keyring >&2; exit 2", "exit status 2: no such keyring"},
-		"reason on both":           {"echo locked; echo locked >&2; exit 1", "exit status 1: locked"},
-		"several lines on stderr":  {"printf 'a\\nb\\033[31mc\\n' >&2; exit 1", "exit status 1: a b [31mc"},
-		"no reason":                {"exit 7", "exit status 7: no reason given"},
-		"an answer and a failure":  {answer + "; exit 1", "exit status 1: no reason given"},
-		"killed":                   {"kill -9 $$", "signal: killed"},
-		"missing server URL":       {"echo no credentials server URL; exit 1", "no credentials server URL"},
-		"the not-found text, more": {"echo credentials not found in native keychain, sorry; exit 1", "keychain, sorry"},
+		"reason on stdout":         {"echo " + canary + "; exit 1", "exit status 1; " + byHand},
+		"reason on stderr":         {"echo " + canary + " >&2; exit 2", "exit status 2; " + byHand},
+		"no reason":                {"exit 7", "exit status 7; " + byHand},
+		"an answer and a failure":  {answer + "; exit 1", "exit status 1; " + byHand},
+		"killed":                   {"kill -9 $$", "signal: killed; " + byHand},
+		"missing server URL":       {"echo no credentials server URL; echo " + canary + " >&2; exit 1", "exit status 1; no credentials server URL"},
+		"missing user name":        {"printf 'no credentials username'; exit 1", "exit status 1; no credentials username"},
+		"missing server URL, more": {"echo no credentials server URL " + canary + "; exit 1", "exit status 1; " + byHand},
+		"the not-found text, more": {"echo credentials not found in native keychain, " + canary + "; exit 1", "exit status 1; " + byHand},
 	} {
 		h := helper(t, c.script)
 		got, err := h.Get(within(t, 10*time.Second), server)
@@ -160,6 +161,29 @@ func TestFailures(t *testing.T) {
 		}
 		if strings.Contains(err.Error(), canary) || errors.Is(err, ErrNotFound) || got != (Credentials{}) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// What erase and store print is no answer, and says what is wrong.
+func TestReasons(t *testing.T) {
+	for name, c := range map[string]struct{ script, want string }{
+		"on stdout":               {"echo pass store is not initialized; exit 1", "exit status 1: pass store is not initialized"},
+		"on stderr":               {"echo no such keyring >&2; exit 2", "exit status 2: no such keyring"},
+		"on both":                 {"echo locked; echo locked >&2; exit 1", "exit status 1: locked"},
+		"several lines on stderr": {"printf 'a\\nb\\033[31mc\\n' >&2; exit 1", "exit status 1: a b [31mc"},
+		"none":                    {"exit 7", "exit status 7: no reason given"},
+		"an answer":               {answer + "; exit 1", "exit status 1: no reason given"},
+	} {
+		h := helper(t, c.script)
+		for action, err := range map[string]error{
+			"erase": h.Erase(within(t, 10*time.Second), server),
+			"store": h.Store(within(t, 10*time.Second), server, "u", secret.New(canary)),
+		} {
+			want := "docker-credential-x: " + action + ": " + c.want
+			if err == nil || !strings.Contains(err.Error(), want) || strings.ContainsAny(err.Error(), "\n\x1b") || strings.Contains(err.Error(), canary) {
+				t.Errorf("%s, %s: %v, want one line with %q", name, action, err, want)
+			}
 		}
 	}
 }

@@ -277,6 +277,44 @@ credentialsParameter = "user/hub"
 	}
 }
 
+// An external id belongs to its role: that of the system must not go along with a role of the user's.
+func TestLayersOfRoles(t *testing.T) {
+	const system, user = "arn:aws:iam::111122223333:role/system", "arn:aws:iam::111122223333:role/user"
+	for _, c := range []struct {
+		name, keys string
+		want       Role
+	}{
+		{"nothing", "", Role{system, "system"}},
+		{"role", `role_arn = "` + user + `"`, Role{user, ""}},
+		{"role and external id", "role_arn = \"" + user + "\"\nexternal_id = \"user\"", Role{user, "user"}},
+		{"external id and role", "external_id = \"user\"\nrole_arn = \"" + user + `"`, Role{user, "user"}},
+		{"external id", `external_id = "user"`, Role{system, "user"}},
+	} {
+		for _, table := range []string{"aws", "ecr"} {
+			t.Run(c.name+", "+table, func(t *testing.T) {
+				cfg := load(t, map[string]string{
+					"config.toml": "[" + table + "]\nrole_arn = \"" + system + "\"\nexternal_id = \"system\"",
+					"user.toml":   "[" + table + "]\n" + c.keys,
+				})
+				got := Role{cfg.AWS.RoleARN, cfg.AWS.ExternalID}
+				if table == "ecr" {
+					got = Role{cfg.ECR.RoleARN, cfg.ECR.ExternalID}
+				}
+				if got != c.want {
+					t.Errorf("role is %+v, want %+v", got, c.want)
+				}
+			})
+		}
+	}
+	cfg := load(t, map[string]string{
+		"config.toml":   "[aws]\nexternal_id = \"system\"",
+		"conf.d/1.toml": "[aws]\nrole_arn = \"" + system + `"`,
+	})
+	if cfg.AWS.RoleARN != system || cfg.AWS.ExternalID != "system" {
+		t.Errorf("two files of the system's layer give %+v, want role and external id", cfg.AWS)
+	}
+}
+
 func TestRule(t *testing.T) {
 	c := load(t, map[string]string{"config.toml": `
 [registries."*.example.com"]

@@ -225,7 +225,7 @@ func endpoint(p *string, schemes ...string) func(value) error {
 		}
 		// A text with @ is not repeated: a password may stand before it.
 		if strings.Contains(s, "@") {
-			return errors.New("has user info in it, and no password belongs into this file")
+			return errors.New("has user info in it, and no password belongs in this file")
 		}
 		u, err := url.Parse(s)
 		if err != nil || !slices.Contains(schemes, u.Scheme) || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" {

@@ -80,7 +80,26 @@ func (l *loader) plain(s source, it item) *Error {
 	if !ok {
 		return unknown(Origin{s.path, it.line}, it, 1, names(keys))
 	}
+	if it.path[1] == "role_arn" {
+		l.dropExternalID(s, it.path[0])
+	}
 	return l.set(s, it, 1, k)
+}
+
+// dropExternalID forgets what the system's layer gives as external_id of [aws] or [ecr]: it belongs to the system's
+// role, and the user's file is about to name another.
+func (l *loader) dropExternalID(s source, name string) {
+	path := id([]string{name, "external_id"})
+	g, ok := l.given[path]
+	if !ok || g.user == s.user {
+		return
+	}
+	delete(l.given, path)
+	if name == "aws" {
+		l.cfg.AWS.ExternalID = ""
+	} else {
+		l.cfg.ECR.ExternalID = ""
+	}
 }
 
 // set applies it, whose key is path[depth], unless another file of the same layer has given it.
@@ -232,8 +251,8 @@ func checkRule(file string, t *table, r Registry) *Error {
 	}
 	switch {
 	case answers[0] == "credentialsParameter" && r.Pattern.TooBroad():
-		return fail(at("credentialsParameter"), "name the registry, as in registry.example.com or *.example.com",
-			"%s has a credentialsParameter, and would send the password to every host that matches", name)
+		return fail(at("credentialsParameter"), "name the registry, or a domain that is yours, as in registry.example.com or *.example.com",
+			"%s has a credentialsParameter, and would send the password to hosts of strangers", name)
 	case r.Helper != "":
 		for _, k := range []string{"region", "role_arn"} {
 			if t.lines[k] != 0 {

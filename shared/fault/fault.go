@@ -8,6 +8,7 @@ package fault
 import (
 	"errors"
 	"strings"
+	"unicode"
 )
 
 // Kind is a reason. It is an error itself, as a target for errors.Is.
@@ -79,13 +80,16 @@ func KindOf(err error) Kind {
 	return ""
 }
 
-// OneLine makes s fit for a protocol of one line: line breaks and other control characters become single spaces, and
-// what goes past 1,000 bytes is cut on a character.
+// OneLine makes s fit for a protocol of one line: line breaks and other control characters, those of Unicode included,
+// become single spaces, and what goes past 1,000 bytes is cut on a character.
 func OneLine(s string) string {
 	const limit = 1000
-	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }), " ")
+	s = strings.Join(strings.FieldsFunc(s, breaksLine), " ")
 	if len(s) > limit {
 		s = strings.ToValidUTF8(s[:limit], "") + "..."
 	}
 	return s
 }
+
+// breaksLine includes the separators of lines and paragraphs, which Unicode does not count among the controls.
+func breaksLine(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }

@@ -39,6 +39,10 @@ func TestOneLine(t *testing.T) {
 		"a\nb\r\n\tc\x00d": "a b c d",
 		"  keep  inner ":   "  keep  inner ",
 		"\n":               "",
+		"a\u0085b":         "a b",
+		"a\u2028\u2029b":   "a b",
+		"a\u009b31mb\x7fc": "a 31mb c",
+		"a\u00a0b é":       "a\u00a0b é",
 	} {
 		if got := OneLine(in); got != want {
 			t.Errorf("OneLine(%q) = %q, want %q", in, got, want)

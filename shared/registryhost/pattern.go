@@ -77,9 +77,36 @@ func (p Pattern) HasPath() bool { return p.path != "" }
 // IsAny tells whether the pattern is the lone `*`.
 func (p Pattern) IsAny() bool { return p.host == "*" }
 
-// TooBroad tells whether the pattern covers hosts of different owners: a lone `*`, `*.com`, or more wildcards over at
-// most one literal label. No password may be written for these.
-func (p Pattern) TooBroad() bool { return !p.IsExact() && p.literals() <= 1 }
+// TooBroad tells whether the pattern may cover hosts of different owners. No password may be written for these.
+//
+// Who owns a host shows at its end: a pattern is narrow when its last two labels are written out and something stands
+// before them, as in `*.example.com`. It is not so below a suffix such as co.uk, where the third counts as well, nor for
+// what may be an IPv4 address, whose owner shows at its beginning.
+func (p Pattern) TooBroad() bool {
+	if p.IsExact() {
+		return false
+	}
+	host, _, _ := strings.Cut(p.host, ":")
+	labels := strings.Split(host, ".")
+	n := len(labels)
+	if n < 3 || labels[n-1] == "*" || labels[n-2] == "*" || isDigit(labels[n-1][0]) {
+		return true
+	}
+	return labels[n-3] == "*" && sharedSuffix(labels[n-2], labels[n-1])
+}
+
+// sharedSuffix tells whether registrars give away names below second.top, as below co.uk. Only the common words are
+// known: the whole list of such suffixes changes every week.
+func sharedSuffix(second, top string) bool {
+	if len(top) != 2 {
+		return false
+	}
+	switch second {
+	case "ac", "co", "com", "edu", "go", "gob", "gov", "mil", "ne", "net", "nom", "or", "org":
+		return true
+	}
+	return false
+}
 
 // Compare orders patterns by how closely they describe a registry, the best first: a negative result means that p wins
 // over q where both match. An exact host beats wildcards, these beat the lone `*`; then the path with more segments,

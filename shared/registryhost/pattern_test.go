@@ -58,6 +58,7 @@ func TestPatternRefuses(t *testing.T) {
 		"ftp://h.example":           "scheme",
 		"docker.io/v1/access-token": "not the address",
 		"me@h.example":              "user info",
+		"ssh://git@h.example":       "user info",
 		"[*]:5000":                  "IPv6",
 	} {
 		if p, err := ParsePattern(in); err == nil || !strings.Contains(err.Error(), want) {
@@ -129,7 +130,27 @@ func TestPatternBreadth(t *testing.T) {
 		{"*.*.com", true, false, false},
 		{"example.*", true, false, false},
 		{"*.example.com", false, false, false},
-		{"a.*.example", false, false, false},
+		{"a.*.example", true, false, false},
+		{"registry.*.com", true, false, false},
+		{"registry.example.*", true, false, false},
+		{"*.example.*", true, false, false},
+		{"a.b.*.example:5000/acme", true, false, false},
+		{"*.0.0.5", true, false, false},
+		{"10.0.*.5:5000", true, false, false},
+		{"*.0.0.0x5", true, false, false},
+		{"*.co.uk", true, false, false},
+		{"*.COM.au:5000", true, false, false},
+		{"*.nom.br/acme", true, false, false},
+		{"*.*.co.uk", true, false, false},
+		{"registry.*.co.uk", true, false, false},
+		{"*.example.co.uk", false, false, false},
+		{"*.com.example", false, false, false},
+		{"*.corp.uk", false, false, false},
+		{"*.*.example.com", false, false, false},
+		{"a.*.example.com:5000", false, false, false},
+		{"*.corp.example:5000/acme", false, false, false},
+		{"10.0.0.5", false, true, false},
+		{"co.uk", false, true, false},
 		{"localhost", false, true, false},
 		{"com/acme", false, true, false},
 		{"[::1]", false, true, false},
@@ -165,7 +186,7 @@ func TestPatternCompare(t *testing.T) {
 }
 
 func FuzzParsePattern(f *testing.F) {
-	for _, s := range []string{"*", "*.corp.example:5000", "ghcr.io/acme", HubKey, "[::1]:443/x", "*:443", "http://*:80/v2"} {
+	for _, s := range []string{"*", "*.corp.example:5000", "ghcr.io/acme", HubKey, "[::1]:443/x", "*:443", "http://*:80/v2", "*.co.uk", "oci://a:b@*"} {
 		f.Add(s, "a.corp.example:5000")
 	}
 	f.Fuzz(func(t *testing.T, s, server string) {

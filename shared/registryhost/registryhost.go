@@ -31,6 +31,8 @@ const maxLen = 1024
 // must never be given a registry's password.
 var ErrNotRegistry = errors.New("not the address of a registry")
 
+var errUserInfo = errors.New("registry address has user info in it; leave out what stands before the @")
+
 // Name is a registry, and perhaps a repository of it, in canonical form. It is comparable.
 type Name struct {
 	Host string // lower case; ":port" unless it is the scheme's own; IPv6 in brackets; "docker.io" for all of Docker Hub
@@ -86,7 +88,7 @@ func parse(raw string, pattern bool) (Name, error) {
 	}
 	// Also past the first slash: a password may hold one, and would be taken for host and path.
 	if strings.Contains(s, "@") {
-		return Name{}, refuse(raw, "has user info in it; leave out what stands before the @")
+		return Name{}, errUserInfo
 	}
 	if strings.Contains(s, "..") {
 		return Name{}, refuse(raw, `has ".." in it`)
@@ -110,7 +112,7 @@ func parse(raw string, pattern bool) (Name, error) {
 	if isHub(host) {
 		host = Hub
 		if path == "v1/access-token" || path == "v1/refresh-token" {
-			return Name{}, ErrNotRegistry
+			return Name{}, notRegistry(raw)
 		}
 	}
 	if path == "v1" || path == "v2" { // the root of the registry API, not a repository
@@ -131,7 +133,15 @@ func cutScheme(s string) (rest string, plain bool, err error) {
 	case "http":
 		return rest, true, nil
 	}
-	return "", false, ErrNotRegistry
+	return "", false, notRegistry(s)
+}
+
+// notRegistry is ErrNotRegistry unless user info may be in raw: callers repeat the text of what is no registry.
+func notRegistry(raw string) error {
+	if strings.Contains(raw, "@") {
+		return errUserInfo
+	}
+	return ErrNotRegistry
 }
 
 func isHub(host string) bool {
@@ -236,9 +246,9 @@ func canonicalPath(path string) (string, error) {
 	return strings.Join(segments, "/"), nil
 }
 
-func isAlnum(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
-}
+func isAlnum(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || isDigit(c) }
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
 // refuse builds an error about raw, which it repeats only when no user info can be in it.
 func refuse(raw, why string) error {

@@ -75,7 +75,7 @@ func TestNormalizeNotARegistry(t *testing.T) {
 		"docker.io/v1/access-token",
 		"nerdctl-experimental://registry.example.com/v1",
 		"ftp://registry.example.com",
-		"ssh://git@registry.example.com/x",
+		"ssh://registry.example.com/x",
 		"://registry.example.com",
 	} {
 		if n, err := Normalize(in); !errors.Is(err, ErrNotRegistry) {
@@ -100,6 +100,11 @@ func TestNormalizeRefuses(t *testing.T) {
 		{"user info, no scheme", "me:" + canary + "@h.example", "user info"},
 		{"user info with slash", "https://me:" + canary + "/x@h.example/", "user info"},
 		{"user info and blank", "https://me:" + canary + " @h.example", "blank or a control"},
+		{"user info, another scheme", "oci://me:" + canary + "@x", "user info"},
+		{"user info, another scheme and a query", "oci://me:" + canary + "?@x", "user info"},
+		{"user info, another scheme and a slash", "ssh://me:" + canary + "/@x", "user info"},
+		{"user info in the query of a token key", HubKey + "access-token?me:" + canary + "@x", "user info"},
+		{"user info before the scheme", "me:" + canary + "@oci://x", "user info"},
 		{"user info behind a query", "https://me:" + canary + "?x@h.example", "port"},
 		{"dot dot", "h.example/../x", `".."`},
 		{"dot dot at the start", "../h.example", `".."`},
@@ -146,12 +151,15 @@ func TestNormalizeRefuses(t *testing.T) {
 }
 
 func FuzzNormalize(f *testing.F) {
-	for _, s := range []string{HubKey, "h.example:443/v2/v2", "http://[::1]:80/a", "https://a:b@c", "http://x:443/http://y", "h/v1/v2/"} {
+	for _, s := range []string{HubKey, "h.example:443/v2/v2", "http://[::1]:80/a", "https://a:b@c", "http://x:443/http://y", "h/v1/v2/", "oci://me:hunter2@x", "me@oci://x"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		n, err := Normalize(s)
 		if err != nil {
+			if errors.Is(err, ErrNotRegistry) && strings.Contains(s, "@") {
+				t.Errorf("Normalize(%q) says that it is no registry, and callers repeat the text of that", s)
+			}
 			if user, _, ok := strings.Cut(s, "@"); ok && len(user) > 20 && strings.Contains(err.Error(), user) {
 				t.Errorf("Normalize(%q) repeats user info: %v", s, err)
 			}
