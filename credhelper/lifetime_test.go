@@ -138,6 +138,21 @@ func TestEraseReaches(t *testing.T) {
 	}
 }
 
+// What a credential_process of the AWS configuration says goes to nobody.
+func TestCredentialProcess(t *testing.T) {
+	t.Parallel()
+	w := wellMapped(t, "")
+	creds := w.aws.AddCredentials("arn:aws:iam::111122223333:user/from-process", 0)
+	w.write("process.json", `{"Version": 1, "AccessKeyId": "`+creds.AccessKeyID+`", "SecretAccessKey": "`+creds.SecretAccessKey+`"}`, 0o644, 0)
+	w.write("aws-config", "[default]\ncredential_process = sh -c 'echo chatter >&2; cat "+filepath.Join(w.dir, "process.json")+"'\n", 0o644, 0)
+	delete(w.env, "AWS_ACCESS_KEY_ID")
+	delete(w.env, "AWS_SECRET_ACCESS_KEY")
+	w.env["AWS_CONFIG_FILE"] = filepath.Join(w.dir, "aws-config")
+	if r := w.get(host); r.stderr != "" || w.show(render(r)) != "gives robot $CANARY" {
+		t.Errorf("%s, and on standard error %q", w.show(render(r)), r.stderr)
+	}
+}
+
 // A run has one deadline, also when the second program takes over late.
 func TestOneDeadline(t *testing.T) {
 	t.Parallel()

@@ -120,7 +120,7 @@ func classifyCode(e *fault.Error, api smithy.APIError, status int) {
 		if who := caller(message); who != "" {
 			e.Role = who
 		}
-		if strings.Contains(low, "kms") || strings.Contains(low, "customer master key") {
+		if aboutKMS(low) {
 			e.Kind = fault.Decrypt
 		}
 	case "UnrecognizedClientException", "InvalidClientTokenId", "MissingAuthenticationToken", "InvalidAccessKeyId":
@@ -140,13 +140,36 @@ func classifyCode(e *fault.Error, api smithy.APIError, status int) {
 		e.Hint = "a longer ttl under [cache] asks less often"
 	case "ValidationException", "InvalidParameterException", "InvalidParameterValue", "ValidationError", "ParameterPatternMismatchException":
 		e.Kind = fault.BadReference
+	case "", "UnknownError":
+		// No error of AWS has no code: a proxy or a captive portal has answered.
+		e.Kind, e.Cause, e.Hint = fault.Unreachable, notAWS, notAWSHint
 	default:
 		// A code that is not known: AWS says with the status whose fault it is.
 		e.Kind, e.Hint = fault.Unreachable, "try again; if it stays, see the AWS Health Dashboard, and whether endpoint_url or a proxy leads to AWS"
-		if status >= 400 && status < 500 && status != http.StatusRequestTimeout && status != http.StatusTooManyRequests {
+		switch {
+		case status == http.StatusTooManyRequests:
+			e.Kind, e.Hint = fault.Throttled, "a longer ttl under [cache] asks less often"
+		case status >= 400 && status < 500 && status != http.StatusRequestTimeout:
 			e.Kind, e.Hint = fault.Denied, "look the code up in the manual of the service"
 		}
 	}
+}
+
+// The words for an answer of something else: a proxy, a captive portal.
+const (
+	notAWS     = "what answered did not answer as AWS does"
+	notAWSHint = "is something else at that address (endpoint_url, proxy, captive portal)?"
+)
+
+// aboutKMS tells whether a denial, in lower case, is one of the key. The message also holds the name of the secret,
+// which may be anything.
+func aboutKMS(low string) bool {
+	for _, words := range []string{"perform: kms:", "access to kms", "customer master key"} {
+		if strings.Contains(low, words) {
+			return true
+		}
+	}
+	return false
 }
 
 func classifyNetwork(ctx context.Context, e *fault.Error, err error) {
@@ -173,8 +196,7 @@ func classifyNetwork(ctx context.Context, e *fault.Error, err error) {
 		e.Cause = "the answer of " + host(err) + " was cut off"
 		e.Hint = "does something on the way (proxy, firewall, MTU) end the connection?"
 	case strings.Contains(low, "deserialization"):
-		e.Cause = "what answered did not answer as AWS does"
-		e.Hint = "is something else at that address (endpoint_url, proxy, captive portal)?"
+		e.Cause, e.Hint = notAWS, notAWSHint
 	default:
 		e.Hint = "is there a route to it (VPC endpoint, NAT, proxy, security group)?"
 	}

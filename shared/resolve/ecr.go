@@ -22,7 +22,6 @@ const publicRegion = "us-east-1"
 type ECRRequest struct {
 	Host            string // for error texts
 	Region          string
-	Account         string // whose registry it is; the token serves every registry that the identity may read
 	Public          bool
 	FIPS, DualStack bool
 	Role            config.Role

@@ -103,6 +103,13 @@ func readParameters(ctx context.Context, cfg aws.Config, batch []unit, answers m
 	out, err := ssm.NewFromConfig(cfg).GetParameters(ctx, &ssm.GetParametersInput{Names: names, WithDecryption: aws.Bool(true)})
 	if err != nil {
 		err = classified(ctx, err)
+		if len(batch) > 1 && !fault.KindOf(err).Transient() {
+			// One parameter that may not be read fails the whole call: ask for each alone, to serve the others.
+			for _, u := range batch {
+				readParameters(ctx, cfg, []unit{u}, answers)
+			}
+			return
+		}
 		for _, u := range batch {
 			answers[u] = answer{err: err}
 		}

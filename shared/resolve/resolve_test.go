@@ -110,6 +110,26 @@ func TestParametersGoInTens(t *testing.T) {
 	}
 }
 
+// Regions are asked at the same time.
+func TestRegionsInParallel(t *testing.T) {
+	s := newFake(t)
+	var refs []string
+	for _, region := range []string{"us-west-2", "eu-west-1", "eu-central-1"} {
+		refs = append(refs, s.PutSecret(fakeaws.Secret{Name: "a", Region: region, String: "v"}))
+	}
+	const delay = 500 * time.Millisecond
+	s.SetFault(fakeaws.Fault{Kind: fakeaws.Delay, Delay: delay})
+	began := time.Now()
+	for _, r := range newResolver(t, Options{}).Resolve(t.Context(), requests(t, refs...)...) {
+		if r.Err != nil {
+			t.Error(r.Err)
+		}
+	}
+	if took := time.Since(began); took > 2*delay {
+		t.Errorf("three regions that answer after %v took %v", delay, took)
+	}
+}
+
 func TestEveryFailureIsReported(t *testing.T) {
 	s := newFake(t)
 	good := s.PutSecret(fakeaws.Secret{Name: "good", String: "v"})
@@ -117,6 +137,9 @@ func TestEveryFailureIsReported(t *testing.T) {
 	s.Deny("*", "secretsmanager:GetSecretValue", denied)
 	s.PutParameter(fakeaws.Parameter{Name: "/there", Value: "v"})
 	s.PutParameter(fakeaws.Parameter{Name: "/locked", Value: "v", KMS: fakeaws.KMSBroken})
+	s.PutParameter(fakeaws.Parameter{Name: "/refused", Value: "v"})
+	s.Deny("*", "ssm:GetParameters", "*parameter/refused")
+	s.Deny("*", "secretsmanager:GetSecretValue", "*kms-proxy*")
 	base := "arn:aws:secretsmanager:us-west-2:123456789012:secret:"
 	for _, c := range []struct {
 		ref  string
@@ -135,6 +158,9 @@ func TestEveryFailureIsReported(t *testing.T) {
 		{s.PutSecret(fakeaws.Secret{Name: "empty"}), fault.BadValue, []string{"empty"}},
 		{good + ":key::", fault.BadValue, []string{"not a JSON object", "no key key"}},
 		{"/there", "", nil},
+		{"/locked", fault.Decrypt, []string{"get parameter /locked", "kms:Decrypt"}},
+		{"/refused", fault.Denied, []string{"get parameter /refused", "allow ssm:GetParameters"}},
+		{s.PutSecret(fakeaws.Secret{Name: "prod/kms-proxy", String: "v"}), fault.Denied, []string{"allow secretsmanager:GetSecretValue"}},
 		{"/nowhere", fault.NotFound, []string{"get parameter /nowhere", "us-west-2"}},
 		{"/there:9", fault.NotFound, []string{"version or label"}},
 	} {
@@ -193,6 +219,8 @@ func TestFaults(t *testing.T) {
 		{fakeaws.Fault{Kind: fakeaws.ExpiredToken}, fault.NoCredentials, "expired"},
 		{fakeaws.Fault{Kind: fakeaws.Custom, Code: "RequestTimeTooSkewed", Message: "skewed", Status: 403}, fault.NoCredentials, "chronyc tracking"},
 		{fakeaws.Fault{Kind: fakeaws.Custom, Code: "UnrecognizedClientException", Message: "invalid", Status: 400}, fault.Denied, "another partition"},
+		{fakeaws.Fault{Kind: fakeaws.Custom, Code: "UnknownError", Message: "Forbidden", Status: 403}, fault.Unreachable, "did not answer as AWS does"},
+		{fakeaws.Fault{Kind: fakeaws.Custom, Code: "Busy", Message: "busy", Status: 429}, fault.Throttled, "(Busy)"},
 		{fakeaws.Fault{Kind: fakeaws.Custom, Code: "SomethingNew", Message: "a new refusal", Status: 400}, fault.Denied, "a new refusal (SomethingNew)"},
 	} {
 		t.Run(fmt.Sprintf("%s %s %d", c.fault.Kind, c.fault.Code, c.fault.Times), func(t *testing.T) {

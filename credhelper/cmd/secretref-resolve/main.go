@@ -16,8 +16,14 @@ var version = "dev" // set by the linker
 
 func main() {
 	secret.ProtectProcess()
+	stdin, stderr := os.Stdin, os.Stderr
+	// The SDK hands its own standard streams to a credential_process, which may say what it likes: ours belong to the
+	// client.
+	if null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0); err == nil {
+		os.Stdin, os.Stderr = null, null
+	}
 	os.Exit(credhelper.Run(context.Background(), credhelper.Program{
-		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Args: os.Args[1:], Stdin: stdin, Stdout: os.Stdout, Stderr: stderr,
 		Getenv: os.Getenv, Version: version,
 		NewFetcher: func(cfg *config.Config) credhelper.Fetcher { return fetch.New(cfg, version) },
 	}))
