@@ -318,7 +318,7 @@ func unknown(at Origin, it item, depth int, known []string) *Error {
 		what += " in [" + join(it.path[:depth]) + "]"
 	}
 	fix := "known are " + strings.Join(known, ", ")
-	if near := nearest(name, known); strings.EqualFold(near, name) {
+	if near := Nearest(name, known); strings.EqualFold(near, name) {
 		fix = "write " + near + ", since case matters"
 	} else if near != "" {
 		fix = "did you mean " + near + "?"
@@ -326,8 +326,8 @@ func unknown(at Origin, it item, depth int, known []string) *Error {
 	return fail(at, fix, "%s", what)
 }
 
-// nearest returns the known name that name may be a slip for, "" when none is near.
-func nearest(name string, known []string) string {
+// Nearest returns the known name that name may be a slip for, "" when none is near.
+func Nearest(name string, known []string) string {
 	best, limit := "", max(2, (len(name)+1)/3)+1
 	for _, k := range known {
 		if d := distance(strings.ToLower(name), strings.ToLower(k)); d < limit {

@@ -230,8 +230,8 @@ func TestErrorsDoNotQuoteSecrets(t *testing.T) {
 func TestNearest(t *testing.T) {
 	known := []string{"ttl", "stale", "store", "spool_max_bytes"}
 	for in, want := range map[string]string{"tll": "ttl", "stall": "stale", "spool-max-bytes": "spool_max_bytes", "bananas": "", "STORE": "store"} {
-		if got := nearest(in, known); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", in, got, want)
+		if got := Nearest(in, known); got != want {
+			t.Errorf("Nearest(%q) = %q, want %q", in, got, want)
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 const (
 	ValueFrom             = "valueFrom"
 	RepositoryCredentials = "repositoryCredentials"
+	SecretOptions         = "secretOptions"
 )
 
 // Case is one case. The shapes of Input, Stored and Expect go with the kind; see cases.json.
@@ -66,7 +67,7 @@ func Differences() []Difference {
 	return []Difference{
 		{"JSON number", "printed as a float: `1e+06`, `1.2345678901e+10`", "keeps its literal text: `1000000`", []string{"sm-json-07"}},
 		{"JSON object or array under a key", "printed as Go prints it: `map[a:x b:1]`", "compact JSON", []string{"sm-json-11", "sm-json-12"}},
-		{"`null`, empty or binary value", "`<nil>`, an empty value, or a crash of the agent", "an error", []string{"sm-binary-no-key"}},
+		{"`null`, empty or binary value", "`<nil>`, an empty value, or a crash of the agent", "an error", []string{"sm-binary-no-key", "so-empty-value-dropped"}},
 		{"Several keys of one secret", "one call each, perhaps from two versions", "one call, one version", nil},
 		{"Several SSM parameters, one of them wrong", "all of the batch fail, the first batch is reported", "the others are read, every failure is reported", []string{"ssm-partial-invalid-fails-whole-batch"}},
 		{"The same SSM parameter twice", "asked for twice", "asked for once", nil},
@@ -82,6 +83,10 @@ func Differences() []Difference {
 		{"AWS does not answer", "the task does not start", "a cached value is used inside the stale window", nil},
 		{"ECR token", "asked for with `registryIds`", "asked for without this deprecated field: the token serves every registry that the identity may read", []string{"ecr-success"}},
 		{"ECR Public", "pulls are anonymous", "authenticated pulls", nil},
+		{"Value of a `secretOptions` entry", "written into the container's configuration, where `docker inspect` shows it", "in the memory of the log driver alone", nil},
+		{"One option in `options` and in `secretOptions`, or twice in the latter", "the secret one wins, the last of two wins", "an error", nil},
+		{"`secretOptions` without a log driver", "dropped", "an error", []string{"so-no-log-driver-type"}},
+		{"Text with the form of a UUID as `valueFrom` of `secretOptions`", "the name of a parameter", "refused: it is a token in the wrong place; such a parameter can be named by its ARN", nil},
 	}
 }
 
@@ -96,16 +101,27 @@ func NotOurs() map[string]string {
 		lifecycle = "the life of an ECS task"
 		engine    = "ECS_ENGINE_AUTH_DATA, which is not read here"
 		provider  = "the field provider of the ECS control plane: here a bare valueFrom is always a parameter"
+		ring      = "the ECS agent's default for the daemon's own buffer, which a log driver has no part in"
+		endpoints = "the HTTP endpoints between the ECS agent and AWS's own loggers"
 	)
 	m := map[string]string{
 		"sm-refetch-after-restart": lifecycle,
 		"sm-clear-on-cleanup":      lifecycle,
 		"sm-bare-name-rejected":    provider,
 		"ecr-cache-size-ttl":       "the agent's cache in memory; a host needs no limit of 100 registries",
+
+		"so-firelens-not-in-logconfig": "FireLens, where a container of the task is the log router",
+		"shim-token-endpoint-404":      endpoints,
+		"shim-token-endpoint-bad-json": endpoints,
+		"shim-token-endpoint-empty":    endpoints,
+		"tmds-splunk-token-ok":         endpoints,
 	}
 	for _, c := range all() {
-		if strings.HasPrefix(c.ID, "host-auth-bad-") {
+		switch {
+		case strings.HasPrefix(c.ID, "host-auth-bad-"):
 			m[c.ID] = engine
+		case strings.HasPrefix(c.ID, "so-buffer-"):
+			m[c.ID] = ring
 		}
 	}
 	return m

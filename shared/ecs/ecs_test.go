@@ -11,11 +11,11 @@ func TestEveryNamedCaseExists(t *testing.T) {
 	var ids []string
 	for _, c := range all() {
 		ids = append(ids, c.ID)
-		if c.Kind != ValueFrom && c.Kind != RepositoryCredentials {
+		if !slices.Contains([]string{ValueFrom, RepositoryCredentials, SecretOptions}, c.Kind) {
 			t.Errorf("case %s has the unknown kind %q", c.ID, c.Kind)
 		}
 	}
-	if len(ids) < 90 {
+	if len(ids) < 106 {
 		t.Errorf("only %d cases", len(ids))
 	}
 	for id := range NotOurs() {
@@ -33,10 +33,11 @@ func TestEveryNamedCaseExists(t *testing.T) {
 }
 
 // Each of these prefixes has its test: sm- and ssm- in shared/resolve, rc- in credhelper/payload and shared/resolve,
-// host-auth- in shared/config, ecr- in shared/resolve and shared/ttl.
+// host-auth- in shared/config, ecr- in shared/resolve and shared/ttl, so- and shim- in logplugin/options; of tmds- there are
+// none but those in NotOurs.
 func TestEveryCaseHasATest(t *testing.T) {
 	for _, c := range all() {
-		if !slices.ContainsFunc([]string{"sm-", "ssm-", "rc-", "host-auth-", "ecr-"}, func(p string) bool { return strings.HasPrefix(c.ID, p) }) {
+		if !slices.ContainsFunc([]string{"sm-", "ssm-", "rc-", "host-auth-", "ecr-", "so-", "shim-", "tmds-"}, func(p string) bool { return strings.HasPrefix(c.ID, p) }) {
 			t.Errorf("no package tests the case %s", c.ID)
 		}
 	}

@@ -1,0 +1,275 @@
+// Package api is the protocol of Docker's log plugins (docker.logdriver/1.0): HTTP on a unix socket, on which the
+// daemon announces each container that begins or ends to log.
+//
+// The daemon makes these calls while it holds the container's lock, often without a time limit of its own. So every
+// call is answered within a time of our own, whatever the sessions do; a panic is an answer; and the status is always
+// 200, because the daemon shows the text of Err cleanly only then. StopLogging never has an Err: the daemon would leak
+// the container's FIFO.
+//
+// It is written on net/http and not on docker/go-plugins-helpers/sdk: that one answers status 400 to a body which it
+// cannot read, knows neither deadlines nor recovery for a call, and keeps connections open. A connection kept open is a
+// danger: when the process ends just as the daemon uses it, the daemon tries again with the body lost, and the user
+// reads of a malformed request.
+package api
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/secretref/secretref/logplugin/options"
+)
+
+// Info is what the daemon tells about a container. It is safe to print and to log.
+type Info = options.Info
+
+// Sessions is what the calls lead to. Both methods may be called for several files at once, and again for one.
+type Sessions interface {
+	// Start begins to log what comes out of the FIFO file. It should return soon after ctx ends. An error keeps the
+	// container from starting: its text is for people, in one line, and must not show a secret. When the daemon has had
+	// an error for another reason (Start took too long or panicked), Stop follows as soon as Start has returned.
+	Start(ctx context.Context, file string, info Info) error
+	// Stop says that the daemon is about to close file. It must return at once: the end of the FIFO comes only after
+	// the daemon has the answer. A file that nobody knows is fine: the daemon may have known it longer than we do.
+	Stop(file string)
+}
+
+// Limits of a call.
+const (
+	maxBody   = 16 << 20 // bytes: an environment, labels and options
+	maxUnread = 64 << 20 // bytes read and thrown away, so that a client that still writes sees the answer
+)
+
+// Options of a Server. The zero value of each field is usable.
+type Options struct {
+	StartTimeout time.Duration // for StartLogging; 0 = 5 s
+	StopTimeout  time.Duration // for StopLogging; 0 = 1 s
+	CloseTimeout time.Duration // for the calls that are under way when Serve ends; 0 = 3 s
+	Logger       *slog.Logger  // nil = none
+}
+
+// Server answers the daemon.
+type Server struct {
+	sessions Sessions
+	options  Options
+	calls    sync.WaitGroup // goroutines that are in Sessions, perhaps for longer than the daemon waits
+}
+
+// New returns a Server for sessions.
+func New(sessions Sessions, o Options) *Server {
+	o.StartTimeout = cmp.Or(o.StartTimeout, 5*time.Second)
+	o.StopTimeout = cmp.Or(o.StopTimeout, time.Second)
+	o.CloseTimeout = cmp.Or(o.CloseTimeout, 3*time.Second)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Server{sessions: sessions, options: o}
+}
+
+// Serve answers calls on l until ctx ends, and then no new ones; those under way get CloseTimeout. It closes l. Its
+// error says what did not end in time, or why l failed.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	var asking connections
+	h := http.Server{
+		Handler:           http.HandlerFunc(s.serve),
+		ConnState:         asking.note,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      20*time.Second + s.options.StartTimeout, // from the request's beginning
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelWarn),
+	}
+	h.SetKeepAlivesEnabled(false)
+	served := make(chan error, 1)
+	go func() { served <- h.Serve(l) }()
+	var err error
+	select {
+	case err = <-served:
+		err = fmt.Errorf("listen on %s: %w", l.Addr(), err)
+	case <-ctx.Done():
+	}
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.CloseTimeout)
+	defer cancel()
+	// Who has just connected asks at once, and is heard; who does not ask is not waited for.
+	soon, cancelSoon := context.WithTimeout(end, 250*time.Millisecond)
+	defer cancelSoon()
+	_ = h.Shutdown(soon)
+	if n := asking.wait(end); n > 0 {
+		err = errors.Join(err, fmt.Errorf("%d calls of the daemon have no answer after %v", n, s.options.CloseTimeout))
+	}
+	return errors.Join(err, s.wait(end), h.Close())
+}
+
+// wait waits for what is still in Sessions though the daemon has its answer.
+func (s *Server) wait(ctx context.Context) error {
+	idle := make(chan struct{})
+	go func() { // ends with the last of the calls
+		s.calls.Wait()
+		close(idle)
+	}()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return errors.New("a session did not return from Start or Stop")
+	}
+}
+
+type answer struct {
+	Implements []string      `json:",omitempty"`
+	Cap        *capabilities `json:",omitempty"`
+	Err        string
+}
+
+// ReadLogs is false: `docker logs` reads the daemon's own cache, without a time limit on --follow.
+type capabilities struct{ ReadLogs bool }
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	var a answer
+	err := s.recovered(r.URL.Path, func() error { a = s.answer(r); return nil })
+	if err != nil && r.URL.Path != stopLogging {
+		a = answer{Err: errText(err)}
+	}
+	w.Header().Set("Content-Type", "application/vnd.docker.plugins.v1.2+json")
+	if err := json.NewEncoder(w).Encode(a); err != nil {
+		s.options.Logger.Warn("the daemon did not take an answer", "call", r.URL.Path, "error", err)
+	}
+}
+
+func (s *Server) answer(r *http.Request) (a answer) {
+	switch r.URL.Path {
+	case "/Plugin.Activate":
+		return answer{Implements: []string{"LogDriver"}}
+	case "/LogDriver.Capabilities":
+		return answer{Cap: &capabilities{}}
+	case startLogging:
+		return answer{Err: errText(s.start(r))}
+	case stopLogging:
+		s.stop(r)
+		return answer{}
+	}
+	return answer{Err: errText(fmt.Errorf("there is no call %q", r.URL.Path))}
+}
+
+const (
+	startLogging = "/LogDriver.StartLogging"
+	stopLogging  = "/LogDriver.StopLogging"
+)
+
+var (
+	errInternal = errors.New("internal error, see the log of secretref-logdriver")
+	errEmpty    = errors.New("the daemon repeated its call without the body, after secretref-logdriver had ended in the middle of it; start the container again")
+)
+
+// call is the body of StartLogging and StopLogging.
+type call struct {
+	File string
+	Info Info
+}
+
+func (s *Server) start(r *http.Request) error {
+	q, err := decode(r)
+	if err == nil && (!strings.HasPrefix(q.File, "/") || q.Info.ContainerID == "") {
+		err = errors.New("StartLogging names no file or no container")
+	}
+	if err == nil {
+		err = s.within(r, s.options.StartTimeout,
+			func(ctx context.Context) error { return s.sessions.Start(ctx, q.File, q.Info) },
+			func() { s.sessions.Stop(q.File) })
+	}
+	if err != nil {
+		s.options.Logger.Warn("a container was refused", "container", q.Info, "error", errText(err))
+	}
+	return err
+}
+
+func (s *Server) stop(r *http.Request) {
+	q, err := decode(r)
+	if err == nil {
+		err = s.within(r, s.options.StopTimeout, func(context.Context) error {
+			s.sessions.Stop(q.File)
+			return nil
+		}, func() {})
+	}
+	if err != nil {
+		s.options.Logger.Warn("StopLogging was answered all the same", "file", q.File, "error", errText(err))
+	}
+}
+
+// within returns what f returns, or an error once limit has passed. When f has not failed, but its caller was told so,
+// undo follows.
+func (s *Server) within(r *http.Request, limit time.Duration, f func(context.Context) error, undo func()) error {
+	// Without the request's end: a daemon that went away may be back for a container that runs. And f gets less time,
+	// so that its own words are heard when it is late.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), limit-limit/5)
+	result, gone := make(chan error), make(chan struct{})
+	s.calls.Go(func() {
+		defer cancel()
+		err := s.recovered(r.URL.Path, func() error { return f(ctx) })
+		if errors.Is(err, errInternal) {
+			_ = s.recovered(r.URL.Path, func() error { undo(); return nil }) // it is in the log
+		}
+		select {
+		case result <- err:
+			return
+		case <-gone:
+		}
+		s.options.Logger.Warn("a session came back after its time", "call", r.URL.Path, "error", errText(err))
+		if err == nil {
+			_ = s.recovered(r.URL.Path, func() error { undo(); return nil })
+		}
+	})
+	t := time.NewTimer(limit)
+	defer t.Stop()
+	select {
+	case err := <-result:
+		return err
+	case <-t.C:
+		close(gone)
+		return fmt.Errorf("the session did not answer within %v", limit)
+	}
+}
+
+// recovered makes an error of a panic. What was thrown may hold anything, so only its type is logged.
+func (s *Server) recovered(path string, f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			what := fmt.Sprintf("%T", p)
+			if e, ok := p.(runtime.Error); ok {
+				what = e.Error()
+			}
+			s.options.Logger.Error("panic", "call", path, "what", what, "stack", string(debug.Stack()))
+			err = errInternal
+		}
+	}()
+	return f()
+}
+
+// decode reads a call. Its errors do not quote the body.
+func decode(r *http.Request) (q call, err error) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	switch {
+	case err != nil:
+		return q, errors.New("the daemon's call broke off in the middle")
+	case len(body) > maxBody:
+		_, _ = io.CopyN(io.Discard, r.Body, maxUnread)
+		return q, fmt.Errorf("the daemon's call is larger than %d MiB; the container's environment or labels are too long", maxBody>>20)
+	case len(bytes.TrimSpace(body)) == 0:
+		return q, errEmpty
+	case json.Unmarshal(body, &q) != nil:
+		return call{}, errors.New("the daemon's call is not the JSON that Docker documents for log plugins")
+	}
+	return q, nil
+}

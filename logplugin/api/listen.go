@@ -1,0 +1,131 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// firstFD is the first file that systemd passes, see sd_listen_fds(3).
+const firstFD = 3
+
+// Listen returns the socket that systemd has passed to this process, or else one at path. Call it once, early: it takes
+// the variables LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES out of the environment.
+//
+// A socket at path is for the caller's user alone (0600). Missing directories above are made as the daemon makes them
+// (0700). A socket that is left over from a process that has ended is replaced; one that somebody answers on, and
+// anything that is no socket, is an error. Closing the listener removes the file, unless another has taken its place.
+func Listen(path string) (net.Listener, error) {
+	l, err := passed()
+	if l != nil || err != nil {
+		return l, err
+	}
+	if !filepath.IsAbs(path) {
+		return nil, fmt.Errorf("listen on %q: the path does not begin with a slash", path)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	if err := checkUnused(path); err != nil {
+		return nil, err
+	}
+	return listen(path)
+}
+
+// passed returns the socket of a systemd socket unit, or nil when there is none.
+func passed() (net.Listener, error) {
+	pid, fds := os.Getenv("LISTEN_PID"), os.Getenv("LISTEN_FDS")
+	for _, name := range []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} {
+		_ = os.Unsetenv(name) // fails for malformed names only
+	}
+	if pid != strconv.Itoa(os.Getpid()) {
+		return nil, nil // none, or meant for the process that started this one
+	}
+	if fds != "1" {
+		return nil, fmt.Errorf("systemd passes %q sockets, and only one is wanted; check the ListenStream lines of the socket unit", fds)
+	}
+	unix.CloseOnExec(firstFD)
+	f := os.NewFile(firstFD, "systemd socket")
+	defer f.Close() // FileListener works on a copy
+	l, err := net.FileListener(f)
+	if err != nil {
+		return nil, fmt.Errorf("file %d, which systemd passes, is no socket that listens: %w", firstFD, err)
+	}
+	if _, ok := l.(*net.UnixListener); !ok {
+		return nil, errors.Join(fmt.Errorf("systemd passes a socket of %s, and a unix socket is wanted", l.Addr().Network()), l.Close())
+	}
+	return l, nil
+}
+
+// checkUnused tells whether a socket can be made at path.
+func checkUnused(path string) error {
+	st, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case st.Mode().Type() != fs.ModeSocket:
+		return fmt.Errorf("listen on %s: there is something that is no socket; remove it", path)
+	}
+	c, err := net.DialTimeout("unix", path, time.Second)
+	switch {
+	case err == nil:
+		_ = c.Close()
+		return fmt.Errorf("listen on %s: another process does; end it first", path)
+	case errors.Is(err, unix.ECONNREFUSED):
+		return nil
+	}
+	return fmt.Errorf("listen on %s: a socket is there, and whether it is in use cannot be told: %w", path, err)
+}
+
+// listen makes the socket under another name and renames it once it is closed to others, so that nobody ever finds it
+// open, or finds none where one was.
+func listen(path string) (net.Listener, error) {
+	temp := path + ".new"
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: temp, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	l.SetUnlinkOnClose(false)
+	err = os.Chmod(temp, 0o600)
+	if err == nil {
+		err = os.Rename(temp, path)
+	}
+	var st os.FileInfo
+	if err == nil {
+		st, err = os.Lstat(path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, l.Close(), os.RemoveAll(temp))
+	}
+	return &listener{UnixListener: l, path: path, file: st}, nil
+}
+
+// listener is a socket that takes its file away.
+type listener struct {
+	*net.UnixListener
+	path string
+	file os.FileInfo
+}
+
+// Addr returns the path of the file: the socket itself knows only the name under which it was made.
+func (l *listener) Addr() net.Addr { return &net.UnixAddr{Name: l.path, Net: "unix"} }
+
+// Close closes the socket and removes its file.
+func (l *listener) Close() error {
+	if st, err := os.Lstat(l.path); err == nil && os.SameFile(st, l.file) {
+		_ = os.Remove(l.path) // what stays is found stale by the next process
+	}
+	return l.UnixListener.Close()
+}

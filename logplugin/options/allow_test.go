@@ -1,0 +1,182 @@
+package options
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestAllowReferences(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		patterns  []string
+		reference string
+		ok        bool
+	}{
+		{"no list", nil, arn, true},
+		{"empty list", []string{}, arn, false},
+		{"everything", []string{"*"}, arn, true},
+		{"everything, a name", []string{"*"}, "/logs/token", true},
+		{"the ARN itself", []string{arn}, arn, true},
+		{"the suffix does not count", []string{arn}, arn + ":token:AWSPREVIOUS:", true},
+		{"any region and account", []string{"arn:aws:secretsmanager:*:*:secret:prod/*"}, arn + ":token::", true},
+		{"a star passes slashes", []string{"arn:aws:secretsmanager:*:*:secret:*-AbCdEf"}, arn, true},
+		{"six signs", []string{"arn:aws:secretsmanager:*:*:secret:prod/splunk-??????"}, arn, true},
+		{"five signs", []string{"arn:aws:secretsmanager:*:*:secret:prod/splunk-?????"}, arn, false},
+		{"a star passes no colon", []string{"arn:*:secret:prod/splunk-AbCdEf"}, arn, false},
+		{"another account", []string{"arn:aws:secretsmanager:*:444455556666:secret:*"}, arn, false},
+		{"another name", []string{"arn:aws:secretsmanager:*:*:secret:logs/*"}, arn, false},
+		{"a beginning is not enough", []string{"arn:aws:secretsmanager:*:*:secret:prod"}, arn, false},
+		{"case counts", []string{strings.ToUpper(arn)}, arn, false},
+		{"one of several", []string{"/a", arn}, arn, true},
+		{"a parameter by name", []string{"/logs/*"}, "/logs/a/token", true},
+		{"a parameter's version does not count", []string{"/logs/token"}, "/logs/token:3", true},
+		{"a parameter by ARN", []string{"arn:aws:ssm:*:111122223333:parameter/logs/*"}, "arn:aws:ssm:eu-west-1:111122223333:parameter/logs/t:3", true},
+		{"ARN patterns are not for names", []string{"arn:aws:ssm:*:*:parameter/*"}, "/logs/token", false},
+		{"name patterns are not for ARNs", []string{"/*"}, "arn:aws:ssm:eu-west-1:111122223333:parameter/logs/t", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := rules()
+			r.AllowReferences = c.patterns
+			_, err := r.Parse(splunk("secretOptions.splunk-token", c.reference), info())
+			if (err == nil) != c.ok {
+				t.Fatalf("%q with %q: %v, want ok %v", c.reference, c.patterns, err, c.ok)
+			}
+			if err != nil && !strings.Contains(err.Error(), "allow_references") {
+				t.Errorf("error %q does not name the setting", err)
+			}
+		})
+	}
+}
+
+func TestAllowRouters(t *testing.T) {
+	const url = "https://hec.splunk.example.com:8088"
+	for _, c := range []struct {
+		name     string
+		patterns []string
+		router   string
+		address  string
+		ok       bool
+	}{
+		{"no list", nil, "splunk", url, true},
+		{"empty list", []string{}, "splunk", url, false},
+		{"everything", []string{"*"}, "splunk", url, true},
+		{"itself", []string{url}, "splunk", url, true},
+		{"one label and any port", []string{"https://*.splunk.example.com:*"}, "splunk", url, true},
+		{"part of a label", []string{"https://h*c.splunk.example.com:80??"}, "splunk", url, true},
+		{"a star is one label", []string{"https://*.example.com:*"}, "splunk", url, false},
+		{"not the name above", []string{"https://*.hec.splunk.example.com:*"}, "splunk", url, false},
+		{"another port", []string{"https://*.splunk.example.com:443"}, "splunk", url, false},
+		{"no port is the scheme's", []string{"https://*.splunk.example.com"}, "splunk", url, false},
+		{"no port in both", []string{"https://*.example.com"}, "splunk", "https://hec.example.com/", true},
+		{"another scheme", []string{"https://*.splunk.example.com:*"}, "splunk", strings.Replace(url, "https", "http", 1), false},
+		{"capitals", []string{"HTTPS://HEC.Splunk.example.com:8088/"}, "splunk", strings.Replace(url, "hec", "HEC", 1), true},
+		{"dot at the end", []string{url}, "splunk", "https://hec.splunk.example.com.:8088", true},
+		{"another host behind a path", []string{"https://*.splunk.example.com:*"}, "splunk", "https://evil.example/.splunk.example.com:8088", false},
+		{"another host behind a query", []string{"https://*.splunk.example.com:*"}, "splunk", "https://evil.example?.splunk.example.com:8088", false},
+		{"another host behind a fragment", []string{"https://*.splunk.example.com:*"}, "splunk", "https://evil.example#.splunk.example.com:8088", false},
+		{"another host behind a user", []string{"https://*.splunk.example.com:*"}, "splunk", "https://a.splunk.example.com:8088@evil.example", false},
+		{"bare host", []string{"tcp://fluent.example.com:24224"}, "fluentd", "fluent.example.com", true},
+		{"bare host and port", []string{"tcp://fluent.example.com:*"}, "fluentd", "fluent.example.com:24225", true},
+		{"the default", []string{"tcp://127.0.0.1"}, "fluentd", "", true},
+		{"not the default", []string{"tls://127.0.0.1"}, "fluentd", "", false},
+		{"an address of numbers", []string{"tls://10.0.*.*:*"}, "fluentd", "tls://10.0.3.4", true},
+		{"IPv6", []string{"tcp://[2001:db8::1]"}, "fluentd", "tcp://[2001:DB8::1]:24224", true},
+		{"IPv6, a star", []string{"tcp://*:*"}, "fluentd", "tcp://[2001:db8::1]:24224", false},
+		{"a socket", []string{"unix:///run/fluent/*.sock"}, "fluentd", "unix:///run/fluent/a.sock", true},
+		{"a socket with more dots", []string{"unix:///run/fluent/*.sock"}, "fluentd", "unix:///run/fluent/a.b.sock", false},
+		{"this socket", []string{"unix:///run/*/fluent.sock"}, "fluentd", "unix:///run/x/fluent.sock", true},
+		{"another directory", []string{"unix:///run/*"}, "fluentd", "unix:///run/x/fluent", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := rules()
+			r.AllowRouters = c.patterns
+			address, err := r.CheckAddress(c.router, c.address)
+			if (err == nil) != c.ok {
+				t.Fatalf("%q with %q: %q, %v, want ok %v", c.address, c.patterns, address, err, c.ok)
+			}
+			if err != nil && (c.address != "" && strings.Contains(err.Error(), c.address) || strings.Contains(err.Error(), "example.com:8088")) {
+				t.Errorf("error %q shows the address", err)
+			}
+		})
+	}
+}
+
+func TestAddressByReferenceIsCheckedLater(t *testing.T) {
+	r := rules()
+	r.AllowRouters = []string{"tcp://fluent.example.com"}
+	o, err := r.Parse(map[string]string{"logDriver": "fluentd", "secretOptions.fluentd-address": "/address"}, info())
+	if err != nil || o.Address != "" {
+		t.Fatalf("address %q, %v", o.Address, err)
+	}
+	_, err = r.Parse(map[string]string{"logDriver": "fluentd", "fluentd-address": "Other.example.com"}, info())
+	if want := "fluentd-address: tcp://other.example.com:24224: "; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("error %v, want %q in it", err, want)
+	}
+	if _, err := r.CheckAddress("gelf", "x"); err == nil {
+		t.Error("an address of an unknown router is fine")
+	}
+}
+
+func TestGlob(t *testing.T) {
+	for _, c := range []struct {
+		pattern, text string
+		want          bool
+	}{
+		{"", "", true}, {"", "a", false}, {"*", "", true}, {"**", "abc", true}, {"a*", "a", true}, {"?", "", false}, {"?", ":", false},
+		{"*b*c", "abxbc", true}, {"*b*c", "abxbcd", false}, {"a*:c", "ab:c", true}, {"a*c", "ab:c", false}, {"*:*", "a:b:c", false},
+		{"*ab", "aab", true}, {"a*b*:c", "abb:c", true}, {"a*b*:c", "ab:cb:c", false}, {"a?c*", "abc", true},
+	} {
+		if got := glob(c.pattern, c.text, ":"); got != c.want {
+			t.Errorf("glob(%q, %q) = %v, want %v", c.pattern, c.text, got, c.want)
+		}
+	}
+}
+
+func TestConnection(t *testing.T) {
+	key := func(pairs ...string) Connection {
+		t.Helper()
+		o, err := rules().Parse(splunk(pairs...), info())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := rules().Connection(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	base := key()
+	for name, same := range map[string]Connection{
+		"tag":       key("tag", "x"),
+		"source":    key("splunk-source", "x"),
+		"index":     key("secretOptions.splunk-index", "/i"),
+		"labels":    key("labels", "tier"),
+		"spool":     key("spool-max-bytes", "1g"),
+		"mode":      key("mode", "blocking"),
+		"the list":  key("secretOptions.splunk-token", "-", "secretOptions", `[{"name":"splunk-token","valueFrom":"`+arn+`:token::"}]`),
+		"a failure": key("secret-failure", "start"),
+	} {
+		if same != base {
+			t.Errorf("another %s is another connection", name)
+		}
+	}
+	seen := map[Connection]string{base: "base"}
+	for name, other := range map[string]Connection{
+		"url":            key("splunk-url", "https://hec.example.com:8089"),
+		"reference":      key("secretOptions.splunk-token", arn+":other::"),
+		"plain token":    key("secretOptions.splunk-token", "-", "splunk-token", arn+":token::"),
+		"gzip":           key("splunk-gzip", "true"),
+		"gzip in capath": key("splunk-capath", "true"),
+	} {
+		if before, ok := seen[other]; ok {
+			t.Errorf("%s is the same connection as %s", name, before)
+		}
+		seen[other] = name
+	}
+	if _, err := rules().Connection(Options{Router: "gelf"}); err == nil {
+		t.Error("an unknown router has a connection")
+	}
+	if strings.Contains(base.String(), "splunk") || len(base.String()) != 12 {
+		t.Errorf("String is %q", base)
+	}
+}

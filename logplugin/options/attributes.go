@@ -1,0 +1,51 @@
+package options
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/secretref/secretref/shared/fault"
+)
+
+// maxAttributes bounds what goes with every single line, in bytes.
+const maxAttributes = 64 << 10
+
+// attributes picks labels and variables as Docker does: what the container does not have is left out, an empty value is
+// kept, a variable wins over a label of the same name.
+//
+// One thing is otherwise: Docker up to 29 overlooks labels-regex when labels is not given too.
+func attributes(given map[string]string, info Info) (map[string]string, error) {
+	picks := map[string]string{}
+	for _, source := range []struct {
+		option string
+		values map[string]string
+	}{{"labels", info.ContainerLabels}, {"env", info.ContainerEnv.values()}} {
+		for name := range strings.SplitSeq(given[source.option], ",") {
+			if value, ok := source.values[name]; ok {
+				picks[name] = value
+			}
+		}
+		option := source.option + "-regex"
+		if given[option] == "" {
+			continue
+		}
+		re, err := regexp.Compile(given[option])
+		if err != nil {
+			return nil, fmt.Errorf("log-opt %s: %s", option, fault.OneLine(err.Error()))
+		}
+		for name, value := range source.values {
+			if re.MatchString(name) {
+				picks[name] = value
+			}
+		}
+	}
+	size := 0
+	for name, value := range picks {
+		size += len(name) + len(value)
+	}
+	if size > maxAttributes {
+		return nil, fmt.Errorf("log-opts labels and env pick %d bytes to go with every line, and at most %d can; pick less", size, maxAttributes)
+	}
+	return picks, nil
+}

@@ -1,0 +1,221 @@
+// Package options reads a container's log options: which router its lines go to, with which options and which
+// references, and what is fixed for the container's life, such as its tag.
+//
+// Parse is for StartLogging, where a mistake can still be told to whoever starts the container. It uses no network and
+// is strict: an unknown option, two values for one thing, or a value where a reference belongs is an error that names
+// the option and never shows what may be a secret. The result holds references and no secret values; of the
+// container's environment it holds the picks of env and env-regex alone.
+//
+// The names are those of Docker's own drivers and of an ECS logConfiguration.
+package options
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/secretref/secretref/shared/config"
+	"github.com/secretref/secretref/shared/secretref"
+)
+
+// Names of options that are read here, whatever the router.
+const (
+	logDriver     = "logDriver"
+	secretOptions = "secretOptions"
+	secretFailure = "secret-failure"
+	spoolMaxBytes = "spool-max-bytes"
+)
+
+// ours are the options that no Docker driver has.
+var ours = []string{logDriver, secretOptions, secretFailure, spoolMaxBytes}
+
+// common are the options of every router, with Docker's meaning.
+var common = []string{"tag", "labels", "labels-regex", "env", "env-regex"}
+
+// dockers are read by the daemon and its cache for `docker logs`, and passed on to the plugin all the same.
+var dockers = []string{
+	"mode", "max-buffer-size", "max-size", "max-file", "compress",
+	"cache-disabled", "cache-max-size", "cache-max-file", "cache-compress",
+}
+
+// Table is what is known about the options of one router.
+type Table struct {
+	Router      string   // its name, as logDriver gives it
+	Connection  []string // options that say where and how to connect: sessions that agree in all of them share a router
+	Session     []string // options that belong to one container's lines: source, index, format
+	Required    []string // options without which the router cannot work
+	Credentials []string // options that hold a credential, and are better given as a reference
+	EmptyTag    bool     // tag="" means no tag at all; false: it means the default
+	Address     Address
+}
+
+// options returns all names.
+func (t *Table) options() []string { return slices.Concat(t.Connection, t.Session) }
+
+// Rules is what containers may ask for on this host. The zero value of each field but Tables is usable.
+type Rules struct {
+	Tables          []Table
+	AllowReferences []string // patterns; nil = any reference, empty = none
+	AllowRouters    []string // patterns; nil = any address, empty = none
+	SpoolMaxBytes   int64    // for containers that do not say; in bytes
+	Hostname        string   // for {{.Hostname}} in a tag; "" = what the system says
+}
+
+// Options is what one container's log options mean.
+type Options struct {
+	Router        string
+	Address       string                   // scheme://host:port or unix:///path; "" when a reference gives it: then ask CheckAddress
+	Plain         Plain                    // the router's options that were written out, by name
+	References    map[string]secretref.Ref // the router's options that are references, by name
+	Tag           string                   // "" = none, when the router's Table has EmptyTag
+	Attributes    map[string]string        // picks of labels, labels-regex, env and env-regex
+	SpoolMaxBytes int64
+	SecretFailure SecretFailure
+}
+
+// Plain are options by name. Whatever prints or logs them shows the names alone: people write secrets into options.
+type Plain map[string]string
+
+// Format writes the names for every verb.
+func (p Plain) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, slices.Sorted(maps.Keys(p))) }
+
+// LogValue keeps the values out of log/slog.
+func (p Plain) LogValue() slog.Value { return slog.AnyValue(slices.Sorted(maps.Keys(p))) }
+
+// SecretFailure says what becomes of a container whose references cannot be resolved when it starts.
+type SecretFailure string
+
+// The three answers.
+const (
+	SecretFailureAuto  SecretFailure = ""      // it does not start if the failure is permanent and it never ran before
+	SecretFailureFail  SecretFailure = "fail"  // it does not start
+	SecretFailureStart SecretFailure = "start" // it starts, and its lines wait
+)
+
+// String returns the router's name and the names of the options.
+func (o Options) String() string {
+	return fmt.Sprintf("%s %v references %v", o.Router, slices.Sorted(maps.Keys(o.Plain)), slices.Sorted(maps.Keys(o.References)))
+}
+
+// Format writes String for every verb.
+func (o Options) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, o.String()) }
+
+// LogValue keeps everything but String out of log/slog.
+func (o Options) LogValue() slog.Value { return slog.StringValue(o.String()) }
+
+// Parse reads the log options of the container that info describes. Its error is one line about the first mistake.
+func (r *Rules) Parse(config map[string]string, info Info) (Options, error) {
+	t, err := r.router(config)
+	if err != nil {
+		return Options{}, err
+	}
+	o := Options{Router: t.Router, Plain: Plain{}, SpoolMaxBytes: r.SpoolMaxBytes}
+	if err := t.sort(config, o.Plain); err != nil {
+		return Options{}, err
+	}
+	if o.References, err = t.references(config); err != nil {
+		return Options{}, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.References)) {
+		if err := r.checkReference(name, o.References[name]); err != nil {
+			return Options{}, err
+		}
+	}
+	for _, name := range t.Required {
+		if _, ok := o.References[name]; !ok && o.Plain[name] == "" {
+			return Options{}, fmt.Errorf("log-opt %s is required by logDriver %s; give it, or a reference to it as %s.%s",
+				name, t.Router, secretOptions, name)
+		}
+	}
+	if o.Address, err = r.plainAddress(t, o); err != nil {
+		return Options{}, err
+	}
+	if err := r.fix(&o, t, config, info); err != nil {
+		return Options{}, err
+	}
+	return o, nil
+}
+
+// fix fills in what stays as it is for the container's life.
+func (r *Rules) fix(o *Options, t *Table, config map[string]string, info Info) (err error) {
+	if o.Attributes, err = attributes(config, info); err != nil {
+		return err
+	}
+	if o.Tag, err = r.tag(t, config, info, o.Attributes); err != nil {
+		return err
+	}
+	if text, ok := config[spoolMaxBytes]; ok {
+		if o.SpoolMaxBytes, err = parseSize(text); err != nil {
+			return fmt.Errorf("log-opt %s is %q, %w", spoolMaxBytes, text, err)
+		}
+	}
+	switch f := SecretFailure(config[secretFailure]); f {
+	case SecretFailureAuto, SecretFailureFail, SecretFailureStart:
+		o.SecretFailure = f
+	default:
+		return fmt.Errorf("log-opt %s is %q; write fail or start, or leave it out", secretFailure, string(f))
+	}
+	return nil
+}
+
+// InPlain returns the names of the options that hold a credential and were written out, where docker inspect shows
+// them.
+func (r *Rules) InPlain(o Options) []string {
+	var names []string
+	if t := r.table(o.Router); t != nil {
+		for _, name := range t.Credentials {
+			if o.Plain[name] != "" {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+func (r *Rules) table(router string) *Table {
+	if i := slices.IndexFunc(r.Tables, func(t Table) bool { return t.Router == router }); i >= 0 {
+		return &r.Tables[i]
+	}
+	return nil
+}
+
+func (r *Rules) router(given map[string]string) (*Table, error) {
+	var known []string
+	for _, t := range r.Tables {
+		known = append(known, t.Router)
+	}
+	name, ok := given[logDriver]
+	if !ok || name == "" {
+		return nil, fmt.Errorf("log-opt %s is missing; it names the log router: %s", logDriver, strings.Join(known, ", "))
+	}
+	if t := r.table(name); t != nil {
+		return t, nil
+	}
+	return nil, fmt.Errorf("log-opt %s names %q, which is no router here; %s", logDriver, name, nearest(name, known))
+}
+
+// sort puts the router's options into plain. An option that nobody knows is an error.
+func (t *Table) sort(given map[string]string, plain Plain) error {
+	own := t.options()
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		switch {
+		case slices.Contains(own, name):
+			plain[name] = given[name]
+		case slices.Contains(ours, name), slices.Contains(common, name), slices.Contains(dockers, name), isDotted(name):
+		default:
+			return fmt.Errorf("log-opt %q is unknown to logDriver %s; %s", name, t.Router, nearest(name, slices.Concat(own, ours, common, dockers)))
+		}
+	}
+	return nil
+}
+
+// nearest says which known name may have been meant.
+func nearest(name string, known []string) string {
+	if near := config.Nearest(name, known); near != "" {
+		return "did you mean " + near + "?"
+	}
+	return "known are " + strings.Join(slices.Sorted(slices.Values(known)), ", ")
+}

@@ -1,0 +1,161 @@
+package options
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"strings"
+	"text/template"
+	"time"
+
+	"github.com/secretref/secretref/shared/fault"
+)
+
+const (
+	defaultTag = "{{.ID}}"
+	maxTag     = 4 << 10 // bytes of a tag
+)
+
+var errTagTooLong = fmt.Errorf("it gives more than %d bytes", maxTag)
+
+// tag renders the template.
+func (r *Rules) tag(t *Table, given map[string]string, info Info, picks map[string]string) (string, error) {
+	text, ok := given["tag"]
+	switch {
+	case text != "":
+	case ok && t.EmptyTag:
+		return "", nil
+	default:
+		text = defaultTag
+	}
+	parsed, err := template.New("tag").Funcs(tagFunctions()).Parse(text)
+	if err != nil {
+		return "", fmt.Errorf("log-opt tag: %s", fault.OneLine(err.Error()))
+	}
+	var w limitedWriter
+	if err := parsed.Execute(&w, newTagData(r.Hostname, info, picks)); err != nil {
+		return "", fmt.Errorf("log-opt tag: %s", fault.OneLine(err.Error()))
+	}
+	return w.String(), nil
+}
+
+// limitedWriter takes a tag of at most maxTag bytes.
+type limitedWriter struct{ bytes.Buffer }
+
+func (w *limitedWriter) Write(p []byte) (int, error) {
+	if w.Len()+len(p) > maxTag {
+		return 0, errTagTooLong
+	}
+	return w.Buffer.Write(p)
+}
+
+// tagData is what a template sees: what Docker's templates see, but for the environment and the log options. What is to
+// be seen of the environment is picked with env and env-regex.
+type tagData struct {
+	ContainerID         string
+	ContainerName       string
+	ContainerEntrypoint string
+	ContainerArgs       []string
+	ContainerImageID    string
+	ContainerImageName  string
+	ContainerCreated    time.Time
+	ContainerLabels     map[string]string
+	LogPath             string
+	DaemonName          string
+
+	hostname string
+	picks    map[string]string
+}
+
+func newTagData(hostname string, i Info, picks map[string]string) *tagData {
+	return &tagData{
+		ContainerID: i.ContainerID, ContainerName: i.ContainerName, ContainerEntrypoint: i.ContainerEntrypoint,
+		ContainerArgs: i.ContainerArgs, ContainerImageID: i.ContainerImageID, ContainerImageName: i.ContainerImageName,
+		ContainerCreated: i.ContainerCreated, ContainerLabels: i.ContainerLabels, LogPath: i.LogPath, DaemonName: i.DaemonName,
+		hostname: hostname, picks: picks,
+	}
+}
+
+// ID is the first twelve digits of the container's id.
+func (d *tagData) ID() string { return short(d.ContainerID) }
+
+// FullID is the container's id.
+func (d *tagData) FullID() string { return d.ContainerID }
+
+// Name is the container's name without its slash.
+func (d *tagData) Name() string { return strings.TrimPrefix(d.ContainerName, "/") }
+
+// Command is what the container was started with.
+func (d *tagData) Command() string {
+	return strings.Join(append([]string{d.ContainerEntrypoint}, d.ContainerArgs...), " ")
+}
+
+// ImageID is twelve digits of the image's id. Docker before 29 counts "sha256:" among the twelve.
+func (d *tagData) ImageID() string { return short(strings.TrimPrefix(d.ContainerImageID, "sha256:")) }
+
+// ImageFullID is the image's id with "sha256:".
+func (d *tagData) ImageFullID() string { return d.ContainerImageID }
+
+// ImageName is the image as it was named in docker run.
+func (d *tagData) ImageName() string { return d.ContainerImageName }
+
+// Hostname is the name of the host.
+func (d *tagData) Hostname() (string, error) {
+	if d.hostname != "" {
+		return d.hostname, nil
+	}
+	return os.Hostname()
+}
+
+// ExtraAttributes are the picks of labels and env; Docker's manual shows {{(.ExtraAttributes nil).NAME}}.
+func (d *tagData) ExtraAttributes(rename func(string) string) map[string]string {
+	if rename == nil {
+		return maps.Clone(d.picks)
+	}
+	m := map[string]string{}
+	for name, value := range d.picks {
+		m[rename(name)] = value
+	}
+	return m
+}
+
+// tagFunctions are those of Docker's templates.
+func tagFunctions() template.FuncMap {
+	return template.FuncMap{
+		"json":  toJSON,
+		"split": strings.Split,
+		"join":  strings.Join,
+		"title": strings.Title, //nolint:staticcheck // Docker's templates use it, and the same template gives the same tag
+		"lower": strings.ToLower,
+		"upper": strings.ToUpper,
+		"pad":   pad,
+		"truncate": func(s string, n int) (string, error) {
+			if n < 0 {
+				return "", errors.New("a length is negative")
+			}
+			return s[:min(n, len(s))], nil
+		},
+	}
+}
+
+func toJSON(v any) (string, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return strings.TrimSpace(b.String()), err
+}
+
+// pad puts blanks around a text that is not empty.
+func pad(s string, before, after int) (string, error) {
+	if s == "" {
+		return s, nil
+	}
+	if before < 0 || after < 0 || before > maxTag || after > maxTag {
+		return "", fmt.Errorf("a padding is not between 0 and %d", maxTag)
+	}
+	return strings.Repeat(" ", before) + s + strings.Repeat(" ", after), nil
+}

@@ -1,0 +1,398 @@
+package spool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// How long a drain lets a busy pipe fill before it moves the next bytes. An idle one is read at once.
+const (
+	maxPause = 2 * time.Millisecond
+	minPause = 250 * time.Microsecond
+	idleTime = 20 * time.Millisecond // after that a pipe is not busy
+)
+
+var (
+	errNext     = errors.New("the next segment is due")
+	errLowSpace = errors.New("too little free space on the file system")
+	errClosed   = errors.New("spool is closed")
+)
+
+// drain is one run of Drain. It belongs to its goroutine; an idle one is parked in the runtime's poller and holds no thread.
+type drain struct {
+	s     *Spool
+	ctx   context.Context // of the run; here because the runtime calls move without one
+	f     *os.File
+	conn  syscall.RawConn
+	move  func(uintptr) bool // d.tryMove, bound once
+	n     int
+	err   error
+	timer *time.Timer
+	pause time.Duration
+	last  time.Time // of the last bytes
+	due   time.Time // the read deadline; zero = none
+	pipe  pipe
+
+	memory  bool
+	why     error     // of memory
+	nextTry time.Time // to return to the disk
+	nextCut time.Time // of a segment for want of space
+}
+
+// Drain moves what comes out of f, the reading end of a FIFO opened with O_NONBLOCK, into the spool, until every writer has
+// closed it (nil), ctx ends, or f fails. It returns for no other reason: see the package comment. f stays open and is
+// the caller's, who may call Drain again, but has no read deadline of his own while it runs.
+func (s *Spool) Drain(ctx context.Context, f *os.File) error {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if err := f.SetReadDeadline(time.Time{}); err != nil {
+		return fmt.Errorf("drain %s: not opened with O_NONBLOCK: %w", f.Name(), err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stopped := make(chan struct{})
+	s.mu.Lock()
+	switch {
+	case s.closed:
+		err = errClosed
+	case s.stop != nil:
+		err = fmt.Errorf("drain %s: spool %s has a drain already", f.Name(), s.dir)
+	default:
+		s.stop, s.stopped = cancel, stopped
+	}
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		s.mu.Lock()
+		s.stop, s.stopped = nil, nil
+		s.mu.Unlock()
+		close(stopped)
+	}()
+	// The end of ctx wakes a parked drain; nobody touches f after Drain has returned.
+	woken := make(chan struct{})
+	stopWaking := context.AfterFunc(ctx, func() {
+		defer close(woken)
+		_ = f.SetReadDeadline(time.Unix(1, 0))
+	})
+	defer func() {
+		if !stopWaking() {
+			<-woken
+		}
+		_ = f.SetReadDeadline(time.Time{})
+	}()
+
+	d := &drain{s: s, ctx: ctx, f: f, conn: conn, timer: time.NewTimer(time.Hour), last: time.Now()}
+	defer d.timer.Stop()
+	d.move = d.tryMove
+	d.pipe.all = &s.store.pipes
+	if err := conn.Control(d.pipe.enter); err != nil {
+		return err
+	}
+	defer d.pipe.leave()
+	return d.run()
+}
+
+func (d *drain) run() error {
+	s := d.s
+	s.mu.Lock()
+	d.memory = s.inMemory
+	s.mu.Unlock()
+	for {
+		d.setDeadline()
+		if err := d.ctx.Err(); err != nil {
+			return err
+		}
+		err := d.conn.Read(d.move)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			d.idle()
+		case err != nil:
+			return fmt.Errorf("read log pipe %s: %w", d.f.Name(), err)
+		case errors.Is(d.err, errNext):
+			d.next()
+		case d.err != nil && d.ctx.Err() == nil:
+			d.leaveDisk(d.err)
+		case d.err != nil:
+		case d.n == 0:
+			return nil
+		default:
+			s.wake()
+			d.keepLimits()
+			d.pace()
+		}
+	}
+}
+
+// tryMove moves what is in the pipe into the current segment. It returns false if the pipe is empty and the runtime shall
+// wait for more.
+func (d *drain) tryMove(fd uintptr) bool {
+	s := d.s
+	s.out.Lock()
+	defer s.out.Unlock()
+	d.n, d.err = 0, nil
+	g := s.cur
+	if g == nil || g.size >= g.limit { // size changes only here
+		d.err = errNext
+		return true
+	}
+	for {
+		switch {
+		case g.mem != nil:
+			d.n, d.err = unix.Read(int(fd), g.mem[g.size:])
+		default:
+			d.n, d.err = d.toFile(int(fd), g)
+		}
+		if !errors.Is(d.err, unix.EINTR) {
+			break
+		}
+	}
+	if errors.Is(d.err, unix.EAGAIN) {
+		return false
+	}
+	if d.n > 0 {
+		s.mu.Lock()
+		if g.size == 0 {
+			g.born = time.Now()
+		}
+		g.size += int64(d.n)
+		s.end = g.end()
+		s.version++
+		s.moves++
+		s.mu.Unlock()
+		if g.mem == nil {
+			s.count(int64(d.n), 0)
+		}
+	}
+	return true
+}
+
+// toFile moves bytes from the pipe to the file of g.
+func (d *drain) toFile(fd int, g *segment) (int, error) {
+	st := d.s.store
+	if !st.enter(d.ctx) {
+		return 0, d.ctx.Err()
+	}
+	defer st.leave()
+	if st.CanSplice() {
+		n, err := unix.Splice(fd, nil, int(g.f.Fd()), nil, int(g.limit-g.size), unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE)
+		if !errors.Is(err, unix.EINVAL) {
+			return int(max(n, 0)), err
+		}
+		st.copies.Store(true)
+		st.cfg.Log.Warn("the file system cannot splice: bytes on their way are lost if the driver is killed", "dir", d.s.dir)
+	}
+	return copyToFile(fd, g)
+}
+
+// copyToFile reads only what it can surely write: the bytes are in no pipe any more.
+func copyToFile(fd int, g *segment) (int, error) {
+	buf := walkBuffers.Get().(*[walkBytes]byte)
+	defer walkBuffers.Put(buf)
+	want := min(int64(len(buf)), g.limit-g.size)
+	// Space first: a write that fails after the read has nowhere to put its bytes back.
+	err := unix.Fallocate(int(g.f.Fd()), unix.FALLOC_FL_KEEP_SIZE, g.size, want)
+	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
+		return 0, err
+	}
+	n, err := unix.Read(fd, buf[:want])
+	if n <= 0 || err != nil {
+		return max(n, 0), err
+	}
+	return g.f.WriteAt(buf[:n], g.size)
+}
+
+// next makes the next segment the current one, on disk if that takes it, else in memory.
+func (d *drain) next() {
+	s := d.s
+	if d.memory && time.Now().Before(d.nextTry) {
+		d.nextChunk()
+		return
+	}
+	err := d.nextFile()
+	if d.ctx.Err() != nil {
+		return
+	}
+	s.closeIdle()
+	s.trim()
+	if err != nil {
+		d.leaveDisk(err)
+		d.nextChunk()
+		return
+	}
+	if d.memory {
+		s.store.cfg.Log.Info("spool is back on disk", "dir", s.dir)
+		d.memory = false
+		s.mu.Lock()
+		s.inMemory, s.lastErr = false, nil
+		s.mu.Unlock()
+	}
+}
+
+// nextFile makes a new file the current segment, after those that are still in memory.
+func (d *drain) nextFile() error {
+	s, st := d.s, d.s.store
+	if st.low(false) {
+		if st.makeRoom(); st.low(true) {
+			return errLowSpace
+		}
+	}
+	if !st.enter(d.ctx) {
+		return d.ctx.Err()
+	}
+	defer st.leave()
+	s.out.Lock()
+	defer s.out.Unlock()
+	s.setCurrent(nil)
+	if err := s.flushMemory(); err != nil {
+		return err
+	}
+	g, err := s.newFile(s.nextBase())
+	if err != nil {
+		return err
+	}
+	s.setCurrent(g)
+	return nil
+}
+
+// leaveDisk goes on in memory: the pipe is drained whatever the disk does.
+func (d *drain) leaveDisk(err error) {
+	s := d.s
+	if !d.memory {
+		s.store.cfg.Log.Error("spool goes on in memory: the disk does not take the log", "dir", s.dir, "error", err)
+	}
+	d.memory, d.why, d.nextTry = true, err, time.Now().Add(s.store.cfg.Retry)
+	s.out.Lock()
+	s.setCurrent(nil)
+	s.out.Unlock()
+	s.mu.Lock()
+	s.inMemory, s.lastErr = true, err
+	s.mu.Unlock()
+	s.closeIdle()
+}
+
+// nextChunk makes a segment in memory the current one.
+func (d *drain) nextChunk() {
+	s := d.s
+	s.out.Lock()
+	defer s.out.Unlock()
+	s.setCurrent(nil)
+	s.setCurrent(&segment{base: s.nextBase(), limit: chunkBytes, mem: make([]byte, chunkBytes), born: time.Now()})
+	s.count(0, chunkBytes)
+}
+
+// nextBase is where the next segment begins. Call it under out.
+func (s *Spool) nextBase() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.end
+}
+
+// setCurrent makes g the current segment, nil = none. One that has got no bytes is removed. Call it under out.
+func (s *Spool) setCurrent(g *segment) {
+	s.mu.Lock()
+	old := s.cur
+	empty := old != nil && old.size == 0
+	if empty {
+		s.segs = s.segs[:len(s.segs)-1]
+	}
+	if g != nil {
+		s.segs = append(s.segs, g)
+	}
+	s.cur = g
+	s.mu.Unlock()
+	if empty {
+		s.discard(old)
+	}
+}
+
+// keepLimits drops what is too much.
+func (d *drain) keepLimits() {
+	s, st := d.s, d.s.store
+	for s.disk.Load() > s.opt.MaxBytes && s.drop(onDisk) {
+	}
+	if !d.memory {
+		if st.disk.Load() > st.cfg.Total || st.low(false) {
+			if st.makeRoom(); st.low(false) {
+				d.leaveDisk(errLowSpace)
+			}
+		}
+		return
+	}
+	tooMuch := func() bool {
+		have := s.ram.Load()
+		return have > s.opt.MemoryBytes || have > 2*chunkBytes && st.ram.Load() > st.cfg.Memory
+	}
+	if !tooMuch() {
+		return
+	}
+	// The oldest is on disk, and may make room there. If it does not help, others fill the disk: do not feed them all.
+	if now := time.Now(); isFull(d.why) && !now.Before(d.nextCut) && s.drop(onDisk) {
+		d.nextCut, d.nextTry = now.Add(st.cfg.Retry), now
+		d.next()
+	}
+	for tooMuch() && s.drop(inRAM) {
+	}
+}
+
+// pace lets a busy pipe fill, so that many lines are moved by one call, but not so far that its writer has to wait.
+func (d *drain) pace() {
+	now := time.Now()
+	busy := now.Sub(d.last) < idleTime
+	d.last = now
+	switch {
+	case d.n >= d.pipe.size/2:
+		_ = d.conn.Control(d.pipe.grow)
+		d.pause /= 2
+	case d.n < d.pipe.size/4:
+		d.pause = min(max(2*d.pause, minPause), maxPause)
+	}
+	if !busy || d.pause < minPause {
+		return
+	}
+	d.timer.Reset(d.pause)
+	select {
+	case <-d.timer.C:
+	case <-d.ctx.Done():
+	}
+}
+
+// setDeadline lets a parked drain come back when it has something to do.
+func (d *drain) setDeadline() {
+	var due time.Time
+	if d.pipe.small != 0 {
+		due = d.last.Add(d.pipe.all.idle)
+	}
+	if d.memory && (due.IsZero() || d.nextTry.Before(due)) {
+		due = d.nextTry
+	}
+	// It is moved on only when it is over: while bytes come every few microseconds it costs nothing.
+	if due.IsZero() == d.due.IsZero() && (due.IsZero() || d.due.After(time.Now()) && !due.Before(d.due)) {
+		return
+	}
+	d.due = due
+	_ = d.f.SetReadDeadline(due)
+}
+
+// idle does what is due.
+func (d *drain) idle() {
+	now := time.Now()
+	d.due = time.Time{}
+	_ = d.f.SetReadDeadline(d.due)
+	if d.pipe.small != 0 && now.Sub(d.last) >= d.pipe.all.idle {
+		_ = d.conn.Control(d.pipe.shrink)
+		d.last = now // if it did not work, not at once again
+	}
+	if d.memory && !now.Before(d.nextTry) {
+		d.next()
+	}
+}

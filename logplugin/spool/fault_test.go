@@ -1,0 +1,281 @@
+package spool
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// smallDisk mounts a file system of so many bytes.
+func smallDisk(t *testing.T, options string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
+		t.Fatalf("mount a tmpfs (needs root): %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Errorf("unmount %s: %v", dir, err)
+		}
+	})
+	return dir
+}
+
+func fillDisk(t *testing.T, dir string) (free func()) {
+	t.Helper()
+	path := filepath.Join(dir, "filler")
+	err := os.WriteFile(path, make([]byte, 16<<20), 0o600)
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("filling the disk: %v", err)
+	}
+	return func() {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Whatever is wrong with the disk, the FIFO is drained; when it works again the spool goes back to it, and all
+// lines are there in order.
+func TestDiskFaults(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		spoil func(t *testing.T, dir string) (mend func())
+	}{
+		{"full", fillDisk},
+		{"read-only", func(t *testing.T, dir string) func() {
+			// A file that is open for writing keeps a file system from becoming read-only: this one is over it.
+			if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_RDONLY, "size=1m"); err != nil {
+				t.Fatal(err)
+			}
+			return func() {
+				if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			st := newStore(t, Config{Dir: smallDisk(t, "size=2m"), Total: 1 << 30, Retry: 20 * time.Millisecond})
+			s := st.Open(st.cfg.Dir+"/one", Options{SegmentBytes: minSegmentBytes})
+			defer shut(t, s)
+			p := newFIFO(t)
+			_ = startDrain(t, s, p)
+			p.write(t, appendLines(nil, 0, 1000))
+			r := newReader(t, s)
+			r.until(100)
+
+			mend := c.spoil(t, st.cfg.Dir)
+			p.write(t, appendLines(nil, 1000, 3000))
+			await(t, s, "into memory", func(g Stats) bool { return g.Mode == Memory && g.RAMBytes > 0 && g.Err != nil })
+			p.write(t, appendLines(nil, 3000, 3010)) // is drained
+			all := int64(len(appendLines(nil, 0, 3010)))
+			await(t, s, "all bytes", func(g Stats) bool { return g.End == all })
+
+			mend()
+			await(t, s, "back to disk", func(g Stats) bool { return g.Mode == Splice && g.RAMBytes == 0 && g.Err == nil })
+			p.write(t, appendLines(nil, 3010, 4000))
+			r.until(4000)
+			if got := s.Stats(); got.DroppedLines != 0 || len(r.gaps) != 0 || r.garbage != 0 {
+				t.Errorf("lost something: %+v, gaps %v", got, r.gaps)
+			}
+		})
+	}
+}
+
+// The disk is full for so long that memory is, too: the oldest goes, exactly counted, and memory stays within its limit.
+func TestFullForLong(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		store int64 // the limit of all spools
+		one   int64
+	}{{"limit of the spool", 0, 128 << 10}, {"limit of all", 128 << 10, 0}} {
+		t.Run(c.name, func(t *testing.T) {
+			st := newStore(t, Config{Dir: smallDisk(t, "size=1m"), Total: 1 << 30, Memory: c.store, Retry: 20 * time.Millisecond})
+			s := st.Open(st.cfg.Dir+"/one", Options{SegmentBytes: minSegmentBytes, MemoryBytes: c.one})
+			defer shut(t, s)
+			p := newFIFO(t)
+			_ = startDrain(t, s, p)
+			p.write(t, appendLines(nil, 0, 1000))
+			r := newReader(t, s)
+			r.until(10)
+			mend := fillDisk(t, st.cfg.Dir)
+			const lines = 20_000
+			end := int64(len(appendLines(nil, 0, 1000)))
+			for n := 1000; n < lines; n += 500 {
+				b := appendLines(nil, n, n+500)
+				p.write(t, b)
+				end += int64(len(b))
+				if got := s.Stats().RAMBytes; got > 128<<10+3*chunkBytes {
+					t.Fatalf("%d bytes in memory", got)
+				}
+			}
+			if got := s.Stats(); got.DroppedLines < 1000 || got.Mode != Memory && got.DiskBytes == 0 {
+				t.Errorf("%+v", got)
+			}
+			mend()
+			await(t, s, "back to disk", func(g Stats) bool { return g.Mode == Splice && g.End == end })
+			s.Finish()
+			r.until(-1)
+			if r.next != lines || r.garbage != 0 || len(r.gaps) == 0 {
+				t.Errorf("read and counted %d lines, want %d; gaps %+v, garbage %d", r.next, lines, r.gaps, r.garbage)
+			}
+			var want Gap
+			for _, g := range r.gaps {
+				want.Lines += g.Lines
+				want.To += g.To - g.From
+			}
+			if got := s.Stats(); got.DroppedLines != want.Lines || got.DroppedBytes != want.To {
+				t.Errorf("%+v, but the gaps have %d lines, %d bytes", got, want.Lines, want.To)
+			}
+		})
+	}
+}
+
+// What is only in memory is written out by Close if possible, and named if not.
+func TestCloseWritesMemory(t *testing.T) {
+	st := newStore(t, Config{Dir: smallDisk(t, "size=1m"), Total: 1 << 30, Retry: time.Hour})
+	p := newFIFO(t)
+	s := st.Open(st.cfg.Dir+"/one", Options{SegmentBytes: minSegmentBytes})
+	mend := fillDisk(t, st.cfg.Dir)
+	_ = startDrain(t, s, p)
+	b := appendLines(nil, 0, 1000)
+	p.write(t, b)
+	await(t, s, "all bytes", func(g Stats) bool { return g.End == int64(len(b)) && g.Mode == Memory })
+	mend()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = st.Open(st.cfg.Dir+"/one", Options{SegmentBytes: minSegmentBytes})
+	r := newReader(t, s)
+	r.until(1000)
+
+	mend = fillDisk(t, st.cfg.Dir)
+	defer mend()
+	_ = startDrain(t, s, p)
+	p.write(t, b)
+	await(t, s, "all bytes", func(g Stats) bool { return g.End == 2*int64(len(b)) && g.Mode == Memory })
+	if err := s.Close(); err == nil || !strings.Contains(err.Error(), "bytes of log were only in memory") {
+		t.Errorf("Close = %v", err)
+	}
+	if got := st.Stats(); got.RAMBytes != 0 || got.DiskBytes != 0 {
+		t.Errorf("still counted: %+v", got)
+	}
+}
+
+// The directory does not exist and cannot be made, and then it can; later somebody removes it.
+func TestMissingDirectory(t *testing.T) {
+	top := t.TempDir()
+	blocked := filepath.Join(top, "state")
+	if err := os.WriteFile(blocked, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	st := newStore(t, Config{Dir: blocked, Retry: 20 * time.Millisecond})
+	s := st.Open(filepath.Join(blocked, "one"), Options{})
+	defer shut(t, s)
+	if s.Stats().Err == nil {
+		t.Error("nothing is wrong")
+	}
+	p := newFIFO(t)
+	_ = startDrain(t, s, p)
+	p.write(t, appendLines(nil, 0, 10))
+	r := newReader(t, s)
+	for r.next < 5 { // without a place for the cursor
+		if err := s.Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = r.step(5)
+	}
+	if err := s.Commit(s.Taken()); err == nil {
+		t.Error("a cursor was written to nowhere")
+	}
+	if err := os.Remove(blocked); err != nil {
+		t.Fatal(err)
+	}
+	await(t, s, "to disk", func(g Stats) bool { return g.Mode == Splice && g.RAMBytes == 0 })
+	p.write(t, appendLines(nil, 10, 20))
+	r.until(20)
+
+	if err := os.RemoveAll(blocked); err != nil {
+		t.Fatal(err)
+	}
+	b := appendLines(nil, 20, 120_000) // more than a segment
+	go func() { _, _ = p.w.Write(b) }()
+	r.until(120_000)
+	if len(r.gaps) != 0 || r.garbage != 0 {
+		t.Errorf("gaps %v, garbage %d", r.gaps, r.garbage)
+	}
+	if m, ok, err := readMark(filepath.Join(blocked, "one", cursorName)); !ok || m.cursor != s.Stats().Committed {
+		t.Errorf("the cursor is not in the new directory: %+v, %v", m, err)
+	}
+}
+
+// With less free space than there has to be the oldest goes, and what comes waits in memory.
+func TestMinFree(t *testing.T) {
+	dir := smallDisk(t, "size=4m")
+	st := newStore(t, Config{Dir: dir, Total: 1 << 30, MinFree: 1 << 20, Retry: 20 * time.Millisecond})
+	s := st.Open(dir+"/one", Options{SegmentBytes: minSegmentBytes})
+	defer shut(t, s)
+	p := newFIFO(t)
+	_ = startDrain(t, s, p)
+	const lines = 15_000 // 2 MB
+	b := appendLines(nil, 0, lines)
+	p.write(t, b)
+	await(t, s, "all bytes", func(g Stats) bool { return g.End == int64(len(b)) })
+	if n := s.Stats().DroppedLines; n != 0 {
+		t.Fatalf("%d lines dropped while there was space", n)
+	}
+	filler := filepath.Join(dir, "filler")
+	if err := os.WriteFile(filler, make([]byte, 2<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	st.freeAt.Store(0) // as if it had been asked long ago
+	p.write(t, appendLines(nil, lines, lines+10))
+	await(t, s, "room for others", func(g Stats) bool {
+		var fs unix.Statfs_t
+		return unix.Statfs(dir, &fs) == nil && int64(fs.Bavail)*fs.Bsize >= 1<<20 && g.DroppedLines > 0
+	})
+	// Others take more than there is to give.
+	if err := os.WriteFile(filler, make([]byte, 3500<<10), 0o600); err != nil && !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+	st.freeAt.Store(0) // as if it had been asked long ago
+	p.write(t, appendLines(nil, lines+10, lines+20))
+	await(t, s, "into memory", func(g Stats) bool { return g.Mode == Memory && errors.Is(g.Err, errLowSpace) })
+	if !st.Stats().LowSpace {
+		t.Error("the store does not say so")
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	await(t, s, "back to disk", func(g Stats) bool { return g.Mode == Splice })
+	s.Finish()
+	r := newReader(t, s)
+	r.until(-1)
+	if r.next != lines+20 || r.garbage != 0 {
+		t.Errorf("read and counted %d, want %d; gaps %+v", r.next, lines+20, r.gaps)
+	}
+}
+
+func TestProbe(t *testing.T) {
+	dir := t.TempDir()
+	if err := probe(dir); err != nil {
+		t.Errorf("probe(%s) = %v", dir, err)
+	}
+	if left := files(t, dir); len(left) != 0 {
+		t.Errorf("probe leaves %v", left)
+	}
+	if err := probe(filepath.Join(dir, "missing")); err == nil {
+		t.Error("a missing directory can be spliced into")
+	}
+	st := NewStore(Config{Dir: smallDisk(t, "size=1m")})
+	if got := st.Stats().MaxBytes; got != (1<<20)/10 {
+		t.Errorf("limit of a file system of 1 MiB: %d, want a tenth", got)
+	}
+}

@@ -1,0 +1,95 @@
+package spool
+
+import (
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func pipeSize(t *testing.T, f *os.File) int {
+	t.Helper()
+	n, err := unix.FcntlInt(f.Fd(), unix.F_GETPIPE_SZ, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// A busy pipe is enlarged, an idle one is small again, and all together stay within a quarter of what a user may have.
+func TestPipesStaySmall(t *testing.T) {
+	const sessions = 100
+	st := newStore(t, Config{Dir: t.TempDir()})
+	st.pipes.idle = 300 * time.Millisecond
+	var pipes []*fifo
+	var spools []*Spool
+	b := appendLines(nil, 0, 3000)
+	for i := range sessions {
+		s := st.Open(fmt.Sprintf("%s/%d", st.cfg.Dir, i), Options{})
+		p := newFIFO(t)
+		p.write(t, b[:60<<10]) // before anybody reads: it is nearly full
+		_ = startDrain(t, s, p)
+		pipes, spools = append(pipes, p), append(spools, s)
+	}
+	large := 0
+	for i, p := range pipes {
+		await(t, spools[i], "all bytes", func(g Stats) bool { return g.End == 60<<10 })
+		if n := pipeSize(t, p.w); n == largePipe {
+			large++
+		} else if n != 64<<10 {
+			t.Errorf("a pipe of %d bytes", n)
+		}
+	}
+	if large == 0 || int64(large) > pipeLimit()/largePipe || st.Stats().PipeBytes > pipeLimit() {
+		t.Errorf("%d pipes are large, %+v, limit %d", large, st.Stats(), pipeLimit())
+	}
+	// A pipe of an unprivileged process of the same user, as in root's containers, still has its 64 KiB.
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	if n := pipeSize(t, w); n != 64<<10 {
+		t.Errorf("a new pipe has %d bytes", n)
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for st.Stats().PipeBytes > 0 {
+		if time.Now().After(deadline) {
+			t.Fatalf("idle, and still %d bytes in large pipes", st.Stats().PipeBytes)
+		}
+		<-time.After(time.Millisecond)
+	}
+	for _, p := range pipes {
+		if n := pipeSize(t, p.w); n != 64<<10 {
+			t.Errorf("an idle pipe has %d bytes", n)
+		}
+	}
+}
+
+// A pipe that the reader before has left large counts, and becomes small.
+func TestPipeFoundLarge(t *testing.T) {
+	st := newStore(t, Config{Dir: t.TempDir()})
+	st.pipes.idle = 50 * time.Millisecond
+	p := newFIFO(t)
+	if _, err := unix.FcntlInt(p.w.Fd(), unix.F_SETPIPE_SZ, largePipe); err != nil {
+		t.Fatal(err)
+	}
+	s := st.Open(st.cfg.Dir+"/one", Options{})
+	defer shut(t, s)
+	_ = startDrain(t, s, p)
+	p.write(t, appendLines(nil, 0, 1))
+	newReader(t, s).until(1)
+	if n := st.Stats().PipeBytes; n != largePipe && n != 0 {
+		t.Errorf("%d bytes counted", n)
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for pipeSize(t, p.w) != 64<<10 {
+		if time.Now().After(deadline) {
+			t.Fatal("it stays large")
+		}
+		<-time.After(time.Millisecond)
+	}
+}

@@ -1,0 +1,109 @@
+package state
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/secretref/secretref/logplugin/options"
+	"github.com/secretref/secretref/shared/secretref"
+)
+
+// version is that of the format. A change that older versions would misread raises it; a key that they may overlook
+// does not.
+const version = 1
+
+var errNewer = errors.New("it was written by a newer version; go back to that one, or remove the file")
+
+// file is the format. Each field is written out here and not taken over from another type, so that what goes to the
+// disk is decided in this place alone.
+type file struct {
+	Version       int               `json:"version"`
+	File          string            `json:"file"`
+	ContainerID   string            `json:"containerId"`
+	ContainerName string            `json:"containerName,omitempty"`
+	Started       time.Time         `json:"started"`
+	Router        string            `json:"logDriver"`
+	Address       string            `json:"address,omitempty"`
+	Plain         map[string]string `json:"options,omitempty"`
+	References    map[string]string `json:"secretOptions,omitempty"` // name to valueFrom
+	Tag           string            `json:"tag,omitempty"`
+	Attributes    map[string]string `json:"attributes,omitempty"`
+	SpoolMaxBytes int64             `json:"spoolMaxBytes"`
+	SecretFailure string            `json:"secretFailure,omitempty"`
+}
+
+func encode(s Session) ([]byte, error) {
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	o := s.Options
+	f := file{
+		Version: version, File: s.File, ContainerID: s.ContainerID, ContainerName: s.ContainerName, Started: s.Started,
+		Router: o.Router, Address: o.Address, Plain: o.Plain, References: map[string]string{}, Tag: o.Tag,
+		Attributes: o.Attributes, SpoolMaxBytes: o.SpoolMaxBytes, SecretFailure: string(o.SecretFailure),
+	}
+	for name, ref := range o.References {
+		f.References[name] = ref.String()
+	}
+	b, err := json.MarshalIndent(f, "", "  ")
+	return append(b, '\n'), err
+}
+
+// decode reads a file. Its errors do not quote it: an option may hold what somebody wants to keep for himself.
+func decode(b []byte) (Session, error) {
+	var head struct{ Version int }
+	if err := json.Unmarshal(b, &head); err != nil {
+		return Session{}, errors.New("it is no JSON of ours")
+	}
+	if head.Version > version {
+		return Session{}, errNewer
+	}
+	var f file
+	if head.Version < 1 || json.Unmarshal(b, &f) != nil {
+		return Session{}, errors.New("it is no state file")
+	}
+	s := Session{
+		File: f.File, ContainerID: f.ContainerID, ContainerName: f.ContainerName, Started: f.Started,
+		Options: options.Options{
+			Router: f.Router, Address: f.Address, Plain: f.Plain, References: map[string]secretref.Ref{}, Tag: f.Tag,
+			Attributes: f.Attributes, SpoolMaxBytes: f.SpoolMaxBytes, SecretFailure: options.SecretFailure(f.SecretFailure),
+		},
+	}
+	for name, text := range f.References {
+		ref, err := secretref.Parse(text)
+		if err != nil {
+			return Session{}, fmt.Errorf("the reference for %s: %w", name, err)
+		}
+		s.Options.References[name] = ref
+	}
+	if err := s.check(); err != nil {
+		return Session{}, err
+	}
+	return s, nil
+}
+
+// check tells whether the session can be gone on with.
+func (s *Session) check() error {
+	switch {
+	case !filepath.IsAbs(s.File):
+		return errors.New("it names no FIFO")
+	case s.ContainerID == "":
+		return errors.New("it names no container")
+	case s.Options.Router == "":
+		return errors.New("it names no router")
+	case s.Options.SpoolMaxBytes < 0:
+		return errors.New("its spoolMaxBytes is negative")
+	}
+	return nil
+}
+
+func sortByAge(sessions []Session) {
+	slices.SortStableFunc(sessions, func(a, b Session) int {
+		return cmp.Or(a.Started.Compare(b.Started), cmp.Compare(a.File, b.File))
+	})
+}
