@@ -1,0 +1,86 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/secretref/secretref/shared/fault"
+)
+
+// Class says what may help after a failure. It is the label of the metric, too.
+type Class string
+
+// The closed set of classes.
+const (
+	Retry       Class = "retry"       // the same batch again, after a pause
+	Credentials Class = "credentials" // refused; the source has been told, the same batch again with what it then gives
+	Config      Class = "config"      // a person must change an option, here or at the receiver; keep the records, try rarely
+	BadRecords  Class = "bad_records" // the receiver will never take some record of the batch
+	TooLarge    Class = "too_large"   // fewer records at once; a batch of one will never be taken
+)
+
+// Classes lists the closed set.
+func Classes() []Class { return []Class{Retry, Credentials, Config, BadRecords, TooLarge} }
+
+// MaxRetryAfter is the longest pause that a receiver may ask for: it may be wrong, and lines wait.
+const MaxRetryAfter = 5 * time.Minute
+
+// NoRecord is Error.Bad when no single record is known to be at fault.
+const NoRecord = -1
+
+// Error is a batch that was not delivered, or not all of it. Its text holds no credential, no URL user info, no line and
+// nothing of what a receiver has answered but a short reason.
+type Error struct {
+	Class Class
+	Op    string // what was being done, where: "send to https://hec.example.com:8088"
+	Cause string // what happened
+	Hint  string // what to do about it; may be empty
+	// Delivered is how many records at the start of the batch have certainly been taken: they need not be sent again.
+	Delivered int
+	// Bad is the index of the record that the receiver complains of, or NoRecord. Receivers count in different ways:
+	// send it alone before giving it up.
+	Bad int
+	// RetryAfter is the pause that the receiver asks for, at most MaxRetryAfter; 0 = it did not ask.
+	RetryAfter time.Duration
+	Err        error // the underlying error, for errors.Is; its text is not printed
+}
+
+// Error returns one line: what was done, what happened; what to do.
+func (e *Error) Error() string {
+	s := e.Op + ": " + e.Cause
+	if e.Hint != "" {
+		s += "; " + e.Hint
+	}
+	return fault.OneLine(s)
+}
+
+// Unwrap returns the underlying error.
+func (e *Error) Unwrap() error { return e.Err }
+
+// ClassOf returns the class of the first *Error in err's chain; Retry for any other error, "" for nil.
+func ClassOf(err error) Class {
+	if err == nil {
+		return ""
+	}
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Class
+	}
+	return Retry
+}
+
+// FromSource makes an *Error of a secret that could not be had. A permanent reason waits for a person or a rotation, a
+// transient one for AWS. A context that has ended is told as such.
+func FromSource(op string, err error) *Error {
+	e := &Error{Class: Retry, Op: op, Cause: err.Error(), Bad: NoRecord, Err: err}
+	switch k := fault.KindOf(err); {
+	case k == "" && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)):
+		e.Cause = "stopped while waiting for a secret"
+	case k == "":
+		e.Cause, e.Err = "a secret could not be read", nil // the text of an unknown error is not ours to show
+	case !k.Transient():
+		e.Class = Credentials
+	}
+	return e
+}

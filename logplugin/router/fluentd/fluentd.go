@@ -1,0 +1,387 @@
+package fluentd
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/secretref/secretref/logplugin/router"
+)
+
+// maxMessage bounds the entries of one message, uncompressed: Fluent Bit closes the connection past 6 MB, and Fluentd
+// never acknowledges what is larger than its chunks.
+const maxMessage = 4_000_000
+
+const (
+	directWrite = 64 << 10 // entries longer than this are written as they are, without a copy
+	minGzip     = 256      // shorter entries are not worth it
+	gzipLevel   = 2        // half the time of zlib's 6, for 3 % more bytes of web server logs
+)
+
+// timing is a field so that tests need not wait.
+type timing struct {
+	dial  time.Duration // TCP's part of connecting
+	hello time.Duration // TLS and the protocol's handshake
+	grace time.Duration // for a HELO that nobody expects
+}
+
+// Router sends batches over one connection, which it opens when there is something to send and again when the receiver
+// has closed it or a secret has changed.
+type Router struct {
+	options  router.Options
+	hostname string
+	timing   timing
+	turn     chan struct{} // holds one; who has put it there uses the rest
+
+	conn  *conn
+	print [sha256.Size]byte // of the secrets that conn was made with
+	out   []byte            // head of a message, or several short ones
+	zip   *gzip.Writer
+	zout  bytes.Buffer
+}
+
+var _ router.Router = (*Router)(nil)
+
+// New returns a router for c.
+func New(c Config) *Router {
+	hostname, err := os.Hostname()
+	if err != nil {
+		hostname = "localhost"
+	}
+	return &Router{options: c.options, hostname: hostname, turn: make(chan struct{}, 1),
+		timing: timing{dial: 10 * time.Second, hello: 10 * time.Second, grace: 100 * time.Millisecond}}
+}
+
+// Close implements router.Router.
+func (r *Router) Close() error {
+	r.turn <- struct{}{}
+	defer func() { <-r.turn }()
+	r.drop()
+	return nil
+}
+
+func (r *Router) drop() {
+	if r.conn != nil {
+		r.conn.shut()
+		r.conn = nil
+	}
+}
+
+// sending is one call of Send.
+type sending struct {
+	r      *Router
+	ctx    context.Context // of the call, which this does not outlive
+	target target
+	values *router.Values
+	op     string
+
+	conn    *conn
+	pending map[string]int // chunk, and which message it was
+	acked   []bool         // by message
+	ends    []int          // index after the last record, by message
+}
+
+// Send implements router.Router. With fluentd-request-ack it returns when the receiver has acknowledged all messages.
+func (r *Router) Send(ctx context.Context, b *router.Batch) error {
+	if b.Len() == 0 {
+		return nil
+	}
+	select {
+	case r.turn <- struct{}{}:
+		defer func() { <-r.turn }()
+	case <-ctx.Done():
+		return &router.Error{Class: router.Retry, Op: "send to the fluentd receiver", Cause: "stopped", Bad: router.NoRecord, Err: ctx.Err()}
+	}
+	s, failed := r.begin(ctx)
+	if failed == nil {
+		failed = s.send(b)
+	}
+	if failed != nil {
+		r.drop()
+		r.out = r.out[:0]
+		return failed
+	}
+	return nil
+}
+
+// begin asks for the secrets, and gives up a connection that was made with others.
+func (r *Router) begin(ctx context.Context) (*sending, *router.Error) {
+	const op = "read fluentd log-opts"
+	resolve, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	values, err := r.options.Resolve(resolve, isConnection)
+	if err != nil {
+		return nil, router.FromSource(op, err)
+	}
+	t := targetOf(values)
+	if err := values.Err(); err != nil {
+		return nil, &router.Error{Class: router.Config, Op: op, Cause: err.Error(), Bad: router.NoRecord}
+	}
+	if t.selfHostname == "" {
+		t.selfHostname = r.hostname
+	}
+	if r.conn != nil && (values.Fingerprint() != r.print || r.conn.isGone()) {
+		r.drop()
+	}
+	return &sending{r: r, ctx: ctx, target: t, values: values, op: "send to " + t.name(), pending: map[string]int{}}, nil
+}
+
+// connect makes sure that there is a connection.
+func (s *sending) connect() *router.Error {
+	r := s.r
+	if r.conn == nil {
+		id := identity{s.target.selfHostname, s.values.Secret("fluentd-shared-key"), s.values.Secret("fluentd-username"), s.values.Secret("fluentd-password")}
+		c, err := dial(s.ctx, s.target, id, r.timing)
+		if err != nil {
+			return s.failed(err)
+		}
+		r.conn, r.print = c, s.values.Fingerprint()
+	}
+	s.conn = r.conn
+	if s.conn.isGone() {
+		return s.failed(s.conn.err)
+	}
+	return nil
+}
+
+func (s *sending) send(b *router.Batch) *router.Error {
+	for i := range b.Len() {
+		if b.Ends[i]-b.Start(i) > maxMessage {
+			return &router.Error{Class: router.TooLarge, Op: s.op, Bad: i, Cause: fmt.Sprintf("a record of %d bytes, and receivers take %d", b.Ends[i]-b.Start(i), maxMessage)}
+		}
+	}
+	for from, run := 0, 0; from < b.Len(); {
+		if from == b.Runs[run].End {
+			run++
+			continue
+		}
+		to := lastFit(b, from, b.Runs[run].End)
+		e, ok := b.Runs[run].Encoder.(*Encoder)
+		if !ok {
+			return &router.Error{Class: router.Config, Op: s.op, Cause: "a batch of another router", Bad: router.NoRecord}
+		}
+		if failed := s.message(e.tag, b.Body[b.Start(from):b.Ends[to-1]], to-from, to); failed != nil {
+			return failed
+		}
+		from = to
+	}
+	return s.finish()
+}
+
+// lastFit returns the end of the longest row of records that fits into a message.
+func lastFit(b *router.Batch, from, end int) int {
+	to := from + 1
+	for to < end && b.Ends[to]-b.Start(from) <= maxMessage {
+		to++
+	}
+	return to
+}
+
+// message writes [tag, entries, options]. end is the index after its last record.
+func (s *sending) message(tag string, entries []byte, records, end int) *router.Error {
+	if failed := s.connect(); failed != nil {
+		return failed
+	}
+	r := s.r
+	gzipped := s.target.gzip && len(entries) >= minGzip
+	if gzipped {
+		var err error
+		if entries, err = r.compress(entries); err != nil {
+			return s.failed(err)
+		}
+	}
+	r.out = appendBinHead(appendStr(appendArray(r.out, 3), tag), len(entries))
+	if len(entries) > directWrite {
+		if failed := s.flush(); failed != nil {
+			return failed
+		}
+		if failed := s.write(entries); failed != nil {
+			return failed
+		}
+	} else {
+		r.out = append(r.out, entries...)
+	}
+	r.out = s.appendOptions(r.out, records, gzipped)
+	s.acked, s.ends = append(s.acked, false), append(s.ends, end)
+	if !s.conn.keepalive { // the receiver closes after one message
+		failed := s.finish()
+		r.drop()
+		return failed
+	}
+	if len(r.out) > directWrite {
+		return s.flush()
+	}
+	return nil
+}
+
+func (s *sending) appendOptions(dst []byte, records int, gzipped bool) []byte {
+	n := 1
+	if s.target.ack {
+		n++
+	}
+	if gzipped {
+		n++
+	}
+	dst = appendUint(appendStr(appendMap(dst, n), "size"), records)
+	if s.target.ack {
+		var random [16]byte
+		_, _ = rand.Read(random[:]) // never fails
+		chunk := base64.StdEncoding.EncodeToString(random[:])
+		s.pending[chunk] = len(s.acked)
+		dst = appendStr(appendStr(dst, "chunk"), chunk)
+	}
+	if gzipped {
+		dst = appendStr(appendStr(dst, "compressed"), "gzip")
+	}
+	return dst
+}
+
+func (s *sending) flush() *router.Error {
+	out := s.r.out
+	s.r.out = out[:0]
+	if cap(out) > 4*directWrite {
+		s.r.out = nil
+	}
+	return s.write(out)
+}
+
+func (s *sending) write(p []byte) *router.Error {
+	stop := endWith(s.ctx, s.conn)
+	defer stop()
+	_ = s.conn.SetWriteDeadline(time.Now().Add(s.target.write))
+	if s.ctx.Err() != nil { // it may have ended before the deadline was set
+		return s.failed(s.ctx.Err())
+	}
+	if _, err := s.conn.Write(p); err != nil {
+		return s.failed(err)
+	}
+	return nil
+}
+
+// finish writes what is left and awaits the acknowledgements.
+func (s *sending) finish() *router.Error {
+	if s.conn == nil {
+		return nil
+	}
+	if len(s.r.out) > 0 {
+		if failed := s.flush(); failed != nil {
+			return failed
+		}
+	}
+	if !s.target.ack {
+		if s.conn.isGone() && s.conn.keepalive {
+			return s.failed(s.conn.err)
+		}
+		return nil
+	}
+	timer := time.NewTimer(s.target.read)
+	defer timer.Stop()
+	for len(s.pending) > 0 {
+		select {
+		case <-s.conn.some:
+			s.takeAcks()
+		case <-timer.C:
+			return s.failed(fmt.Errorf("no acknowledgement: %w", os.ErrDeadlineExceeded))
+		case <-s.ctx.Done():
+			return s.failed(s.ctx.Err())
+		case <-s.conn.gone:
+			s.takeAcks() // what came before the end counts
+			if len(s.pending) > 0 {
+				return s.failed(s.conn.err)
+			}
+		}
+	}
+	return nil
+}
+
+func (s *sending) takeAcks() {
+	for _, chunk := range s.conn.take() {
+		if i, ok := s.pending[chunk]; ok {
+			s.acked[i] = true
+			delete(s.pending, chunk)
+		}
+	}
+}
+
+// failed makes an error, tells the sources of credentials that were refused, and counts what was acknowledged.
+func (s *sending) failed(err error) *router.Error {
+	if s.conn != nil {
+		s.takeAcks()
+	}
+	e := &router.Error{Class: router.Retry, Op: s.op, Bad: router.NoRecord, Err: err}
+	for i, ok := range s.acked {
+		if !ok {
+			break
+		}
+		e.Delivered = s.ends[i]
+	}
+	var no *refusal
+	var op *net.OpError
+	class, cause := router.TLSFault(err)
+	switch {
+	case class != "":
+		e.Class, e.Cause = class, cause
+		s.r.options.Invalidate(s.values, tlsNames.Credentials()...) // it may have been rotated
+		if class == router.Config {
+			e.Hint = "give its authority in fluentd-tls-ca-cert, and its name in fluentd-tls-server-name"
+		}
+	case errors.As(err, &no):
+		e.Class, e.Cause, e.Hint = router.Credentials, no.cause, no.hint
+		if no.config {
+			e.Class = router.Config
+		}
+		s.r.options.Invalidate(s.values, credentials...)
+	case errors.Is(err, errHello):
+		e.Class, e.Cause, e.Hint = router.Config, err.Error(), "set fluentd-shared-key"
+	case errors.Is(err, errMsgpack):
+		e.Class, e.Cause, e.Hint = router.Config, err.Error(), "check fluentd-address"
+	case s.ctx.Err() != nil:
+		e.Cause = "stopped"
+	case errors.Is(err, os.ErrDeadlineExceeded) && s.conn == nil && s.target.handshake:
+		e.Cause, e.Hint = "the receiver did not finish the handshake in time", "has it a shared key? if not, leave fluentd-shared-key out"
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+		e.Cause = "no answer in time"
+		if s.target.ack && s.conn != nil {
+			e.Cause = "the receiver has not acknowledged the batch in time"
+		}
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
+		e.Cause = "the receiver closed the connection"
+	case errors.As(err, &op):
+		e.Cause = op.Error()
+	default:
+		e.Cause = "the connection broke"
+	}
+	return e
+}
+
+// compress returns p as one gzip member, valid until the next call.
+func (r *Router) compress(p []byte) ([]byte, error) {
+	if r.zout.Cap() > 1<<20 {
+		r.zout = bytes.Buffer{}
+	}
+	r.zout.Reset()
+	if r.zip == nil {
+		var err error
+		if r.zip, err = gzip.NewWriterLevel(&r.zout, gzipLevel); err != nil {
+			return nil, err
+		}
+	}
+	r.zip.Reset(&r.zout)
+	if _, err := r.zip.Write(p); err != nil {
+		return nil, err
+	}
+	if err := r.zip.Close(); err != nil {
+		return nil, err
+	}
+	return r.zout.Bytes(), nil
+}

@@ -1,0 +1,573 @@
+package fluentd
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/secretref/secretref/logplugin/router"
+	"github.com/secretref/secretref/logplugin/router/fluentd/forwardtest"
+	"github.com/secretref/secretref/logplugin/router/routertest"
+	"github.com/secretref/secretref/shared/fault"
+	"github.com/secretref/secretref/shared/rig"
+	"github.com/secretref/secretref/shared/secret"
+)
+
+const (
+	sharedKey    = "sh4red-k3y"
+	newSharedKey = "n3w-sh4red-k3y"
+	password     = "p4ssw0rd"
+)
+
+type setup struct {
+	server   *forwardtest.Server
+	router   *Router
+	config   Config
+	key      *routertest.Source
+	password *routertest.Source
+	encoders []router.Encoder
+}
+
+func start(t testing.TB, o forwardtest.Options, options map[string]string) *setup {
+	t.Helper()
+	server, err := forwardtest.Start(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	s := &setup{server: server, key: routertest.NewSource(sharedKey), password: routertest.NewSource(password)}
+	all := router.Options{Plain: map[string]string{"fluentd-address": server.Address(), "fluentd-read-timeout": "5s"}, Secrets: map[string]secret.Source{}}
+	maps.Copy(all.Plain, options)
+	if o.SharedKey != "" {
+		all.Secrets["fluentd-shared-key"] = s.key
+	}
+	if o.Users != nil {
+		all.Plain["fluentd-username"] = "user"
+		all.Secrets["fluentd-password"] = s.password
+	}
+	maps.DeleteFunc(all.Plain, func(_, v string) bool { return v == "-" })
+	if s.config, err = Parse(all); err != nil {
+		t.Fatal(err)
+	}
+	s.router = New(s.config)
+	s.router.timing.hello = 5 * time.Second
+	t.Cleanup(func() { _ = s.router.Close() })
+	for _, tag := range []string{"one", "two"} {
+		e, err := NewEncoder(t.Context(), s.config, router.Session{Tag: tag, ContainerID: strings.Repeat("0", 64), ContainerName: "/n"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.encoders = append(s.encoders, e)
+	}
+	return s
+}
+
+func (s *setup) batch(n int) *router.Batch { b, _ := routertest.Batch(s.encoders, n); return b }
+
+func (s *setup) lines() []string {
+	var out []string
+	for _, e := range s.server.Entries() {
+		out = append(out, e.Get("log"))
+	}
+	return out
+}
+
+func (s *setup) send(t *testing.T, b *router.Batch) *router.Error {
+	t.Helper()
+	err := s.router.Send(t.Context(), b)
+	var e *router.Error
+	if err != nil && !errors.As(err, &e) {
+		t.Fatalf("Send gives %T, want *router.Error", err)
+	}
+	routertest.Quiet(t, err, sharedKey, newSharedKey, password)
+	return e
+}
+
+func TestSuite(t *testing.T) {
+	secure := serverTLS(t)
+	key := forwardtest.Options{SharedKey: sharedKey, Users: map[string]string{"user": password}}
+	with := func(o forwardtest.Options, change func(*forwardtest.Options)) forwardtest.Options {
+		change(&o)
+		return o
+	}
+	ack := map[string]string{"fluentd-request-ack": "true"}
+	gzipped := map[string]string{"fluentd-request-ack": "true", "fluentd-compress": "gzip"}
+	for _, c := range []struct {
+		name    string
+		server  forwardtest.Options
+		options map[string]string
+	}{
+		{"ack", key, ack},
+		{"gzip, TLS", with(key, func(o *forwardtest.Options) { o.TLS = secure }), map[string]string{
+			"fluentd-request-ack": "true", "fluentd-compress": "gzip", "fluentd-tls-skip-verify": "true"}},
+		{"unix, like Fluent Bit", with(key, func(o *forwardtest.Options) { o.Network, o.FluentBit = "unix", true }), gzipped},
+		{"one message per connection", with(key, func(o *forwardtest.Options) { o.NoKeepalive = true }), ack},
+		{"no ack", key, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			routertest.Run(t, func(t *testing.T) *routertest.Subject { return subject(t, c.server, c.options) })
+		})
+	}
+}
+
+func subject(t *testing.T, o forwardtest.Options, options map[string]string) *routertest.Subject {
+	if o.Network == "unix" {
+		o.Address = filepath.Join(t.TempDir(), "s")
+	}
+	o.Users = maps.Clone(o.Users)
+	s := start(t, o, options)
+	reset := func(f forwardtest.Fault) func() {
+		return func() {
+			s.server.SetFault(f)
+			s.server.Disconnect()
+			s.awaitGone(t)
+		}
+	}
+	out := &routertest.Subject{
+		Router: s.router, Encoders: s.encoders, Received: s.lines, Secrets: []string{sharedKey, newSharedKey, password},
+		Hang: reset(forwardtest.Hang), Heal: reset(forwardtest.None),
+		Rotate: func() {
+			s.server.SetSharedKey(newSharedKey)
+			s.key.Rotate(newSharedKey)
+			reset(forwardtest.None)()
+		},
+		Faults: []routertest.Fault{
+			{Name: "close", Break: reset(forwardtest.Close), Want: router.Retry},
+			{Name: "web server", Break: reset(forwardtest.Page), Want: router.Config},
+			{Name: "wrong proof", Break: reset(forwardtest.WrongProof), Want: router.Credentials},
+		},
+	}
+	if o.TLS != nil {
+		out.Faults = out.Faults[2:]
+		out.Faults = append(out.Faults, routertest.Fault{Name: "no TLS", Break: reset(forwardtest.Page), Want: router.Config})
+	}
+	if options["fluentd-request-ack"] == "true" {
+		out.Faults = append(out.Faults,
+			routertest.Fault{Name: "close after", Break: reset(forwardtest.CloseAfter), Want: router.Retry},
+			routertest.Fault{Name: "garbage", Break: reset(forwardtest.Garbage), Want: router.Config})
+	}
+	return out
+}
+
+// awaitGone waits until the router's reader has seen that the connection has ended.
+func (s *setup) awaitGone(t *testing.T) {
+	s.router.turn <- struct{}{}
+	defer func() { <-s.router.turn }()
+	if s.router.conn != nil {
+		routertest.Await(t, "the connection ends", s.router.conn.isGone)
+	}
+}
+
+func serverTLS(t *testing.T) *tls.Config {
+	t.Helper()
+	ca, err := rig.NewCA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := ca.ServerConfig("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestMessages(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		options map[string]string
+		mode    string
+		chunk   bool
+	}{
+		{"plain", nil, "PackedForward", false},
+		{"ack", map[string]string{"fluentd-request-ack": "true"}, "PackedForward", true},
+		{"gzip", map[string]string{"fluentd-compress": "gzip"}, "CompressedPackedForward", false},
+		{"both", map[string]string{"fluentd-request-ack": "true", "fluentd-compress": "gzip"}, "CompressedPackedForward", true},
+	} {
+		s := start(t, forwardtest.Options{}, c.options)
+		b := s.batch(300)
+		if e := s.send(t, b); e != nil {
+			t.Fatalf("%s: %v", c.name, e)
+		}
+		routertest.Await(t, "both messages are there", func() bool { return len(s.server.Messages()) == 2 })
+		for i, m := range s.server.Messages() {
+			if m.Tag != []string{"one", "two"}[i] || m.Mode != c.mode || m.Chunk != c.chunk || m.Entries != 150 || m.Size != uint64(150) {
+				t.Errorf("%s: message %+v", c.name, m)
+			}
+			if small := m.Bytes < len(b.Body)/8; small != strings.HasPrefix(c.mode, "Compressed") {
+				t.Errorf("%s: %d bytes", c.name, m.Bytes)
+			}
+		}
+		if s.server.Connections() != 1 {
+			t.Errorf("%s: %d connections", c.name, s.server.Connections())
+		}
+	}
+}
+
+func TestLargeBatchIsSplit(t *testing.T) {
+	s := start(t, forwardtest.Options{MaxMessage: maxMessage}, map[string]string{"fluentd-request-ack": "true"})
+	b := &router.Batch{}
+	line := []byte(strings.Repeat("x", 1_300_000))
+	for range 8 {
+		b.Append(s.encoders[0], &router.Record{Line: line})
+	}
+	if e := s.send(t, b); e != nil {
+		t.Fatal(e)
+	}
+	if m := s.server.Messages(); len(m) != 3 || m[0].Entries != 3 || m[2].Entries != 2 {
+		t.Errorf("messages %+v, want 3, 3 and 2 entries", m)
+	}
+	b.Append(s.encoders[0], &router.Record{Line: []byte(strings.Repeat("x", maxMessage))})
+	if e := s.send(t, b); e == nil || e.Class != router.TooLarge || e.Bad != 8 {
+		t.Errorf("%v, want class too_large for record 8", e)
+	}
+	if s.server.Count() != 8 {
+		t.Errorf("%d entries, want 8: nothing of a batch with a bad record", s.server.Count())
+	}
+}
+
+// TestManyTags sends one message for each of many containers, all acknowledged on one connection: neither side may wait
+// for the other to read.
+func TestManyTags(t *testing.T) {
+	const n = 30_000
+	s := start(t, forwardtest.Options{Count: true}, map[string]string{"fluentd-request-ack": "true"})
+	b := &router.Batch{}
+	for i := range n {
+		e, err := NewEncoder(t.Context(), s.config, router.Session{Tag: fmt.Sprint(i), ContainerID: "x"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Append(e, &router.Record{Line: []byte("line")})
+	}
+	if e := s.send(t, b); e != nil || s.server.Count() != n {
+		t.Errorf("%v, %d entries, want %d", e, s.server.Count(), n)
+	}
+	b = b.Slice(0, 20)
+	b.Runs[10].Encoder = nil // ten messages wait to be written when this is found
+	if e := s.send(t, b); e == nil || e.Class != router.Config {
+		t.Errorf("a batch of nobody: %v, want class config", e)
+	}
+	if e := s.send(t, b.Slice(0, 10)); e != nil || s.server.Count() != n+10 {
+		t.Errorf("%v, %d entries, want %d: what was left of the last batch is sent too", e, s.server.Count(), n+10)
+	}
+}
+
+func TestAcknowledgement(t *testing.T) {
+	for _, f := range []forwardtest.Fault{forwardtest.NeverAck, forwardtest.WrongAck} {
+		s := start(t, forwardtest.Options{}, map[string]string{"fluentd-request-ack": "true", "fluentd-read-timeout": "50ms"})
+		s.server.SetFault(f)
+		if e := s.send(t, s.batch(4)); e == nil || e.Class != router.Retry || e.Delivered != 0 || !strings.Contains(e.Error(), "not acknowledged") {
+			t.Errorf("%s: %v, want class retry and why", f, e)
+		}
+	}
+	t.Run("the first of two", func(t *testing.T) {
+		s := start(t, forwardtest.Options{MaxMessage: 100_000}, map[string]string{"fluentd-request-ack": "true"})
+		b := s.batch(4)
+		b.Append(s.encoders[0], &router.Record{Line: []byte(strings.Repeat("x", 200_000))}) // the receiver closes on this
+		if e := s.send(t, b); e == nil || e.Class != router.Retry || e.Delivered > 4 {
+			t.Errorf("%+v, want class retry, at most 4 delivered", e)
+		}
+		routertest.Await(t, "the first two messages are there", func() bool { return s.server.Count() == 4 })
+	})
+}
+
+func TestHandshakeRefusals(t *testing.T) {
+	users := map[string]string{"user": password}
+	for _, c := range []struct {
+		name    string
+		server  forwardtest.Options
+		break_  func(*setup)
+		options map[string]string
+		want    router.Class
+		says    string
+	}{
+		{"wrong key", forwardtest.Options{SharedKey: sharedKey}, func(s *setup) { s.server.SetSharedKey("other") }, nil, router.Credentials, "shared_key mismatch"},
+		{"wrong key, like Fluent Bit", forwardtest.Options{SharedKey: sharedKey, FluentBit: true}, func(s *setup) { s.server.SetSharedKey("other") }, nil, router.Credentials, "closed the connection at the handshake"},
+		{"wrong password", forwardtest.Options{SharedKey: sharedKey, Users: users}, func(s *setup) { s.server.SetUsers(map[string]string{"user": "x"}) }, nil, router.Credentials, "username/password mismatch"},
+		{"user wanted", forwardtest.Options{SharedKey: sharedKey}, func(s *setup) { s.server.SetUsers(users) }, nil, router.Config, "fluentd-username"},
+		{"wrong proof", forwardtest.Options{SharedKey: sharedKey}, func(s *setup) { s.server.SetFault(forwardtest.WrongProof) }, nil, router.Credentials, "does not know the shared key"},
+		{"key wanted", forwardtest.Options{}, func(s *setup) { s.server.SetSharedKey(sharedKey) }, nil, router.Config, "set fluentd-shared-key"},
+		{"key wanted, ack", forwardtest.Options{}, func(s *setup) { s.server.SetSharedKey(sharedKey) }, map[string]string{"fluentd-request-ack": "true"}, router.Config, "set fluentd-shared-key"},
+		{"no key wanted", forwardtest.Options{SharedKey: sharedKey}, func(s *setup) { s.server.SetSharedKey("") }, nil, router.Retry, "leave fluentd-shared-key out"},
+		{"hangs", forwardtest.Options{SharedKey: sharedKey}, func(s *setup) { s.server.SetFault(forwardtest.Hang) }, nil, router.Retry, "handshake in time"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := start(t, c.server, c.options)
+			s.router.timing.hello = time.Second
+			s.router.timing.grace = 5 * time.Second
+			c.break_(s)
+			e := s.send(t, s.batch(2))
+			if e == nil || e.Class != c.want || !strings.Contains(e.Error(), c.says) {
+				t.Errorf("%v, want class %s, saying %q", e, c.want, c.says)
+			}
+			if told := s.key.Invalidated() > 0; c.server.SharedKey != "" && told != (c.want == router.Credentials) && c.name != "user wanted" {
+				t.Errorf("the key was invalidated: %v", told)
+			}
+			if s.server.Count() != 0 {
+				t.Errorf("%d entries went to it", s.server.Count())
+			}
+		})
+	}
+}
+
+// TestReasonIsCleaned plays a receiver whose reason repeats the key.
+func TestReasonIsCleaned(t *testing.T) {
+	id := identity{key: secret.New(sharedKey), password: secret.New(password)}
+	err := checkPong([]any{"PONG", false, "no " + sharedKey + "\r\n" + password + "\xff" + strings.Repeat("z", 500)}, "s", "n", id)
+	routertest.Quiet(t, &router.Error{Cause: err.Error()}, sharedKey, password)
+	if !strings.Contains(err.Error(), "no [redacted]") || len(err.Error()) > 300 {
+		t.Errorf("%q", err)
+	}
+}
+
+func TestReconnects(t *testing.T) {
+	s := start(t, forwardtest.Options{}, map[string]string{"fluentd-request-ack": "true"})
+	for i := range 4 {
+		if e := s.send(t, s.batch(2)); e != nil {
+			t.Fatal(e)
+		}
+		s.server.Disconnect()
+		s.awaitGone(t) // so that the end is known before the next batch is written
+		if s.server.Connections() != i+1 {
+			t.Errorf("%d connections after %d batches", s.server.Connections(), i+1)
+		}
+	}
+	c := s.router.conn
+	if e := s.send(t, s.batch(1)); e != nil {
+		t.Fatal(e)
+	}
+	if c == s.router.conn || !c.isGone() {
+		t.Error("the old connection is still in use")
+	}
+	c = s.router.conn
+	if err := s.router.Close(); err != nil || !c.isGone() {
+		t.Errorf("Close has not waited for the reader: %v", err)
+	}
+	s.server.Close()
+	if e := s.send(t, s.batch(1)); e == nil || e.Class != router.Retry || !strings.Contains(e.Error(), "connection refused") {
+		t.Errorf("%v, want class retry and the reason", e)
+	}
+}
+
+// TestNewSecretReconnects rotates a key that was not refused: the connection is made anew with it.
+func TestNewSecretReconnects(t *testing.T) {
+	s := start(t, forwardtest.Options{SharedKey: sharedKey}, map[string]string{"fluentd-request-ack": "true"})
+	for range 2 {
+		if e := s.send(t, s.batch(1)); e != nil || s.server.Connections() != 1 {
+			t.Fatalf("%v, %d connections", e, s.server.Connections())
+		}
+	}
+	s.server.SetSharedKey(newSharedKey)
+	s.key.Rotate(newSharedKey)
+	s.key.Invalidate(secret.New(sharedKey)) // as its TTL would
+	if e := s.send(t, s.batch(1)); e != nil || s.server.Connections() != 2 {
+		t.Errorf("%v, %d connections, want 2", e, s.server.Connections())
+	}
+}
+
+func TestWriteTimeout(t *testing.T) {
+	s := start(t, forwardtest.Options{}, map[string]string{"fluentd-write-timeout": "50ms"})
+	s.server.SetFault(forwardtest.Hang)
+	at := time.Now()
+	if e := s.send(t, s.batch(200_000)); e == nil || e.Class != router.Retry || !strings.Contains(e.Error(), "in time") {
+		t.Errorf("%v, want class retry", e)
+	}
+	if d := time.Since(at); d > 5*time.Second {
+		t.Errorf("Send took %v, want 50ms", d)
+	}
+}
+
+func TestSourceFails(t *testing.T) {
+	s := start(t, forwardtest.Options{SharedKey: sharedKey}, nil)
+	for kind, want := range map[fault.Kind]router.Class{fault.Denied: router.Credentials, fault.Throttled: router.Retry} {
+		s.key.Fail(&fault.Error{Kind: kind, Op: "get secret x", Cause: "no"})
+		if e := s.send(t, s.batch(1)); e == nil || e.Class != want || !errors.Is(e, kind) {
+			t.Errorf("%s: %v, want class %s", kind, e, want)
+		}
+	}
+	if s.server.Connections() != 0 {
+		t.Error("it connects without a key")
+	}
+}
+
+func TestWaitsForItsTurn(t *testing.T) {
+	s := start(t, forwardtest.Options{}, nil)
+	s.router.turn <- struct{}{}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := s.router.Send(ctx, s.batch(1)); router.ClassOf(err) != router.Retry {
+		t.Errorf("%v, want class retry", err)
+	}
+	<-s.router.turn
+	b := s.batch(1)
+	b.Runs[0].Encoder = nil
+	if e := s.send(t, b); e == nil || e.Class != router.Config {
+		t.Errorf("a batch of nobody: %v, want class config", e)
+	}
+}
+
+func TestTLS(t *testing.T) {
+	ca, err := rig.NewCA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := ca.ServerConfig("127.0.0.1", "logs.example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.ClientCAs, server.ClientAuth = ca.Pool(), tls.RequireAndVerifyClientCert
+	certPEM, keyPEM, err := ca.Issue("client")
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := map[string]string{"fluentd-tls-cert": string(certPEM), "fluentd-tls-key": string(keyPEM), "fluentd-tls-ca-cert": string(ca.PEM()), "fluentd-request-ack": "true"}
+	for _, c := range []struct {
+		name    string
+		options map[string]string
+		want    router.Class
+	}{
+		{"good", nil, ""},
+		{"server name", map[string]string{"fluentd-tls-server-name": "logs.example.com"}, ""},
+		{"wrong name", map[string]string{"fluentd-tls-server-name": "evil.example.com"}, router.Config},
+		{"system roots", map[string]string{"fluentd-tls-ca-cert": "-"}, router.Config},
+		{"not verified", map[string]string{"fluentd-tls-ca-cert": "-", "fluentd-tls-skip-verify": "true"}, ""},
+		{"no client certificate", map[string]string{"fluentd-tls-cert": "-", "fluentd-tls-key": "-"}, router.Credentials},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			options := maps.Clone(client)
+			maps.Copy(options, c.options)
+			s := start(t, forwardtest.Options{TLS: server}, options)
+			var e *router.Error
+			for range 20 { // in TLS 1.3 the reset may overtake the alert that says why
+				if e = s.send(t, s.batch(1)); e == nil || e.Class != router.Retry {
+					break
+				}
+			}
+			got := router.Class("")
+			if e != nil {
+				got = e.Class
+			}
+			if got != c.want {
+				t.Errorf("%v, want class %q", e, c.want)
+			}
+		})
+	}
+}
+
+func TestParse(t *testing.T) {
+	const hidden = "h1dden"
+	for _, c := range []struct {
+		name    string
+		options map[string]string
+		want    string // in the error, or the receiver's name
+		ok      bool
+	}{
+		{"default", nil, "tcp://127.0.0.1:24224", true},
+		{"empty", map[string]string{"fluentd-address": ""}, "tcp://127.0.0.1:24224", true},
+		{"host", map[string]string{"fluentd-address": "logs.example.com"}, "tcp://logs.example.com:24224", true},
+		{"host and port", map[string]string{"fluentd-address": "logs.example.com:1234"}, "tcp://logs.example.com:1234", true},
+		{"port alone", map[string]string{"fluentd-address": ":1234"}, "tcp://127.0.0.1:1234", true},
+		{"IPv6", map[string]string{"fluentd-address": "tcp://[::1]:1234"}, "tcp://[::1]:1234", true},
+		{"TLS", map[string]string{"fluentd-address": "tls://logs.example.com"}, "tls://logs.example.com:24224", true},
+		{"unix", map[string]string{"fluentd-address": "unix:///run/f.sock"}, "unix:///run/f.sock", true},
+		{"Docker's own", map[string]string{"fluentd-async": "true", "fluentd-async-reconnect-interval": "500ms", "fluentd-buffer-limit": "8MiB",
+			"fluentd-max-retries": "3", "fluentd-retry-wait": "1s", "fluentd-write-timeout": "0", "fluentd-read-timeout": "2s"}, "tcp://127.0.0.1:24224", true},
+		{"unix without path", map[string]string{"fluentd-address": "unix://"}, "not of the form", false},
+		{"scheme", map[string]string{"fluentd-address": "http://h:1"}, "not of the form", false},
+		{"path", map[string]string{"fluentd-address": "tcp://h:1/p"}, "not of the form", false},
+		{"port 0", map[string]string{"fluentd-address": "h:0"}, "not of the form", false},
+		{"port 65536", map[string]string{"fluentd-address": "h:65536"}, "not of the form", false},
+		{"user", map[string]string{"fluentd-address": "tcp://u:" + hidden + "@h:1"}, "not of the form", false},
+		{"query", map[string]string{"fluentd-address": "tcp://h:1?" + hidden}, "not of the form", false},
+		{"user without password", map[string]string{"fluentd-username": "u"}, "need each other", false},
+		{"TLS options without TLS", map[string]string{"fluentd-tls-skip-verify": "true"}, "begins with tls://", false},
+		{"compress", map[string]string{"fluentd-compress": "zstd"}, "none, gzip", false},
+		{"ack", map[string]string{"fluentd-request-ack": "si"}, "not a boolean", false},
+		{"precision", map[string]string{"fluentd-sub-second-precision": "9"}, "not a boolean", false},
+		{"write timeout", map[string]string{"fluentd-write-timeout": "-1s"}, "not a duration", false},
+		{"read timeout", map[string]string{"fluentd-read-timeout": "2"}, "not a duration", false},
+		{"reconnect interval", map[string]string{"fluentd-async-reconnect-interval": "50ms"}, "from 100ms to 10s", false},
+		{"buffer", map[string]string{"fluentd-buffer-limit": "much"}, "not a size", false},
+		{"buffer of infinity", map[string]string{"fluentd-buffer-limit": "inf"}, "not a size", false},
+		{"retries", map[string]string{"fluentd-max-retries": "-1"}, "not a number", false},
+		{"async twice", map[string]string{"fluentd-async": "true", "fluentd-async-connect": "true"}, "the same thing", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := router.Options{Plain: c.options}
+			_, err := Parse(o)
+			if (err == nil) != c.ok || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Fatalf("Parse = %v, want %q", err, c.want)
+			}
+			routertest.Quiet(t, err, hidden)
+			if err == nil {
+				if got := targetOf(o.Unresolved()).name(); got != c.want {
+					t.Errorf("the receiver is %s, want %s", got, c.want)
+				}
+			}
+		})
+	}
+	for _, size := range []string{"0", "1", "1b", "1k", "1kb", "1KiB", "1.5m", "8 MB", "1g", "1T", "2PiB"} {
+		if !isSize(size) {
+			t.Errorf("isSize(%q) = false", size)
+		}
+	}
+	for _, size := range []string{"", "-1", "k", "1x", "1kk", "0x10", "1e", "1_0", "nan"} {
+		if isSize(size) {
+			t.Errorf("isSize(%q) = true", size)
+		}
+	}
+}
+
+// TestSecretValueIsNotShown gives each option a bad value as a secret, and looks for it in what Send and NewEncoder say.
+func TestSecretValueIsNotShown(t *testing.T) {
+	const hidden = "h1dden v4lue"
+	ignored := 0
+	for _, o := range Options() {
+		plain := map[string]string{"fluentd-address": "tls://127.0.0.1:1"}
+		delete(plain, o.Name)
+		switch o.Name {
+		case "fluentd-password":
+			plain["fluentd-username"] = "u"
+		case "fluentd-username":
+			plain["fluentd-password"] = "p"
+		}
+		c, err := Parse(router.Options{Plain: plain, Secrets: map[string]secret.Source{o.Name: routertest.NewSource(hidden)}})
+		if err != nil {
+			if !strings.Contains(err.Error(), "need each other") {
+				t.Errorf("%s: %v", o.Name, err)
+			}
+			continue
+		}
+		e, err := NewEncoder(t.Context(), c, router.Session{ContainerID: "x"})
+		if (err != nil) != o.Session {
+			t.Errorf("%s: NewEncoder: %v", o.Name, err)
+		}
+		routertest.Quiet(t, err, hidden, "v4lue")
+		b := &router.Batch{}
+		if e == nil {
+			continue
+		}
+		b.Append(e, &router.Record{})
+		r := New(c)
+		err = r.Send(t.Context(), b)
+		routertest.Quiet(t, err, hidden, "v4lue")
+		if err == nil {
+			t.Errorf("%s: nobody listens, and Send returns nil", o.Name)
+		}
+		if o.Ignored {
+			ignored++
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if ignored == 0 || !slices.ContainsFunc(Options(), func(o router.Option) bool { return o.Session }) {
+		t.Error(fmt.Sprint("the options are not told apart: ", ignored))
+	}
+}

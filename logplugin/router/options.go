@@ -1,0 +1,194 @@
+package router
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/secretref/secretref/shared/secret"
+)
+
+// Options are the log options of one container, as far as they are a router's: those that were given as they are, and
+// those that secretOptions gives. Any option may be either, none both.
+type Options struct {
+	Plain   map[string]string
+	Secrets map[string]secret.Source
+}
+
+// Literal is a source of a value that was given as it is.
+func Literal(s string) secret.Source { return literal{secret.New(s)} }
+
+type literal struct{ v secret.Value }
+
+func (l literal) Get(context.Context) (secret.Value, error) { return l.v, nil }
+func (literal) Invalidate(secret.Value)                     {}
+
+// Unresolved returns the options with every secret unknown, to check all that can be checked without one.
+func (o Options) Unresolved() *Values {
+	v := &Values{plain: o.Plain, secrets: map[string]secret.Value{}, unknown: true}
+	for name := range o.Secrets {
+		v.secrets[name] = secret.Value{}
+	}
+	for name := range o.Plain {
+		if _, both := o.Secrets[name]; both {
+			v.fail("log-opt %s is also in secretOptions; give it once", name)
+		}
+	}
+	return v
+}
+
+// Resolve asks the sources for their present values, of the named options only. The error is a source's.
+func (o Options) Resolve(ctx context.Context, names func(string) bool) (*Values, error) {
+	v := &Values{plain: o.Plain, secrets: map[string]secret.Value{}}
+	for _, name := range slices.Sorted(maps.Keys(o.Secrets)) {
+		if !names(name) {
+			continue
+		}
+		value, err := o.Secrets[name].Get(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("log-opt %s: %w", name, err)
+		}
+		v.secrets[name] = value
+	}
+	return v, nil
+}
+
+// Invalidate tells the sources of the named options that their values were refused.
+func (o Options) Invalidate(v *Values, names ...string) {
+	for _, name := range names {
+		if s, ok := o.Secrets[name]; ok {
+			s.Invalidate(v.secrets[name])
+		}
+	}
+}
+
+// Values reads options one by one, strictly. The first fault stays, for Err; readers then return their defaults.
+// An option whose value is not known yet reads as its default. No error shows the value of a secret.
+type Values struct {
+	plain   map[string]string
+	secrets map[string]secret.Value
+	unknown bool // secrets are not resolved yet
+	err     error
+}
+
+// Err returns the first fault.
+func (v *Values) Err() error { return v.err }
+
+// Refuse makes the fault of the options, unless there is one already.
+func (v *Values) Refuse(format string, args ...any) { v.fail(format, args...) }
+
+func (v *Values) fail(format string, args ...any) {
+	if v.err == nil {
+		v.err = fmt.Errorf(format, args...)
+	}
+}
+
+// Has tells whether the option is given, be its value known or not.
+func (v *Values) Has(name string) bool {
+	_, plain := v.plain[name]
+	_, hidden := v.secrets[name]
+	return plain || hidden
+}
+
+// Waits tells whether the option is a secret whose value is not known yet.
+func (v *Values) Waits(name string) bool {
+	_, hidden := v.secrets[name]
+	return hidden && v.unknown
+}
+
+// Secret returns the value of an option that is or may be a credential.
+func (v *Values) Secret(name string) secret.Value {
+	if s, ok := v.secrets[name]; ok {
+		return s
+	}
+	return secret.New(v.plain[name])
+}
+
+// String returns the option's text, or def when it is not given or not known.
+func (v *Values) String(name, def string) string {
+	if s, ok := v.secrets[name]; ok {
+		if v.unknown {
+			return def
+		}
+		return s.Reveal()
+	}
+	if s, ok := v.plain[name]; ok {
+		return s
+	}
+	return def
+}
+
+// Shown returns the option's value for an error: as it is, or without it when it is a secret.
+func (v *Values) Shown(name string) string {
+	if _, hidden := v.secrets[name]; hidden {
+		return "its secret's value"
+	}
+	return strconv.Quote(v.plain[name])
+}
+
+// Bool reads what strconv.ParseBool knows, as Docker's drivers do.
+func (v *Values) Bool(name string, def bool) bool {
+	if !v.Has(name) || v.Waits(name) {
+		return def
+	}
+	b, err := strconv.ParseBool(v.String(name, ""))
+	if err != nil {
+		v.fail("log-opt %s: %s is not a boolean; use true or false", name, v.Shown(name))
+		return def
+	}
+	return b
+}
+
+// Int reads a decimal number between lo and hi.
+func (v *Values) Int(name string, def, lo, hi int64) int64 {
+	if !v.Has(name) || v.Waits(name) {
+		return def
+	}
+	n, err := strconv.ParseInt(v.String(name, ""), 10, 64)
+	if err != nil || n < lo || n > hi {
+		v.fail("log-opt %s: %s is not a number from %d to %d", name, v.Shown(name), lo, hi)
+		return def
+	}
+	return n
+}
+
+// Duration reads a Go duration between lo and hi.
+func (v *Values) Duration(name string, def, lo, hi time.Duration) time.Duration {
+	if !v.Has(name) || v.Waits(name) {
+		return def
+	}
+	d, err := time.ParseDuration(v.String(name, ""))
+	if err != nil || d < lo || d > hi {
+		v.fail("log-opt %s: %s is not a duration from %v to %v, like 10s", name, v.Shown(name), lo, hi)
+		return def
+	}
+	return d
+}
+
+// OneOf reads one of the listed words; the first is the default.
+func (v *Values) OneOf(name string, words ...string) string {
+	s := v.String(name, words[0])
+	if !slices.Contains(words, s) {
+		v.fail("log-opt %s: %s is not one of %s", name, v.Shown(name), strings.Join(words, ", "))
+		return words[0]
+	}
+	return s
+}
+
+// Fingerprint tells one set of secret values from another, without keeping them. Those of except do not count.
+func (v *Values) Fingerprint(except ...string) [sha256.Size]byte {
+	h := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(v.secrets)) {
+		if slices.Contains(except, name) {
+			continue
+		}
+		text := v.secrets[name].Reveal()
+		fmt.Fprintf(h, "%s\x00%d\x00%s\x00", name, len(text), text)
+	}
+	return [sha256.Size]byte(h.Sum(nil))
+}

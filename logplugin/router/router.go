@@ -1,0 +1,131 @@
+// Package router is what the log driver knows of all log routers: records and their encoders, batches, the way a router
+// is asked to send one, and how it says that it could not.
+//
+// A router is a subpackage (splunk, fluentd). It promises that Send returns soon after its context ends, keeps nothing
+// of the batch, and never shows a credential or a line in an error. It refuses to retry, to wait for better times and to
+// drop: an *Error tells its caller what may help, and the caller alone decides, because it alone knows what else waits.
+package router
+
+import "context"
+
+// Record is one line, or one piece of a long one, ready to be encoded. Its slices are valid only during the call.
+type Record struct {
+	TimeNano int64  // nanoseconds since 1970, may be negative
+	Source   []byte // "stdout", "stderr"
+	Line     []byte // no newline at the end
+	// The rest is for routers that send long lines in pieces; for others the pieces are joined before.
+	PartialID []byte // the same for all pieces of one line
+	Ordinal   int32  // 1 is the first piece
+	Last      bool
+	Partial   bool // also of the last piece
+}
+
+// Encoder writes records of one session, whose tag, source, index and labels are fixed for its life. It is safe for use
+// by one goroutine at a time.
+type Encoder interface {
+	// AppendRecord appends r in the router's wire format to dst and returns it. It does not allocate, but to grow dst.
+	// Nothing is appended for a record that the format cannot carry: the caller then counts it as delivered.
+	AppendRecord(dst []byte, r *Record) []byte
+}
+
+// Router delivers batches of encoded records to one log router over one connection configuration.
+type Router interface {
+	// Send delivers b, or returns an *Error that says whether and how trying again may help. It returns soon after ctx
+	// ends and keeps nothing of b. It may be called by several goroutines.
+	Send(ctx context.Context, b *Batch) error
+	// Close frees connections and ends goroutines. It does not flush. It must not be called during Send.
+	Close() error
+}
+
+// Verifier is a router that can be asked, before there is anything to send, whether it would be taken.
+type Verifier interface {
+	// Verify returns nil or an *Error, like Send.
+	Verify(ctx context.Context) error
+}
+
+// Session is what an encoder knows of its container.
+type Session struct {
+	ContainerID   string // 64 hex digits
+	ContainerName string // as the daemon gives it, with a slash in front
+	Tag           string // rendered; "" = none
+	Host          string // of the machine
+	// Attrs are the labels and variables that the options labels, labels-regex, env and env-regex have picked.
+	Attrs map[string]string
+}
+
+// Option is one log option of a router.
+type Option struct {
+	Name string
+	// Session tells that the option is the encoder's. Sessions whose other options are the same may share a router.
+	Session bool
+	// Ignored tells that the option is taken and checked because Docker's driver has it, and does nothing here.
+	Ignored bool
+}
+
+// Batch is a sequence of encoded records, of one or more sessions.
+type Batch struct {
+	Body []byte // the encoded records, one after the other
+	Ends []int  // end offset in Body of each record
+	Runs []Run  // who encoded them; together the runs cover all records
+}
+
+// Run is consecutive records of one encoder.
+type Run struct {
+	Encoder Encoder
+	End     int // index after the run's last record, in Batch.Ends
+}
+
+// Append encodes r at the end of b. It tells false when the encoder has left the record out.
+func (b *Batch) Append(e Encoder, r *Record) bool {
+	before := len(b.Body)
+	b.Body = e.AppendRecord(b.Body, r)
+	if len(b.Body) == before {
+		return false
+	}
+	b.Ends = append(b.Ends, len(b.Body))
+	if n := len(b.Runs); n > 0 && b.Runs[n-1].Encoder == e {
+		b.Runs[n-1].End++
+	} else {
+		b.Runs = append(b.Runs, Run{e, len(b.Ends)})
+	}
+	return true
+}
+
+// Len is the number of records.
+func (b *Batch) Len() int { return len(b.Ends) }
+
+// Start is the offset in Body of record i.
+func (b *Batch) Start(i int) int {
+	if i == 0 {
+		return 0
+	}
+	return b.Ends[i-1]
+}
+
+// Reset empties b and keeps its memory.
+func (b *Batch) Reset() {
+	clear(b.Runs) // lets go of the encoders
+	b.Body, b.Ends, b.Runs = b.Body[:0], b.Ends[:0], b.Runs[:0]
+}
+
+// Slice returns records from to to-1 as a batch of their own. It shares b's body, but nothing else.
+func (b *Batch) Slice(from, to int) *Batch {
+	s := &Batch{}
+	if from >= to {
+		return s
+	}
+	first := b.Start(from)
+	s.Body = b.Body[first:b.Ends[to-1]:b.Ends[to-1]]
+	for _, end := range b.Ends[from:to] {
+		s.Ends = append(s.Ends, end-first)
+	}
+	for _, r := range b.Runs {
+		if r.End > from {
+			s.Runs = append(s.Runs, Run{r.Encoder, min(r.End, to) - from})
+		}
+		if r.End >= to {
+			break
+		}
+	}
+	return s
+}

@@ -1,0 +1,170 @@
+package router_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/secretref/secretref/logplugin/router"
+	"github.com/secretref/secretref/logplugin/router/routertest"
+	"github.com/secretref/secretref/shared/fault"
+	"github.com/secretref/secretref/shared/secret"
+)
+
+// plain writes the line and a newline, and leaves out empty lines.
+type plain struct{ name string }
+
+func (*plain) AppendRecord(dst []byte, r *router.Record) []byte {
+	if len(r.Line) == 0 {
+		return dst
+	}
+	return append(append(dst, r.Line...), '\n')
+}
+
+func TestBatch(t *testing.T) {
+	one, two := &plain{"one"}, &plain{"two"}
+	b := &router.Batch{}
+	for i, e := range []router.Encoder{one, one, two, one, one} {
+		if !b.Append(e, &router.Record{Line: fmt.Append(nil, "line", i)}) {
+			t.Errorf("line %d was left out", i)
+		}
+		if b.Append(e, &router.Record{}) {
+			t.Error("an empty line was not left out")
+		}
+	}
+	texts := func(b *router.Batch) (out []string) {
+		run := 0
+		for i := range b.Len() {
+			if i == b.Runs[run].End {
+				run++
+			}
+			out = append(out, b.Runs[run].Encoder.(*plain).name+":"+strings.TrimSpace(string(b.Body[b.Start(i):b.Ends[i]])))
+		}
+		if run != len(b.Runs)-1 && b.Len() > 0 || b.Len() > 0 && b.Runs[run].End != b.Len() {
+			t.Errorf("%d runs for %v", len(b.Runs), out)
+		}
+		return out
+	}
+	all := texts(b)
+	if want := []string{"one:line0", "one:line1", "two:line2", "one:line3", "one:line4"}; !slices.Equal(all, want) || len(b.Runs) != 3 {
+		t.Fatalf("%q in %d runs, want %q in 3", all, len(b.Runs), want)
+	}
+	for from := range 6 {
+		for to := range 6 {
+			want := []string(nil)
+			if from < to {
+				want = all[from:to]
+			}
+			s := b.Slice(from, to)
+			if got := texts(s); !slices.Equal(got, want) {
+				t.Errorf("Slice(%d, %d) = %q, want %q", from, to, got, want)
+			}
+			s.Append(two, &router.Record{Line: []byte("more")}) // must not reach into b
+		}
+	}
+	if got := texts(b); !slices.Equal(got, all) {
+		t.Errorf("a slice has changed the batch: %q", got)
+	}
+	b.Reset()
+	if b.Len() != 0 || len(b.Body) != 0 || len(b.Runs) != 0 || cap(b.Body) == 0 {
+		t.Errorf("after Reset: %+v", b)
+	}
+}
+
+func TestAppendAllocs(t *testing.T) {
+	b, e, r := &router.Batch{}, &plain{}, &router.Record{Line: []byte("line")}
+	for range 100 {
+		b.Append(e, r)
+	}
+	if n := testing.AllocsPerRun(100, func() {
+		b.Reset()
+		for range 100 {
+			b.Append(e, r)
+		}
+	}); n != 0 {
+		t.Errorf("Append allocates %v times for 100 records, want 0", n)
+	}
+}
+
+func TestFromSource(t *testing.T) {
+	const hidden = "h1dden"
+	for _, c := range []struct {
+		name string
+		err  error
+		want router.Class
+		says string
+	}{
+		{"denied", &fault.Error{Kind: fault.Denied, Op: "get secret x", Cause: "access denied"}, router.Credentials, "access denied"},
+		{"throttled, wrapped", fmt.Errorf("log-opt a: %w", &fault.Error{Kind: fault.Throttled, Op: "get", Cause: "slow"}), router.Retry, "log-opt a"},
+		{"stopped", context.Canceled, router.Retry, "stopped"},
+		{"unknown", errors.New(hidden), router.Retry, "could not be read"},
+	} {
+		err := router.FromSource("op", c.err)
+		if err.Class != c.want || !strings.Contains(err.Error(), c.says) || err.Bad != router.NoRecord {
+			t.Errorf("%s: %+v, want class %s saying %q", c.name, err, c.want, c.says)
+		}
+		routertest.Quiet(t, err, hidden)
+	}
+	if router.ClassOf(nil) != "" || router.ClassOf(errors.New("x")) != router.Retry || router.ClassOf(fmt.Errorf("x: %w", &router.Error{Class: router.Config})) != router.Config {
+		t.Error("ClassOf is wrong")
+	}
+	if len(router.Classes()) != 5 {
+		t.Errorf("classes %v", router.Classes())
+	}
+}
+
+func TestValues(t *testing.T) {
+	source := routertest.NewSource("true")
+	o := router.Options{Plain: map[string]string{"b": "1", "n": "7", "d": "5s", "w": "two"}, Secrets: map[string]secret.Source{"s": source, "other": routertest.NewSource("x")}}
+	v := o.Unresolved()
+	if !v.Bool("b", false) || v.Int("n", 0, 0, 9) != 7 || v.Duration("d", 0, 0, time.Minute) != 5*time.Second || v.OneOf("w", "one", "two") != "two" ||
+		v.String("w", "") != "two" || v.Secret("w").Reveal() != "two" || v.Err() != nil {
+		t.Errorf("plain options are read wrong: %v", v.Err())
+	}
+	if v.Bool("s", false) || !v.Has("s") || !v.Waits("s") || v.Has("none") || v.Bool("none", true) != true {
+		t.Error("a secret that is not resolved must read as the default")
+	}
+	v, err := o.Resolve(t.Context(), func(name string) bool { return name == "s" })
+	if err != nil || !v.Bool("s", false) || v.Has("other") || v.Waits("s") {
+		t.Errorf("resolved: %v", err)
+	}
+	before := v.Fingerprint()
+	o.Invalidate(v, "s", "none")
+	source.Rotate("false")
+	source.Invalidate(secret.New("true"))
+	if w, err := o.Resolve(t.Context(), func(string) bool { return true }); err != nil || w.Fingerprint() == before || w.Fingerprint("s", "other") == before {
+		t.Errorf("the fingerprint of other values is the same: %v", err)
+	}
+	if w, err := o.Resolve(t.Context(), func(string) bool { return false }); err != nil || v.Fingerprint("s") != w.Fingerprint() {
+		t.Errorf("the fingerprint counts an excepted option: %v", err)
+	}
+	if source.Invalidated() != 2 {
+		t.Errorf("invalidated %d times, want 2", source.Invalidated())
+	}
+	source.Fail(&fault.Error{Kind: fault.NotFound, Op: "get", Cause: "gone"})
+	if _, err := o.Resolve(t.Context(), func(string) bool { return true }); !errors.Is(err, fault.NotFound) || !strings.Contains(err.Error(), "log-opt s") {
+		t.Errorf("Resolve = %v, want the source's error and the option", err)
+	}
+	for name, read := range map[string]func(*router.Values){
+		"b": func(v *router.Values) { v.Int("b", 0, 2, 9) },
+		"n": func(v *router.Values) { v.Bool("n", false) },
+		"d": func(v *router.Values) { v.Duration("d", 0, 0, time.Second) },
+		"w": func(v *router.Values) { v.OneOf("w", "one") },
+		"s": func(v *router.Values) { v.Refuse("log-opt s: first"); v.Refuse("second") },
+	} {
+		v := o.Unresolved()
+		if read(v); v.Err() == nil || !strings.Contains(v.Err().Error(), "log-opt "+name) {
+			t.Errorf("%s: %v", name, v.Err())
+		}
+	}
+}
+
+func TestTLSFault(t *testing.T) {
+	if c, _ := router.TLSFault(errors.New("tls: bad certificate")); c != "" {
+		t.Errorf("any text counts as an alert: %s", c)
+	}
+}

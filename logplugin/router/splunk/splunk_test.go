@@ -1,0 +1,540 @@
+package splunk
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/secretref/secretref/logplugin/router"
+	"github.com/secretref/secretref/logplugin/router/routertest"
+	"github.com/secretref/secretref/logplugin/router/splunk/hectest"
+	"github.com/secretref/secretref/shared/fault"
+	"github.com/secretref/secretref/shared/rig"
+	"github.com/secretref/secretref/shared/secret"
+)
+
+const (
+	token    = "11111111-2222-3333-4444-555555555555"
+	newToken = "99999999-2222-3333-4444-555555555555"
+)
+
+// setup is a receiver, a router to it, and what the router was made of.
+type setup struct {
+	hec    *hectest.Server
+	router *Router
+	config Config
+	token  *routertest.Source
+	batch  func(n int) *router.Batch
+}
+
+// quick are deadlines that a test can wait for.
+var quick = timing{request: 5 * time.Second, ack: 2 * time.Second, firstPoll: time.Millisecond, lastPoll: 5 * time.Millisecond}
+
+func start(t testing.TB, o hectest.Options, options map[string]string) *setup {
+	t.Helper()
+	hec, err := hectest.Start(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(hec.Close)
+	s := &setup{hec: hec, token: routertest.NewSource(token)}
+	all := map[string]string{"splunk-url": hec.URL()}
+	for k, v := range options {
+		all[k] = v
+	}
+	s.config, err = Parse(router.Options{Plain: all, Secrets: map[string]secret.Source{"splunk-token": s.token}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.router = New(s.config)
+	s.router.timing = quick
+	t.Cleanup(func() { _ = s.router.Close() })
+	encoders := s.encoders(t)
+	s.batch = func(n int) *router.Batch { b, _ := routertest.Batch(encoders, n); return b }
+	return s
+}
+
+func (s *setup) encoders(t testing.TB) []router.Encoder {
+	t.Helper()
+	var encoders []router.Encoder
+	for _, tag := range []string{"one", "two"} {
+		e, err := NewEncoder(t.Context(), s.config, router.Session{Tag: tag, Host: "h"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		encoders = append(encoders, e)
+	}
+	return encoders
+}
+
+// send returns the error as what it must be.
+func (s *setup) send(t *testing.T, b *router.Batch) *router.Error {
+	t.Helper()
+	err := s.router.Send(t.Context(), b)
+	var e *router.Error
+	if err != nil && !errors.As(err, &e) {
+		t.Fatalf("Send gives %T, want *router.Error", err)
+	}
+	routertest.Quiet(t, err, token, newToken)
+	return e
+}
+
+func TestSuite(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		hec     hectest.Options
+		options map[string]string
+	}{
+		{"plain", hectest.Options{}, nil},
+		{"gzip", hectest.Options{}, map[string]string{"splunk-gzip": "true", "splunk-gzip-level": "1"}},
+		{"ack", hectest.Options{Ack: true}, map[string]string{"splunk-index-acknowledgment": "true"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			routertest.Run(t, func(t *testing.T) *routertest.Subject {
+				c.hec.Tokens = []string{token}
+				s := start(t, c.hec, c.options)
+				subject := &routertest.Subject{
+					Router: s.router, Encoders: s.encoders(t), Secrets: []string{token, newToken},
+					Received: func() []string { return lines(t, s.hec) },
+					Hang:     func() { s.hec.FailAlways(&hectest.Fault{Hang: true}) },
+					Heal:     func() { s.hec.FailAlways(nil) },
+					Rotate:   func() { s.hec.SetTokens(newToken); s.token.Rotate(newToken) },
+				}
+				for name, f := range map[string]struct {
+					fault hectest.Fault
+					want  router.Class
+				}{
+					"drop": {hectest.Fault{Drop: true}, router.Retry}, "cut": {hectest.Fault{Cut: true}, router.Retry},
+					"page": {hectest.Fault{HTML: true}, router.Config}, "page 503": {hectest.Fault{HTML: true, Status: 503}, router.Retry},
+					"page 400": {hectest.Fault{HTML: true, Status: 400}, router.Config},
+					"400":      {hectest.Fault{Status: 400}, router.Config}, "401": {hectest.Fault{Status: 401}, router.Credentials},
+					"403": {hectest.Fault{Status: 403}, router.Credentials}, "404": {hectest.Fault{Status: 404}, router.Config},
+					"408": {hectest.Fault{Status: 408}, router.Retry}, "413": {hectest.Fault{Status: 413}, router.TooLarge},
+					"413 early": {hectest.Fault{Status: 413, Early: true}, router.TooLarge},
+					"429":       {hectest.Fault{Status: 429}, router.Retry}, "500": {hectest.Fault{Status: 500}, router.Retry},
+					"502": {hectest.Fault{Status: 502}, router.Retry}, "503": {hectest.Fault{Status: 503}, router.Retry},
+					"redirect": {hectest.Fault{Location: "https://user:" + token + "@other.example.com/?t=" + token}, router.Config},
+				} {
+					subject.Faults = append(subject.Faults, routertest.Fault{Name: name, Break: func() { s.hec.Fail(f.fault) }, Want: f.want})
+				}
+				return subject
+			})
+		})
+	}
+}
+
+// lines returns the lines in the events that hec has accepted.
+func lines(t *testing.T, hec *hectest.Server) []string {
+	var out []string
+	for _, e := range hec.Events() {
+		var event struct{ Event struct{ Line string } }
+		if err := json.Unmarshal([]byte(e.Text), &event); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, event.Event.Line)
+	}
+	return out
+}
+
+func TestCodes(t *testing.T) {
+	const bad = "bad_records"
+	want := map[int]router.Class{
+		0: "", 1: "credentials", 2: "credentials", 3: "credentials", 4: "credentials", 5: bad, 6: bad, 7: "config", 8: "retry",
+		9: "retry", 10: "config", 11: "config", 12: bad, 13: bad, 14: "config", 15: bad, 16: "config", 17: "", 18: "retry",
+		19: "retry", 20: "retry", 21: "credentials", 22: "credentials", 23: "retry", 24: "", 25: "", 26: "retry", 27: "retry",
+	}
+	if len(hectest.Codes) != len(want) || len(codes) != len(want) {
+		t.Fatalf("%d codes of HEC, %d in the router, want %d", len(hectest.Codes), len(codes), len(want))
+	}
+	s := start(t, hectest.Options{}, nil)
+	for code, class := range want {
+		before := s.token.Invalidated()
+		s.hec.Fail(hectest.Fault{Code: code, Status: hectest.Codes[code].Status})
+		e := s.send(t, s.batch(3))
+		if router.ClassOf(asError(e)) != class {
+			t.Errorf("code %d: %v, want class %q", code, e, class)
+		}
+		if e != nil && !strings.Contains(e.Error(), fmt.Sprintf("HEC code %d: %s", code, hectest.Codes[code].Text)) {
+			t.Errorf("code %d: the error does not say so: %v", code, e)
+		}
+		if told := s.token.Invalidated() > before; told != (class == router.Credentials) {
+			t.Errorf("code %d: token invalidated: %v", code, told)
+		}
+	}
+	if got, n := s.hec.Count(), len(s.hec.Requests()); got != 0 && n != len(want) {
+		t.Errorf("%d events and %d requests; a router does not retry by itself", got, n)
+	}
+}
+
+// asError keeps a nil *router.Error from becoming an error that is not nil.
+func asError(e *router.Error) error {
+	if e == nil {
+		return nil
+	}
+	return e
+}
+
+func TestBadEventIsIsolated(t *testing.T) {
+	s := start(t, hectest.Options{Indexes: []string{"good"}}, nil)
+	for _, c := range []struct {
+		name      string
+		bad       string
+		class     router.Class
+		delivered int
+	}{
+		{"no event", `{"time":"1"}`, router.BadRecords, 2},
+		{"blank event", `{"event":""}`, router.BadRecords, 2},
+		{"no JSON", `{"event":}`, router.BadRecords, 2},
+		{"wrong index", `{"event":"x","index":"evil"}`, router.Config, 3},
+	} {
+		b := s.batch(7)
+		replace(b, 3, c.bad)
+		e := s.send(t, b)
+		if e == nil || e.Class != c.class || e.Bad != 3 || e.Delivered != c.delivered {
+			t.Errorf("%s: %+v, want class %s, bad 3, delivered %d", c.name, e, c.class, c.delivered)
+			continue
+		}
+		if e := s.send(t, b.Slice(3, 4)); e == nil || e.Bad != 0 || e.Delivered != 0 {
+			t.Errorf("%s alone: %+v, want bad 0, delivered 0", c.name, e)
+		}
+		if e := s.send(t, b.Slice(4, 7)); e != nil {
+			t.Errorf("%s: the rest: %v", c.name, e)
+		}
+	}
+	t.Run("with acknowledgement nothing is certain", func(t *testing.T) {
+		s := start(t, hectest.Options{Ack: true}, map[string]string{"splunk-index-acknowledgment": "true"})
+		b := s.batch(7)
+		replace(b, 3, `{"time":"1"}`)
+		if e := s.send(t, b); e == nil || e.Bad != 3 || e.Delivered != 0 {
+			t.Errorf("%+v, want bad 3, delivered 0", e)
+		}
+	})
+	t.Run("a number that cannot be", func(t *testing.T) {
+		for _, n := range []int{-1, 4, 1 << 40} {
+			s.hec.Fail(hectest.Fault{Code: 6, Bad: &n})
+			if e := s.send(t, s.batch(3)); e == nil || e.Bad != router.NoRecord || e.Delivered != 0 {
+				t.Errorf("invalid-event-number %d: %+v, want none", n, e)
+			}
+		}
+	})
+	t.Run("busy in the middle", func(t *testing.T) {
+		n := 10
+		s.hec.Fail(hectest.Fault{Code: 9, Bad: &n})
+		if e := s.send(t, s.batch(20)); e == nil || e.Class != router.Retry || e.Bad != router.NoRecord || e.Delivered != 9 {
+			t.Errorf("%+v, want class retry, 9 delivered", e)
+		}
+	})
+}
+
+// replace makes record i of b the given text, of the same length.
+func replace(b *router.Batch, i int, text string) {
+	at := b.Body[b.Start(i):b.Ends[i]]
+	copy(at, text+strings.Repeat(" ", len(at)-len(text)))
+}
+
+func TestTooLargeIsHalved(t *testing.T) {
+	s := start(t, hectest.Options{MaxBytes: 1000}, nil)
+	b := s.batch(16)
+	if e := s.send(t, b); e == nil || e.Class != router.TooLarge {
+		t.Fatalf("%v, want class too_large", e)
+	}
+	if e := s.send(t, b.Slice(0, 4)); e != nil {
+		t.Errorf("a quarter: %v", e)
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	s := start(t, hectest.Options{}, nil)
+	for h, want := range map[string]time.Duration{
+		"7": 7 * time.Second, "86400": router.MaxRetryAfter, "-1": 0, "soon": 0, "": 0, "99999999999999999999": 0,
+		time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat):     0,
+		time.Now().Add(48 * time.Hour).UTC().Format(http.TimeFormat): router.MaxRetryAfter,
+	} {
+		s.hec.Fail(hectest.Fault{Status: 503, RetryAfter: h})
+		if e := s.send(t, s.batch(1)); e == nil || e.RetryAfter != want {
+			t.Errorf("Retry-After %q: %+v, want %v", h, e, want)
+		}
+	}
+	now := time.Now().Truncate(time.Second)
+	if got := retryAfter(now.Add(90*time.Second).UTC().Format(http.TimeFormat), now); got != 90*time.Second {
+		t.Errorf("a date 90 s away: %v", got)
+	}
+}
+
+func TestAcknowledgement(t *testing.T) {
+	options := map[string]string{"splunk-index-acknowledgment": "true"}
+	t.Run("one channel for life", func(t *testing.T) {
+		s := start(t, hectest.Options{Ack: true}, options)
+		for range 3 {
+			if e := s.send(t, s.batch(2)); e != nil {
+				t.Fatal(e)
+			}
+		}
+		polls := 0
+		for _, r := range s.hec.Requests() {
+			if r.Header.Get("X-Splunk-Request-Channel") != s.router.channel {
+				t.Errorf("%s %s on channel %q, want %q", r.Method, r.Path, r.Header.Get("X-Splunk-Request-Channel"), s.router.channel)
+			}
+			if r.Path == ackPath+"?channel="+s.router.channel {
+				polls++
+			}
+		}
+		if polls < 3 || s.hec.Connections() != 1 {
+			t.Errorf("%d polls over %d connections, want 3 over 1", polls, s.hec.Connections())
+		}
+		if New(s.config).channel == s.router.channel {
+			t.Error("two routers share a channel")
+		}
+	})
+	t.Run("never", func(t *testing.T) {
+		s := start(t, hectest.Options{Ack: true, NeverAck: true}, options)
+		s.router.timing.ack = 50 * time.Millisecond
+		if e := s.send(t, s.batch(2)); e == nil || e.Class != router.Retry || !strings.Contains(e.Error(), "not acknowledged") {
+			t.Errorf("%v, want class retry and why", e)
+		}
+	})
+	t.Run("late, over busy polls", func(t *testing.T) {
+		s := start(t, hectest.Options{Ack: true, NeverAck: true}, options)
+		s.router.timing.ack = 20 * time.Second
+		s.hec.Fail(hectest.Fault{}, hectest.Fault{Code: 9}, hectest.Fault{Cut: true}, hectest.Fault{Code: 19})
+		done := make(chan error, 1)
+		go func() { done <- s.router.Send(t.Context(), s.batch(2)) }()
+		routertest.Await(t, "some polls are asked", func() bool { return len(s.hec.Requests()) > 6 })
+		s.hec.SetNeverAck(false)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("refused while polling", func(t *testing.T) {
+		s := start(t, hectest.Options{Ack: true}, options)
+		s.hec.Fail(hectest.Fault{}, hectest.Fault{Code: 14})
+		if e := s.send(t, s.batch(2)); e == nil || e.Class != router.Config || e.Bad != router.NoRecord {
+			t.Errorf("%v, want class config", e)
+		}
+	})
+	t.Run("a token without acknowledgement", func(t *testing.T) {
+		s := start(t, hectest.Options{}, options)
+		if e := s.send(t, s.batch(2)); e != nil {
+			t.Error(e)
+		}
+	})
+	t.Run("a token that wants a channel", func(t *testing.T) {
+		s := start(t, hectest.Options{Ack: true}, nil)
+		if e := s.send(t, s.batch(2)); e == nil || e.Class != router.Config || !strings.Contains(e.Hint, "splunk-index-acknowledgment") {
+			t.Errorf("%v, want class config and the option", e)
+		}
+	})
+}
+
+func TestHeaders(t *testing.T) {
+	for _, c := range routertest.Captures(t, "splunk") {
+		o := hectest.Options{}
+		s := start(t, o, map[string]string{"splunk-gzip": value(c.Options, "splunk-gzip", "false"),
+			"splunk-index-acknowledgment": value(c.Options, "splunk-index-acknowledgment", "false")})
+		if e := s.send(t, s.batch(1)); e != nil {
+			t.Fatal(e)
+		}
+		got := s.hec.Requests()[0]
+		want := http.Header{}
+		for _, h := range c.Headers {
+			want.Set(h[0], h[1])
+		}
+		for _, name := range []string{"Host", "Content-Length", "Authorization"} { // not in a Request's Header
+			want.Del(name)
+		}
+		for name := range want {
+			same := got.Header.Get(name) == want.Get(name) || name == "User-Agent" || name == "X-Splunk-Request-Channel"
+			if !same || got.Header.Get(name) == "" {
+				t.Errorf("%s: header %s is %q, Docker's %q", c.ID, name, got.Header.Get(name), want.Get(name))
+			}
+		}
+		if len(got.Header) != len(want)+1 { // httptest sees Content-Length as a header
+			t.Errorf("%s: headers %v, Docker's %v", c.ID, got.Header, want)
+		}
+		if got.Path != eventPath || got.Method != http.MethodPost {
+			t.Errorf("%s: %s %s", c.ID, got.Method, got.Path)
+		}
+	}
+}
+
+func TestGzipIsSmall(t *testing.T) {
+	for level := -1; level <= 9; level++ {
+		s := start(t, hectest.Options{}, map[string]string{"splunk-gzip": "true", "splunk-gzip-level": fmt.Sprint(level)})
+		b := s.batch(1000)
+		for range 3 { // the compressor is used again
+			if e := s.send(t, b); e != nil {
+				t.Fatal(e)
+			}
+		}
+		r := s.hec.Requests()[2]
+		if string(r.Body) != string(b.Body) {
+			t.Errorf("level %d: the body is not the batch", level)
+		}
+		if small := r.Wire < len(b.Body)/4; small == (level == 0) {
+			t.Errorf("level %d: %d of %d bytes", level, r.Wire, len(b.Body))
+		}
+	}
+}
+
+func TestVerify(t *testing.T) {
+	s := start(t, hectest.Options{Tokens: []string{"other"}}, nil)
+	if err := s.router.Verify(t.Context()); err != nil { // Docker's probe has no token, so a bad one does not matter
+		t.Error(err)
+	}
+	r := s.hec.Requests()[0]
+	if r.Method != http.MethodOptions || r.Path != eventPath || len(r.Body) != 0 || r.Header.Get("X-Splunk-Request-Channel") != "" {
+		t.Errorf("Verify sends %s %s %v", r.Method, r.Path, r.Header)
+	}
+	err := s.router.Health(t.Context())
+	if router.ClassOf(err) != router.Credentials || s.token.Invalidated() != 1 {
+		t.Errorf("Health with a bad token: %v", err)
+	}
+	s.hec.SetTokens(token)
+	if err := s.router.Health(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for status, want := range map[int]router.Class{404: router.Config, 400: router.Config, 413: router.Config, 503: router.Retry, 204: ""} {
+		s.hec.Fail(hectest.Fault{Status: status})
+		if err := s.router.Verify(t.Context()); router.ClassOf(err) != want {
+			t.Errorf("OPTIONS answered %d: %v, want class %q", status, err, want)
+		}
+	}
+	off := start(t, hectest.Options{}, map[string]string{"splunk-verify-connection": "false"})
+	if err := off.router.Verify(t.Context()); err != nil || len(off.hec.Requests()) != 0 {
+		t.Errorf("verification is off: %v, %d requests", err, len(off.hec.Requests()))
+	}
+}
+
+func TestNobodyListens(t *testing.T) {
+	s := start(t, hectest.Options{}, nil)
+	s.hec.Close()
+	if e := s.send(t, s.batch(1)); e == nil || e.Class != router.Retry || !strings.Contains(e.Error(), "connection refused") {
+		t.Errorf("%v, want class retry and the reason", e)
+	}
+}
+
+func TestSourceFails(t *testing.T) {
+	s := start(t, hectest.Options{}, nil)
+	unknown := errors.New("holds " + token)
+	for kind, want := range map[error]router.Class{
+		&fault.Error{Kind: fault.Denied, Op: "get secret x", Cause: "denied"}:  router.Credentials,
+		&fault.Error{Kind: fault.Throttled, Op: "get secret x", Cause: "slow"}: router.Retry,
+		unknown:                  router.Retry,
+		context.DeadlineExceeded: router.Retry,
+	} {
+		s.token.Fail(kind)
+		if e := s.send(t, s.batch(1)); e == nil || e.Class != want || errors.Is(e, kind) == errors.Is(kind, unknown) {
+			t.Errorf("%T: %v, want class %s", kind, e, want)
+		}
+	}
+	if len(s.hec.Requests()) != 0 {
+		t.Error("a request without a token was sent")
+	}
+}
+
+// TestOtherSecrets gives a URL as a secret, and rotates it.
+func TestOtherSecrets(t *testing.T) {
+	first, second := start(t, hectest.Options{}, nil), start(t, hectest.Options{}, nil)
+	url := routertest.NewSource(first.hec.URL())
+	c, err := Parse(router.Options{Secrets: map[string]secret.Source{
+		"splunk-url": url, "splunk-token": first.token, "splunk-gzip": routertest.NewSource("true"), "splunk-index": routertest.NewSource("main")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := New(c)
+	t.Cleanup(func() { _ = r.Close() })
+	e, err := NewEncoder(t.Context(), c, router.Session{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, _ := routertest.Batch([]router.Encoder{e}, 1)
+	if err := r.Send(t.Context(), b); err != nil || first.hec.Count() != 1 || !strings.Contains(first.hec.Events()[0].Text, `"index":"main"`) {
+		t.Fatalf("%v, %v", err, first.hec.Events())
+	}
+	url.Rotate(second.hec.URL())
+	url.Invalidate(secret.New(first.hec.URL()))
+	if err := r.Send(t.Context(), b); err != nil || second.hec.Count() != 1 {
+		t.Errorf("after the URL was rotated: %v, %d events", err, second.hec.Count())
+	}
+	url.Rotate("https://user:" + token + "@h.example/" + token)
+	url.Invalidate(secret.New(second.hec.URL()))
+	err = r.Send(t.Context(), b)
+	if router.ClassOf(err) != router.Config {
+		t.Errorf("a bad URL: %v, want class config", err)
+	}
+	routertest.Quiet(t, err, token)
+}
+
+func TestTLS(t *testing.T) {
+	ca, err := rig.NewCA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := rig.NewCA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := ca.ServerConfig("hec.example.com", "127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.ClientCAs = ca.Pool()
+	server.ClientAuth = 4 // tls.RequireAndVerifyClientCert
+	certPEM, keyPEM, err := ca.Issue("client")
+	if err != nil {
+		t.Fatal(err)
+	}
+	otherCert, otherKey, err := other.Issue("client")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := writeFile(t, ca.PEM())
+	client := map[string]string{"splunk-client-cert": string(certPEM), "splunk-client-key": string(keyPEM)}
+	for _, c := range []struct {
+		name    string
+		options map[string]string
+		want    router.Class
+	}{
+		{"CA as a path", map[string]string{"splunk-capath": path}, ""},
+		{"CA as PEM", map[string]string{"splunk-ca-cert": string(ca.PEM())}, ""},
+		{"CA and name", map[string]string{"splunk-ca-cert": string(ca.PEM()), "splunk-caname": "hec.example.com"}, ""},
+		{"not verified", map[string]string{"splunk-insecureskipverify": "true"}, ""},
+		{"system roots", nil, router.Config},
+		{"other CA", map[string]string{"splunk-ca-cert": string(other.PEM())}, router.Config},
+		{"other name", map[string]string{"splunk-ca-cert": string(ca.PEM()), "splunk-caname": "evil.example.com"}, router.Config},
+		{"no client certificate", map[string]string{"splunk-capath": path, "splunk-client-cert": "", "splunk-client-key": ""}, router.Credentials},
+		{"other client", map[string]string{"splunk-capath": path, "splunk-client-cert": string(otherCert), "splunk-client-key": string(otherKey)}, router.Credentials},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			options := map[string]string{}
+			for k, v := range client {
+				options[k] = v
+			}
+			for k, v := range c.options {
+				if options[k] = v; v == "" {
+					delete(options, k)
+				}
+			}
+			s := start(t, hectest.Options{TLS: server.Clone()}, options)
+			e := s.send(t, s.batch(1))
+			for range 20 { // in TLS 1.3 the reset may overtake the alert that says why
+				if e == nil || e.Class != router.Retry {
+					break
+				}
+				e = s.send(t, s.batch(1))
+			}
+			if router.ClassOf(asError(e)) != c.want {
+				t.Errorf("%v, want class %q", e, c.want)
+			}
+			if (s.hec.Count() == 1) != (c.want == "") {
+				t.Errorf("%d events", s.hec.Count())
+			}
+			routertest.Quiet(t, asError(e), string(keyPEM), "PRIVATE")
+		})
+	}
+}

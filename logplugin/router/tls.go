@@ -1,0 +1,141 @@
+package router
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// TLSNames are a router's names of the TLS options; "" = it has none.
+type TLSNames struct {
+	CA         []string // at most one of them may be given
+	Cert, Key  string
+	ServerName string
+	SkipVerify string
+}
+
+// Credentials lists the options that hold certificates and keys.
+func (n TLSNames) Credentials() []string { return append([]string{n.Cert, n.Key}, n.CA...) }
+
+// TLS reads the TLS options. Certificates and keys are PEM text, or the absolute path of a file of it, which is read at
+// each call. A CA replaces the system's roots.
+func (v *Values) TLS(n TLSNames) *tls.Config {
+	c := &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		ServerName:         v.String(n.ServerName, ""),
+		InsecureSkipVerify: v.Bool(n.SkipVerify, false),
+	}
+	ca := ""
+	for _, name := range n.CA {
+		switch {
+		case !v.Has(name):
+		case ca != "":
+			v.fail("log-opts %s and %s are the same thing; give one", ca, name)
+		default:
+			ca = name
+		}
+	}
+	if v.Has(n.Cert) != v.Has(n.Key) {
+		v.fail("log-opts %s and %s need each other; give both", n.Cert, n.Key)
+	}
+	if v.err != nil {
+		return c
+	}
+	if ca != "" && !v.Waits(ca) {
+		c.RootCAs = x509.NewCertPool()
+		if text := v.pem(ca); v.err == nil && !c.RootCAs.AppendCertsFromPEM(text) {
+			v.fail("log-opt %s: there is no PEM certificate in it", ca)
+		}
+	}
+	if v.Has(n.Cert) && !v.Waits(n.Cert) && !v.Waits(n.Key) {
+		certPEM, keyPEM := v.pem(n.Cert), v.pem(n.Key)
+		if v.err != nil {
+			return c
+		}
+		pair, err := tls.X509KeyPair(certPEM, keyPEM)
+		if err != nil { // its text may quote the PEM's block type, never its content
+			v.fail("log-opts %s and %s: not a PEM certificate and its key", n.Cert, n.Key)
+			return c
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	return c
+}
+
+// A file of certificates is never larger; a device or a log would be.
+const maxPEM = 1 << 20
+
+func (v *Values) pem(name string) []byte {
+	text := v.String(name, "")
+	if strings.Contains(text, "-----BEGIN ") {
+		return []byte(text)
+	}
+	if !filepath.IsAbs(text) || strings.ContainsAny(text, "\n\r\x00") {
+		v.fail("log-opt %s: %s is neither PEM text nor an absolute path", name, v.pathShown(name))
+		return nil
+	}
+	f, err := os.OpenFile(text, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO must not hang us
+	if err != nil {
+		var pe *os.PathError
+		if errors.As(err, &pe) {
+			err = pe.Err
+		}
+		v.fail("log-opt %s: open %s: %w", name, v.pathShown(name), err)
+		return nil
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() > maxPEM {
+		v.fail("log-opt %s: %s is not a file of certificates", name, v.pathShown(name))
+		return nil
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxPEM))
+	if err != nil {
+		v.fail("log-opt %s: read %s: %w", name, v.pathShown(name), errors.Unwrap(err))
+	}
+	return data
+}
+
+// pathShown hides what is no path: somebody may have pasted the key without its first line.
+func (v *Values) pathShown(name string) string {
+	if _, plain := v.plain[name]; plain && filepath.IsAbs(v.plain[name]) && len(v.plain[name]) < 256 {
+		return v.Shown(name)
+	}
+	return "its value"
+}
+
+// TLSFault tells what a failed TLS handshake means: class "" when err is none. Refused client certificates and servers
+// that cannot be verified may both mean that a certificate was rotated.
+func TLSFault(err error) (c Class, cause string) {
+	var (
+		unknown x509.UnknownAuthorityError
+		host    x509.HostnameError
+		invalid x509.CertificateInvalidError
+		remote  *net.OpError
+		record  tls.RecordHeaderError
+	)
+	switch {
+	case errors.As(err, &unknown):
+		return Config, "the receiver's certificate is signed by an unknown authority"
+	case errors.As(err, &host):
+		return Config, "the receiver's certificate is for another name"
+	case errors.As(err, &invalid):
+		return Config, "the receiver's certificate is not valid: " + invalid.Error()
+	case errors.As(err, &record):
+		return Config, "the receiver does not speak TLS"
+	case errors.As(err, &remote) && remote.Op == "remote error" && isAboutCertificate(remote.Err.Error()):
+		return Credentials, "the receiver refuses the client certificate: " + remote.Err.Error()
+	}
+	return "", ""
+}
+
+// crypto/tls does not export the alert that a peer has sent, only its text: bad certificate, certificate required,
+// expired certificate, unknown certificate authority, access denied and the like.
+func isAboutCertificate(alert string) bool {
+	return strings.Contains(alert, "certificate") || strings.Contains(alert, "access denied")
+}
