@@ -256,7 +256,13 @@ func (s source) Invalidate(v secret.Value) {
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
 	e := s.r.units[u]
-	if e == nil || e.answer.err != nil {
+	switch {
+	case e == nil:
+		return
+	case e.answer.err != nil:
+		if v.IsEmpty() { // nobody had a value: the failure itself is doubted
+			e.window = ttl.Window{}
+		}
 		return
 	}
 	if present, err := extract(s.q.Ref, e.answer.text); err == nil && present.Equal(v) {

@@ -1,0 +1,295 @@
+package session
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/secretref/secretref/logplugin/frame"
+	"github.com/secretref/secretref/logplugin/router"
+	"github.com/secretref/secretref/logplugin/spool"
+	"github.com/secretref/secretref/logplugin/state"
+)
+
+// An encoder may need a secret. One try takes no longer than encoderWait, and the next comes after encoderPause.
+const (
+	encoderWait  = 5 * time.Second
+	encoderPause = 5 * time.Second
+)
+
+// How long the FIFO of a session that a newer one of its container has replaced must be silent before it is left: the
+// daemon may have leaked it, and then its end never comes.
+const leakedSilence = 2 * time.Second
+
+// session is one FIFO: drained into its spool by one goroutine, read from there by the delivery.
+type session struct {
+	table  *Sessions
+	meta   state.Session
+	kind   *Kind
+	log    *slog.Logger
+	spool  *spool.Spool
+	shared *shared
+	fifo   *os.File      // nil = only the spool is left
+	done   chan struct{} // closed when all is delivered and nothing of the session is left
+	stop   context.CancelFunc
+
+	// The rest belongs to the delivery: between Fill and Commit to one worker, else to nobody.
+	after   *session // an older one of the same container, whose lines come first; nil = none
+	encoder router.Encoder
+	joiner  *frame.Joiner
+	batch   *router.Batch // during Fill
+	ended   bool          // all frames have been read
+	removed bool          // finish has been called
+
+	mu     sync.Mutex
+	timer  *time.Timer    // for lines that stay open
+	made   router.Encoder // nil = not yet
+	closed bool
+	last   string // what went wrong last; "" = nothing
+}
+
+// run drains the FIFO until its end, and sees to it that the rest is delivered.
+func (s *session) run(ctx context.Context) {
+	if s.fifo != nil {
+		err := s.spool.Drain(ctx, s.fifo)
+		_ = s.fifo.Close()
+		if ctx.Err() != nil && !s.leaked() {
+			return // the driver ends: the next one goes on from here
+		}
+		if err != nil && ctx.Err() == nil {
+			s.log.Error("the log of a container cannot be read any more", "container", s.meta.ContainerID, "error", err)
+		}
+	}
+	s.spool.Finish()
+	s.shared.delivery.Ready(s)
+}
+
+// supersede ends the session when its FIFO has been silent for a while: the daemon has made another for the container.
+func (s *session) supersede() {
+	quiet := time.NewTimer(leakedSilence)
+	defer quiet.Stop()
+	end := s.spool.Stats().End
+	for {
+		select {
+		case <-s.done:
+			return
+		case <-s.table.ctx.Done():
+			return
+		case <-quiet.C:
+			now := s.spool.Stats().End
+			if now == end && pending(s.fifo) == 0 {
+				s.mu.Lock()
+				s.closed = true
+				s.mu.Unlock()
+				s.stop()
+				return
+			}
+			end = now
+			quiet.Reset(leakedSilence)
+		}
+	}
+}
+
+func (s *session) leaked() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+// pending is how many bytes lie in the FIFO.
+func pending(fifo *os.File) int {
+	raw, err := fifo.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	n := 0
+	_ = raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
+	return n
+}
+
+// buffers are shared by all sessions: an idle one needs none. One holds the largest frame.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 256<<10); return &b }}
+
+// Fill encodes what the spool has.
+func (s *session) Fill(b *router.Batch, limit int) (more bool) {
+	if s.ended || !s.ready() {
+		return false
+	}
+	s.batch = b
+	defer func() { s.batch = nil }()
+	s.joiner.Expire(time.Now())
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	for len(b.Body) < limit {
+		n, gap, err := s.spool.Peek(*buf)
+		last := gap.To != 0 || err != nil
+		used := s.decode((*buf)[:n], last)
+		if used == 0 && n == len(*buf) {
+			*buf = make([]byte, frame.HeaderBytes+frame.MaxBytes) // a frame that no daemon writes
+			continue
+		}
+		s.spool.Skip(used)
+		switch {
+		case used < n && n < len(*buf) && !last: // a frame whose end is still to come
+			return s.again(false)
+		case n > 0:
+		case gap.To != 0:
+			s.joiner.Flush() // what comes behind the gap is not the rest of an open line
+			s.dropped(gap)
+			s.spool.SkipGap()
+		case err != nil:
+			s.joiner.Flush()
+			s.ended = true
+			return false
+		default:
+			return s.again(false)
+		}
+	}
+	return s.again(true)
+}
+
+// ready tells whether lines may be encoded: those of an older session come first, and an encoder may need a secret.
+func (s *session) ready() bool {
+	if s.after != nil {
+		select {
+		case <-s.after.done:
+			s.after = nil
+		default:
+			return false // its end says Ready
+		}
+	}
+	if s.encoder != nil {
+		return true
+	}
+	s.mu.Lock()
+	s.encoder = s.made
+	s.mu.Unlock()
+	return s.encoder != nil // prepare says Ready
+}
+
+// prepare makes the encoder. The delivery does not wait for it: it has other sessions.
+func (s *session) prepare() {
+	for {
+		ctx, cancel := context.WithTimeout(s.table.ctx, encoderWait)
+		e, err := s.shared.connection.Encoder(ctx, s.describe())
+		cancel()
+		if err == nil {
+			s.mu.Lock()
+			s.made, s.last = e, ""
+			s.mu.Unlock()
+			s.shared.delivery.Ready(s)
+			return
+		}
+		s.note(err.Error())
+		pause := time.NewTimer(encoderPause)
+		select {
+		case <-pause.C:
+		case <-s.table.ctx.Done():
+			pause.Stop()
+			return
+		}
+	}
+}
+
+func (s *session) describe() router.Session {
+	return router.Session{
+		ContainerID: s.meta.ContainerID, ContainerName: s.meta.ContainerName, Host: s.table.hostname,
+		Tag: s.meta.Options.Tag, Attrs: s.meta.Options.Attributes,
+	}
+}
+
+// decode pushes the frames of buf on, and returns how many bytes that were. last says that nothing will follow buf.
+func (s *session) decode(buf []byte, last bool) (used int) {
+	var e frame.Entry
+	now := time.Now()
+	pos := s.spool.Taken()
+	for used < len(buf) {
+		n, err := frame.Decode(buf[used:], &e)
+		switch {
+		case err == nil:
+			s.push(&e, pos+int64(used), now)
+			used += n
+		case err == frame.ErrShort && !last: //nolint:errorlint // Decode returns exactly this
+			return used
+		default:
+			// From the next byte on: a frame whose end never comes would be found again and again.
+			skip, found := frame.Resync(buf[used+1:])
+			if !found && last {
+				return len(buf)
+			}
+			used += 1 + skip
+			if !found {
+				return used
+			}
+		}
+	}
+	return used
+}
+
+func (s *session) push(e *frame.Entry, pos int64, now time.Time) {
+	if s.kind.Pieces {
+		s.emit(e)
+		return
+	}
+	s.joiner.Push(e, pos, now)
+}
+
+func (s *session) emit(e *frame.Entry) {
+	s.batch.Append(s.encoder, &router.Record{
+		TimeNano: e.TimeNano, Source: e.Source, Line: e.Line,
+		PartialID: e.PartialID, Ordinal: e.Ordinal, Last: e.Last, Partial: e.Partial,
+	})
+}
+
+// dropped puts one record where lines are missing.
+func (s *session) dropped(g spool.Gap) {
+	s.emit(&frame.Entry{Source: []byte("stderr"), TimeNano: time.Now().UnixNano(), Line: droppedText(g)})
+}
+
+// again is what Fill returns when the spool may get more; lines that stay open are looked at in time.
+func (s *session) again(more bool) bool {
+	if at, ok := s.joiner.Deadline(); ok && !more {
+		s.wakeAt(at)
+	}
+	return more
+}
+
+func (s *session) wakeAt(at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	s.timer = time.AfterFunc(time.Until(at), func() { s.shared.delivery.Ready(s) })
+}
+
+// Commit moves the cursor behind all that was delivered; what is held of an open line will be read again after a crash.
+func (s *session) Commit(rejected int) {
+	pos := s.spool.Taken()
+	if held, ok := s.joiner.Held(); ok {
+		pos = min(pos, held)
+	}
+	if err := s.spool.Commit(pos); err != nil {
+		s.note(err.Error())
+	}
+	if rejected > 0 {
+		s.table.rejected.Add(int64(rejected))
+	}
+	if s.ended && !s.removed {
+		s.removed = true
+		s.table.wait.Go(func() { s.table.finish(s) })
+	}
+}
+
+// Rollback leaves the cursor: the next driver reads from there.
+func (s *session) Rollback() {}
+
+func (s *session) note(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last = text
+}

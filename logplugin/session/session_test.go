@@ -1,0 +1,213 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/secretref/secretref/logplugin/api"
+	"github.com/secretref/secretref/logplugin/frame"
+	"github.com/secretref/secretref/logplugin/options"
+	"github.com/secretref/secretref/logplugin/router"
+	"github.com/secretref/secretref/logplugin/state"
+	"github.com/secretref/secretref/shared/awsconf"
+	"github.com/secretref/secretref/shared/config"
+	"github.com/secretref/secretref/shared/fakeaws"
+	"github.com/secretref/secretref/shared/resolve"
+	"github.com/secretref/secretref/shared/ttl"
+)
+
+// memory is a router that keeps what it takes.
+type memory struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (m *memory) Send(_ context.Context, b *router.Batch) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lines = append(m.lines, strings.Split(strings.TrimSuffix(string(b.Body), "\n"), "\n")...)
+	return nil
+}
+func (m *memory) Close() error          { return nil }
+func (m *memory) Router() router.Router { return m }
+func (m *memory) AppendRecord(dst []byte, r *router.Record) []byte {
+	return append(append(dst, r.Line...), '\n')
+}
+func (m *memory) Encoder(context.Context, router.Session) (router.Encoder, error) { return m, nil }
+
+func (m *memory) wait(t *testing.T, want string) {
+	t.Helper()
+	got := ""
+	for range 500 {
+		m.mu.Lock()
+		got = strings.Join(m.lines, " ")
+		m.mu.Unlock()
+		if got == want {
+			return
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+	t.Fatalf("lines %q, want %q", got, want)
+}
+
+func start(t *testing.T, dir string, m *memory) *Sessions {
+	t.Helper()
+	d, err := state.Open(t.Context(), filepath.Join(dir, "state"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Close() })
+	kinds := []Kind{{Table: options.Table{Router: "memory", Connection: []string{"key"}}, Parse: func(router.Options) (Connection, error) { return m, nil }}}
+	cfg := &config.Config{AWS: config.AWS{Region: "eu-west-1"}}
+	cfg.Logs.SpoolMinFree = -1
+	r := resolve.New(awsconf.New(cfg.AWS, "test", "1"), resolve.Options{Timeout: 3 * time.Second, Policy: ttl.Policy{TTL: time.Minute}})
+	s, err := New(Config{State: d, Config: cfg, Resolver: r, Kinds: kinds})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close(); _ = d.Close(); r.Close() })
+	return s
+}
+
+// fifo opens one as the daemon does.
+func fifo(t *testing.T, file string) *os.File {
+	t.Helper()
+	if err := unix.Mkfifo(file, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(file, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+func write(t *testing.T, f *os.File, lines ...string) {
+	t.Helper()
+	for i, l := range lines {
+		e := frame.Entry{Source: []byte("stdout"), TimeNano: int64(i + 1), Line: []byte(l)}
+		if _, err := f.Write(frame.AppendFrame(nil, &e)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func info(extra ...string) api.Info {
+	c := map[string]string{"logDriver": "memory"}
+	for i := 0; i < len(extra); i += 2 {
+		c[extra[i]] = extra[i+1]
+	}
+	return api.Info{ContainerID: strings.Repeat("a", 64), ContainerName: "/web", Config: c}
+}
+
+func gone(t *testing.T, s *Sessions, file string) {
+	t.Helper()
+	for range 500 {
+		if len(s.Status()) == 0 {
+			if _, err := os.Lstat(s.spoolDir(file)); err == nil {
+				t.Error("the spool is still there")
+			}
+			return
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+	t.Fatal("the session does not end")
+}
+
+func TestLinesRestartAndEnd(t *testing.T) {
+	dir, m := t.TempDir(), &memory{}
+	file := filepath.Join(dir, "f")
+	f := fifo(t, file)
+	s := start(t, dir, m)
+	for range 2 { // the daemon may repeat itself
+		if err := s.Start(t.Context(), file, info()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, f, "1", "2")
+	m.wait(t, "1 2")
+	e := frame.AppendFrame(nil, &frame.Entry{Source: []byte("stdout"), TimeNano: 1, Line: []byte("3")})
+	_, _ = f.Write(e[:7])
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.dir.Close()
+	_, _ = f.Write(e[7:])
+	s = start(t, dir, m)
+	if err := s.Attach(); err != nil {
+		t.Fatal(err)
+	}
+	m.wait(t, "1 2 3")
+	_, _ = f.Write(e[:len(e)-1]) // a frame whose end never comes
+	f.Close()
+	gone(t, s, file)
+	m.wait(t, "1 2 3")
+}
+
+func TestLeakedFIFO(t *testing.T) {
+	dir, m := t.TempDir(), &memory{}
+	s := start(t, dir, m)
+	for i, line := range []string{"old", "new"} {
+		file := filepath.Join(dir, fmt.Sprint(i))
+		f := fifo(t, file)
+		write(t, f, line)
+		if err := s.Start(t.Context(), file, info()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.wait(t, "old new")
+}
+
+func TestPolicy(t *testing.T) {
+	aws := fakeaws.New(t, fakeaws.Options{})
+	for _, kv := range append(aws.Environ(), "AWS_CA_BUNDLE=") {
+		k, v, _ := strings.Cut(kv, "=")
+		t.Setenv(k, v)
+	}
+	arn := aws.PutSecret(fakeaws.Secret{Name: "k", String: "v"})
+	tests := []struct {
+		name    string
+		fault   fakeaws.Fault
+		info    api.Info
+		refused bool
+		calls   int
+	}{
+		{"found", fakeaws.Fault{}, info("secretOptions.key", arn), false, 1},
+		{"missing", fakeaws.Fault{}, info("secretOptions.key", strings.Replace(arn, ":k-", ":x-", 1)), true, 1},
+		{"denied once", fakeaws.Fault{Kind: fakeaws.Custom, Code: "AccessDeniedException", Times: 1}, info("secretOptions.key", arn), false, 2},
+		{"denied", fakeaws.Fault{Kind: fakeaws.Custom, Code: "AccessDeniedException"}, info("secretOptions.key", arn), true, 2},
+		{"hang", fakeaws.Fault{Kind: fakeaws.Hang}, info("secretOptions.key", arn), false, 1},
+		{"hang fail", fakeaws.Fault{Kind: fakeaws.Hang}, info("secretOptions.key", arn, "secret-failure", "fail"), true, 1},
+		{"denied start", fakeaws.Fault{Kind: fakeaws.Custom, Code: "AccessDeniedException"}, info("secretOptions.key", arn, "secret-failure", "start"), false, 0},
+		{"unknown router", fakeaws.Fault{}, info("logDriver", "x"), true, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			s, file := start(t, dir, &memory{}), filepath.Join(dir, "f")
+			fifo(t, file)
+			aws.ResetCalls()
+			if tt.fault.Kind != "" {
+				aws.SetFault(tt.fault)
+			}
+			t.Cleanup(func() { _ = aws.ClearFaults() })
+			err := s.Start(t.Context(), file, tt.info)
+			_, there := os.Lstat(file)
+			if (err != nil) != tt.refused || (there != nil) != tt.refused {
+				t.Errorf("error %v, file %v; want refused %v", err, there, tt.refused)
+			}
+			if n := aws.CountCalls("GetSecretValue"); n != tt.calls {
+				t.Errorf("%d calls, want %d", n, tt.calls)
+			}
+		})
+	}
+}
