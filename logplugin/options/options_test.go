@@ -155,7 +155,7 @@ func TestMistakes(t *testing.T) {
 		"dotted: a token in capitals": {splunk("secretOptions.splunk-token", "AAAAAAAA-2222-3333-4444-55555555BBBB"), []string{"looks like a token"}},
 		"dotted: a value":             {splunk("secretOptions.splunk-token", canary+"=="), []string{"secretOptions.splunk-token", "not the secret itself"}},
 		"dotted: PEM":                 {splunk("secretOptions.splunk-capath", "-----BEGIN "+canary+"\nx"), []string{"not the secret itself"}},
-		"dotted: bad ARN":             {splunk("secretOptions.splunk-token", arn+":token"), []string{"three fields after the name"}},
+		"dotted: bad ARN":             {splunk("secretOptions.splunk-token", arn+":token"), []string{"fields after the name: 1"}},
 		"bad labels-regex":            {splunk("labels-regex", "a(\nb"), []string{"labels-regex: error parsing regexp"}},
 		"bad env-regex":               {splunk("env-regex", "[z-a]"), []string{"env-regex: error parsing regexp"}},
 		"bad tag":                     {splunk("tag", "{{.ID"), []string{"log-opt tag: template"}},

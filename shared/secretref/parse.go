@@ -91,7 +91,7 @@ func parseSecretARN(r Ref, resource string) (Ref, error) {
 	case 5:
 		r.JSONKey, r.VersionStage, r.VersionID = p[2], p[3], p[4]
 	default:
-		return Ref{}, bad(fmt.Sprintf("an invalid ARN format for the AWS Secrets Manager secret was specified: it has %d fields after the name, not none or three", len(p)-2),
+		return Ref{}, bad(fmt.Sprintf("an invalid ARN format for the AWS Secrets Manager secret was specified: fields after the name: %d, not 0 or 3", len(p)-2),
 			"write all three colons, as in …:secret:NAME:json-key:version-stage:version-id or …:secret:NAME:json-key::")
 	}
 	r.Name = p[1]

@@ -131,7 +131,7 @@ func TestParseRefuses(t *testing.T) {
 		{"no name but a suffix", sm + ":k::", "name is missing"},
 		{"one field", sm + "a:k", "invalid ARN format"},
 		{"two fields", sm + "a:k:s", "invalid ARN format"},
-		{"four fields", sm + "a:k:s:" + id + ":x", "specified: it has 4 fields after the name, not none or three"},
+		{"four fields", sm + "a:k:s:" + id + ":x", "specified: fields after the name: 4, not 0 or 3"},
 		{"star in the name", sm + "a*", "character 2"},
 		{"stage in the place of the id", sm + "a:::AWSPREVIOUS", "VersionId has 11 characters"},
 		{"id too long", sm + "a:::" + strings.Repeat("a", 65), "VersionId has 65 characters"},
