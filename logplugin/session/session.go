@@ -268,16 +268,14 @@ func (s *session) wakeAt(at time.Time) {
 }
 
 // Commit moves the cursor behind all that was delivered; what is held of an open line will be read again after a crash.
-func (s *session) Commit(rejected int) {
+// What was rejected is counted by the delivery.
+func (s *session) Commit(int) {
 	pos := s.spool.Taken()
 	if held, ok := s.joiner.Held(); ok {
 		pos = min(pos, held)
 	}
 	if err := s.spool.Commit(pos); err != nil {
 		s.note(err.Error())
-	}
-	if rejected > 0 {
-		s.table.rejected.Add(int64(rejected))
 	}
 	if s.ended && !s.removed {
 		s.removed = true

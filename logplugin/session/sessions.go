@@ -18,7 +18,6 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -62,7 +61,6 @@ type Sessions struct {
 	store    *spool.Store
 	log      *slog.Logger
 	hostname string
-	rejected atomic.Int64
 
 	ctx  context.Context // ends with Close; the goroutines of the sessions are its owner's
 	stop context.CancelFunc

@@ -64,8 +64,8 @@ func TestInstanceRole(t *testing.T) {
 	if got := callerARN(t, session, "eu-west-1", config.Role{}); !strings.Contains(got, "assumed-role/app-host/") {
 		t.Errorf("caller is %s, want the instance role", got)
 	}
-	if got := session.HostRole(); got != "app-host" {
-		t.Errorf("HostRole = %q, want app-host", got)
+	if got := session.imds.roleName(); got != "app-host" {
+		t.Errorf("the role that IMDS has told = %q, want app-host", got)
 	}
 }
 

@@ -142,7 +142,8 @@ func classifyCode(e *fault.Error, api smithy.APIError, status int) {
 		e.Kind = fault.BadReference
 	case "", "UnknownError":
 		// No error of AWS has no code: a proxy or a captive portal has answered.
-		e.Kind, e.Cause, e.Hint = fault.Unreachable, notAWS, notAWSHint
+		n := NotAWS()
+		e.Kind, e.Cause, e.Hint = n.Kind, n.Cause, n.Hint
 	default:
 		// A code that is not known: AWS says with the status whose fault it is.
 		e.Kind, e.Hint = fault.Unreachable, "try again; if it stays, see the AWS Health Dashboard, and whether endpoint_url or a proxy leads to AWS"
@@ -155,11 +156,12 @@ func classifyCode(e *fault.Error, api smithy.APIError, status int) {
 	}
 }
 
-// The words for an answer of something else: a proxy, a captive portal.
-const (
-	notAWS     = "what answered did not answer as AWS does"
-	notAWSHint = "is something else at that address (endpoint_url, proxy, captive portal)?"
-)
+// NotAWS is an answer of something else: a proxy, a captive portal. Classify finds those that the SDK takes for errors;
+// whoever reads a response finds those that it takes for good ones.
+func NotAWS() *fault.Error {
+	return &fault.Error{Kind: fault.Unreachable, Cause: "what answered did not answer as AWS does",
+		Hint: "is something else at that address (endpoint_url, proxy, captive portal)?"}
+}
 
 // aboutKMS tells whether a denial, in lower case, is one of the key. The message also holds the name of the secret,
 // which may be anything.
@@ -196,7 +198,8 @@ func classifyNetwork(ctx context.Context, e *fault.Error, err error) {
 		e.Cause = "the answer of " + host(err) + " was cut off"
 		e.Hint = "does something on the way (proxy, firewall, MTU) end the connection?"
 	case strings.Contains(low, "deserialization"):
-		e.Cause, e.Hint = notAWS, notAWSHint
+		n := NotAWS()
+		e.Cause, e.Hint = n.Cause, n.Hint
 	default:
 		e.Hint = "is there a route to it (VPC endpoint, NAT, proxy, security group)?"
 	}

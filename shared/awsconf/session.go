@@ -111,9 +111,6 @@ func (s *Session) Region(ctx context.Context) (string, error) {
 	return region, nil
 }
 
-// HostRole returns the name of the instance role, once IMDS has told it, for error texts; else "".
-func (s *Session) HostRole() string { return s.imds.roleName() }
-
 func (s *Session) load(ctx context.Context) (aws.Config, error) {
 	s.loadOnce.Lock()
 	defer s.loadOnce.Unlock()
@@ -210,7 +207,7 @@ func (s *Session) assume(ctx context.Context, cfg aws.Config, role config.Role) 
 	s.mu.Unlock()
 	creds, err := provider.Retrieve(ctx)
 	if err != nil {
-		return creds, assumeError(ctx, role, s.HostRole(), err)
+		return creds, assumeError(ctx, role, s.imds.roleName(), err)
 	}
 	return creds, nil
 }

@@ -86,7 +86,7 @@ func readSecret(ctx context.Context, cfg aws.Config, u unit) answer {
 	case err != nil:
 		return answer{err: classified(ctx, err)}
 	case out.ARN == nil:
-		return answer{err: notAWS()}
+		return answer{err: awsconf.NotAWS()}
 	case out.SecretString == nil && out.SecretBinary != nil:
 		return answer{err: badValue("the secret is binary", "store it as text: a binary secret has no SecretString")}
 	case out.SecretString == nil || *out.SecretString == "":
@@ -117,7 +117,7 @@ func readParameters(ctx context.Context, cfg aws.Config, batch []unit, answers m
 	}
 	if len(out.Parameters)+len(out.InvalidParameters) == 0 {
 		for _, u := range batch {
-			answers[u] = answer{err: notAWS()}
+			answers[u] = answer{err: awsconf.NotAWS()}
 		}
 		return
 	}
@@ -152,12 +152,6 @@ func classified(ctx context.Context, err error) error {
 	e := &fault.Error{Err: err}
 	awsconf.Classify(ctx, e, err)
 	return e
-}
-
-// notAWS is for an answer that the SDK takes for a good one and that says nothing: of a proxy, and not of the service.
-func notAWS() *fault.Error {
-	return &fault.Error{Kind: fault.Unreachable, Cause: "what answered did not answer as AWS does",
-		Hint: "is something else at that address (endpoint_url, proxy, captive portal)?"}
 }
 
 func badValue(cause, hint string) *fault.Error {
