@@ -24,19 +24,20 @@ var (
 	errClosed   = errors.New("spool is closed")
 )
 
-// drain is one run of Drain. It belongs to its goroutine; an idle one is parked in the runtime's poller and holds no thread.
+// drain is one run of Drain. It belongs to its goroutine; an idle one waits for the poller and holds no thread.
 type drain struct {
 	s     *Spool
-	ctx   context.Context // of the run; here because the runtime calls move without one
+	ctx   context.Context // of the run; here because move is called without one
 	f     *os.File
 	conn  syscall.RawConn
-	move  func(uintptr) bool // d.tryMove, bound once
-	n     int
+	move  func(uintptr) // d.tryMove, bound once
+	watch func(uintptr) // asks for ready, bound once
+	ready chan struct{} // has one element when there is something in the pipe, if that was asked for
+	n     int           // what came of move
 	err   error
 	timer *time.Timer
 	pause time.Duration
 	last  time.Time // of the last bytes
-	due   time.Time // the read deadline; zero = none
 	pipe  pipe
 
 	memory  bool
@@ -45,16 +46,13 @@ type drain struct {
 	nextCut time.Time // of a segment for want of space
 }
 
-// Drain moves what comes out of f, the reading end of a FIFO opened with O_NONBLOCK, into the spool, until every writer has
-// closed it (nil), ctx ends, or f fails. It returns for no other reason: see the package comment. f stays open and is
-// the caller's, who may call Drain again, but has no read deadline of his own while it runs.
+// Drain moves what comes out of f, which OpenFIFO has opened, into the spool, until every writer has closed it (nil), ctx
+// ends, or f fails. It returns for no other reason: see the package comment. f stays open and is the caller's, who may
+// call Drain again.
 func (s *Spool) Drain(ctx context.Context, f *os.File) error {
 	conn, err := f.SyscallConn()
 	if err != nil {
 		return err
-	}
-	if err := f.SetReadDeadline(time.Time{}); err != nil {
-		return fmt.Errorf("drain %s: not opened with O_NONBLOCK: %w", f.Name(), err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -78,28 +76,35 @@ func (s *Spool) Drain(ctx context.Context, f *os.File) error {
 		s.mu.Unlock()
 		close(stopped)
 	}()
-	// The end of ctx wakes a parked drain; nobody touches f after Drain has returned.
-	woken := make(chan struct{})
-	stopWaking := context.AfterFunc(ctx, func() {
-		defer close(woken)
-		_ = f.SetReadDeadline(time.Unix(1, 0))
-	})
-	defer func() {
-		if !stopWaking() {
-			<-woken
-		}
-		_ = f.SetReadDeadline(time.Time{})
-	}()
-
 	d := &drain{s: s, ctx: ctx, f: f, conn: conn, timer: time.NewTimer(time.Hour), last: time.Now()}
 	defer d.timer.Stop()
 	d.move = d.tryMove
 	d.pipe.all = &s.store.pipes
-	if err := conn.Control(d.pipe.enter); err != nil {
+	if err := d.enter(); err != nil {
 		return err
 	}
-	defer d.pipe.leave()
+	defer d.leave()
 	return d.run()
+}
+
+// enter makes the pipe known to those who look after all of them.
+func (d *drain) enter() error {
+	var failed error
+	err := d.conn.Control(func(fd uintptr) {
+		d.pipe.enter(fd)
+		d.ready, failed = d.s.store.poller.add(fd)
+	})
+	d.watch = func(fd uintptr) { d.err = d.s.store.poller.watch(fd) }
+	if err = errors.Join(err, failed); err != nil {
+		d.pipe.leave()
+		return fmt.Errorf("drain %s: %w", d.f.Name(), err)
+	}
+	return nil
+}
+
+func (d *drain) leave() {
+	_ = d.conn.Control(func(fd uintptr) { _ = d.s.store.poller.remove(fd) })
+	d.pipe.leave()
 }
 
 func (d *drain) run() error {
@@ -108,16 +113,17 @@ func (d *drain) run() error {
 	d.memory = s.inMemory
 	s.mu.Unlock()
 	for {
-		d.setDeadline()
 		if err := d.ctx.Err(); err != nil {
 			return err
 		}
-		err := d.conn.Read(d.move)
-		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			d.idle()
-		case err != nil:
+		if err := d.conn.Control(d.move); err != nil {
 			return fmt.Errorf("read log pipe %s: %w", d.f.Name(), err)
+		}
+		switch {
+		case errors.Is(d.err, unix.EAGAIN):
+			if err := d.wait(); err != nil {
+				return fmt.Errorf("wait for log pipe %s: %w", d.f.Name(), err)
+			}
 		case errors.Is(d.err, errNext):
 			d.next()
 		case d.err != nil && d.ctx.Err() == nil:
@@ -133,9 +139,8 @@ func (d *drain) run() error {
 	}
 }
 
-// tryMove moves what is in the pipe into the current segment. It returns false if the pipe is empty and the runtime shall
-// wait for more.
-func (d *drain) tryMove(fd uintptr) bool {
+// tryMove moves what is in the pipe into the current segment. If the pipe is empty d.err is EAGAIN.
+func (d *drain) tryMove(fd uintptr) {
 	s := d.s
 	s.out.Lock()
 	defer s.out.Unlock()
@@ -143,7 +148,7 @@ func (d *drain) tryMove(fd uintptr) bool {
 	g := s.cur
 	if g == nil || g.size >= g.limit { // size changes only here
 		d.err = errNext
-		return true
+		return
 	}
 	for {
 		switch {
@@ -156,24 +161,21 @@ func (d *drain) tryMove(fd uintptr) bool {
 			break
 		}
 	}
-	if errors.Is(d.err, unix.EAGAIN) {
-		return false
+	if d.n <= 0 {
+		return
 	}
-	if d.n > 0 {
-		s.mu.Lock()
-		if g.size == 0 {
-			g.born = time.Now()
-		}
-		g.size += int64(d.n)
-		s.end = g.end()
-		s.version++
-		s.moves++
-		s.mu.Unlock()
-		if g.mem == nil {
-			s.count(int64(d.n), 0)
-		}
+	s.mu.Lock()
+	if g.size == 0 {
+		g.born = time.Now()
 	}
-	return true
+	g.size += int64(d.n)
+	s.end = g.end()
+	s.version++
+	s.moves++
+	s.mu.Unlock()
+	if g.mem == nil {
+		s.count(int64(d.n), 0)
+	}
 }
 
 // toFile moves bytes from the pipe to the file of g.
@@ -349,6 +351,7 @@ func (d *drain) pace() {
 	now := time.Now()
 	busy := now.Sub(d.last) < idleTime
 	d.last = now
+	d.s.last.Store(now.UnixNano())
 	switch {
 	case d.n >= d.pipe.size/2:
 		_ = d.conn.Control(d.pipe.grow)
@@ -366,28 +369,42 @@ func (d *drain) pace() {
 	}
 }
 
-// setDeadline lets a parked drain come back when it has something to do.
-func (d *drain) setDeadline() {
-	var due time.Time
+// wait returns when there may be something in the pipe, or something else is due and has been done.
+func (d *drain) wait() error {
+	due, any := d.due()
+	if any {
+		d.timer.Reset(time.Until(due))
+		defer d.timer.Stop()
+	}
+	if err := d.conn.Control(d.watch); err != nil {
+		return err
+	}
+	if d.err != nil {
+		return d.err
+	}
+	select {
+	case <-d.ready:
+	case <-d.timer.C:
+		d.idle()
+	case <-d.ctx.Done():
+	}
+	return nil
+}
+
+// due returns when an idle drain has something to do.
+func (d *drain) due() (at time.Time, any bool) {
 	if d.pipe.small != 0 {
-		due = d.last.Add(d.pipe.all.idle)
+		at, any = d.last.Add(d.pipe.all.idle), true
 	}
-	if d.memory && (due.IsZero() || d.nextTry.Before(due)) {
-		due = d.nextTry
+	if d.memory && (!any || d.nextTry.Before(at)) {
+		at, any = d.nextTry, true
 	}
-	// It is moved on only when it is over: while bytes come every few microseconds it costs nothing.
-	if due.IsZero() == d.due.IsZero() && (due.IsZero() || d.due.After(time.Now()) && !due.Before(d.due)) {
-		return
-	}
-	d.due = due
-	_ = d.f.SetReadDeadline(due)
+	return at, any
 }
 
 // idle does what is due.
 func (d *drain) idle() {
 	now := time.Now()
-	d.due = time.Time{}
-	_ = d.f.SetReadDeadline(d.due)
 	if d.pipe.small != 0 && now.Sub(d.last) >= d.pipe.all.idle {
 		_ = d.conn.Control(d.pipe.shrink)
 		d.last = now // if it did not work, not at once again

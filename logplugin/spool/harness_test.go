@@ -81,7 +81,7 @@ func newFIFO(t testing.TB) *fifo {
 
 func openReader(t testing.TB, path string) *os.File {
 	t.Helper()
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	f, err := OpenFIFO(path)
 	if err != nil {
 		t.Fatal(err)
 	}

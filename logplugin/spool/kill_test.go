@@ -39,7 +39,7 @@ func child(dir, fifo, what string) error {
 	st := NewStore(Config{Dir: dir, MinFree: -1})
 	st.cfg.Total = 1 << 30
 	s := st.Open(dir+"/one", Options{SegmentBytes: 256 << 10})
-	f, err := os.OpenFile(fifo, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	f, err := OpenFIFO(fifo)
 	if err != nil {
 		return err
 	}

@@ -54,6 +54,7 @@ type Spool struct {
 	opt   Options
 	disk  atomic.Int64
 	ram   atomic.Int64
+	last  atomic.Int64  // when the last byte came in, in ns since 1970
 	ready chan struct{} // has one element after a change that a reader may wait for
 
 	// Locks are taken in this order. File operations are never done under mu.
@@ -162,6 +163,7 @@ type Stats struct {
 	DroppedBytes int64
 	Moves        int64     // calls that have brought bytes, since Open
 	Since        time.Time // about when the oldest byte that waits came in; zero = nothing waits
+	Last         time.Time // about when the last byte came in; zero = none since Open
 	Err          error     // why the mode is Memory, or what last went wrong; nil = all is well
 }
 
@@ -172,6 +174,9 @@ func (s *Spool) Stats() Stats {
 	st := Stats{
 		Mode: Splice, Committed: s.commit, End: max(s.end, s.commit), DiskBytes: s.disk.Load(), RAMBytes: s.ram.Load(),
 		DroppedLines: s.lines, DroppedBytes: s.bytes, Moves: s.moves, Err: s.lastErr,
+	}
+	if last := s.last.Load(); last != 0 {
+		st.Last = time.Unix(0, last)
 	}
 	switch {
 	case s.inMemory:

@@ -60,6 +60,7 @@ type Store struct {
 	disk   atomic.Int64 // bytes in files
 	ram    atomic.Int64 // bytes of memory instead of files
 	pipes  pipes
+	poller poller
 	io     chan struct{}
 
 	room sync.Mutex // makes room one at a time; taken before any lock of a Spool
