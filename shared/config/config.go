@@ -107,6 +107,7 @@ type Logs struct {
 	AllowReferences []string // glob patterns; nil = any reference, empty = none
 	AllowRouters    []string // glob patterns of router addresses; nil = any, empty = none
 	MetricsAddress  string   // host:port; "" = none
+	Hostname        string   // of this host, as logs name it; "" = what the system says
 }
 
 // Origin is a place in a file.
@@ -159,6 +160,10 @@ type Options struct {
 	OnlyFile   string // replaces all others and must be there
 	SystemOnly bool   // ignore UserFile: the log driver serves the whole host
 	EUID       int    // files belong to root or to this user
+
+	// Environ, in the form of os.Environ, overrides the files with the variables that Variables lists. The credential
+	// helper leaves it out: what decides its answer is in files, and part of its cache key.
+	Environ []string
 }
 
 // Paths returns the options of this process: the fixed system paths, the user's file by $XDG_CONFIG_HOME or $HOME, or
@@ -179,8 +184,8 @@ func Paths(getenv func(string) string) Options {
 	return o
 }
 
-// Load reads, merges and checks the files. An error is an *Error about the first mistake, in the order of files and
-// lines. No file at all is no error: the result has no rules.
+// Load reads, merges and checks the files, then the variables. An error is an *Error about the first mistake, in the
+// order of files and lines; that of a variable has its name in place of a file's. No file at all is no error: the result has no rules.
 func Load(opts Options) (*Config, error) {
 	// All files are read before the first is judged: an error must know every registry that any of them speaks of.
 	sources := opts.read()
@@ -195,7 +200,11 @@ func Load(opts Options) (*Config, error) {
 		}
 		l.cfg.Files = append(l.cfg.Files, s.path)
 	}
-	if err := l.finish(); err != nil {
+	err := l.environ(opts.Environ)
+	if err == nil {
+		err = l.finish()
+	}
+	if err != nil {
 		return nil, err.scoped(sources)
 	}
 	return l.cfg, nil

@@ -365,8 +365,8 @@ func TestPaths(t *testing.T) {
 		{"nothing", nil, "", ""},
 		{"only", map[string]string{"SECRETREF_CONFIG": "/c.toml"}, "", "/c.toml"},
 	} {
-		want := Options{"/etc/secretref/config.toml", "/etc/secretref/conf.d", c.user, c.only, false, os.Geteuid()}
-		if got := Paths(func(k string) string { return c.env[k] }); got != want {
+		want := Options{SystemFile: "/etc/secretref/config.toml", SystemDir: "/etc/secretref/conf.d", UserFile: c.user, OnlyFile: c.only, EUID: os.Geteuid()}
+		if got := Paths(func(k string) string { return c.env[k] }); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v, want %+v", c.name, got, want)
 		}
 	}

@@ -17,11 +17,20 @@ const maxFile = 1 << 20
 // source is one file of the configuration.
 type source struct {
 	path   string
-	user   bool   // of the user's layer, which overrides the system's
+	layer  layer
 	data   []byte // also when err says that it may not be trusted
 	unread bool   // the text is not known
 	err    *Error
 }
+
+// layer says which values override which: those of a later one.
+type layer int
+
+const (
+	systemLayer layer = iota
+	userLayer
+	environLayer
+)
 
 // read returns the files that are there, in the order in which they apply.
 func (o Options) read() []source {
@@ -35,17 +44,17 @@ func (o Options) read() []source {
 		return []source{s}
 	}
 	var list []source
-	add := func(path string, user bool) {
+	add := func(path string, in layer) {
 		if s, ok := o.open(path); ok {
-			s.user = user
-			if s.err == nil && !user {
+			s.layer = in
+			if s.err == nil && in == systemLayer {
 				s.err = o.checkDirs(path)
 			}
 			list = append(list, s)
 		}
 	}
 	if o.SystemFile != "" {
-		add(o.SystemFile, false)
+		add(o.SystemFile, systemLayer)
 	}
 	if o.SystemDir != "" {
 		entries, err := os.ReadDir(o.SystemDir)
@@ -55,12 +64,12 @@ func (o Options) read() []source {
 		for _, e := range entries {
 			// Editors keep locks and backups under names that begin with a dot.
 			if name := e.Name(); strings.HasSuffix(name, ".toml") && name[0] != '.' {
-				add(filepath.Join(o.SystemDir, name), false)
+				add(filepath.Join(o.SystemDir, name), systemLayer)
 			}
 		}
 	}
 	if o.UserFile != "" && !o.SystemOnly {
-		add(o.UserFile, true)
+		add(o.UserFile, userLayer)
 	}
 	return list
 }

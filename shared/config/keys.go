@@ -15,8 +15,8 @@ import (
 	"github.com/secretref/secretref/shared/secretref"
 )
 
-// key is one key that a table knows: its name, how to write it, and what takes its value. What set returns reads on
-// after the key's name, as in "region is an integer, not a string".
+// key is one key that a table knows: its name, how to write it in TOML, and what takes its value. What set returns reads
+// on after the key's name, as in "region is an integer, not a string".
 type key struct {
 	name    string
 	example string
@@ -62,6 +62,7 @@ func tableKeys(c *Config, table string) []key {
 			{"allow_references", `["arn:aws:secretsmanager:*:*:secret:logs/*"]`, globs(&l.AllowReferences, "")},
 			{"allow_routers", `["https://*.splunk.example.com:*"]`, globs(&l.AllowRouters, "://")},
 			{"metrics_address", `"127.0.0.1:9475"`, address(&l.MetricsAddress)},
+			{"hostname", `"web-1.example.com"`, checked(&l.Hostname, isHostname, "a host name (letters, digits and ._-)")},
 		}
 	}
 	return nil
@@ -225,7 +226,7 @@ func endpoint(p *string, schemes ...string) func(value) error {
 		}
 		// A text with @ is not repeated: a password may stand before it.
 		if strings.Contains(s, "@") {
-			return errors.New("has user info in it, and no password belongs in this file")
+			return errors.New("has user info in it, and no password belongs here")
 		}
 		u, err := url.Parse(s)
 		if err != nil || !slices.Contains(schemes, u.Scheme) || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" {
@@ -328,6 +329,8 @@ func isRoleARN(s string) bool {
 func isExternalID(s string) bool {
 	return len(s) >= 2 && len(s) <= 1224 && strings.IndexFunc(s, notIn("_+=,.@:/-")) < 0
 }
+
+func isHostname(s string) bool { return len(s) <= 255 && strings.IndexFunc(s, notIn("._-")) < 0 }
 
 // notIn is for texts of letters, digits and extra.
 func notIn(extra string) func(rune) bool {

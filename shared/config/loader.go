@@ -19,8 +19,8 @@ type loader struct {
 
 type given struct {
 	Origin
-	user bool
-	path []string
+	layer layer
+	path  []string
 }
 
 // file applies one file.
@@ -86,12 +86,12 @@ func (l *loader) plain(s source, it item) *Error {
 	return l.set(s, it, 1, k)
 }
 
-// dropExternalID forgets what the system's layer gives as external_id of [aws] or [ecr]: it belongs to the system's
-// role, and the user's file is about to name another.
+// dropExternalID forgets what another layer gives as external_id of [aws] or [ecr]: it belongs to that layer's role, and
+// s is about to name another.
 func (l *loader) dropExternalID(s source, name string) {
 	path := id([]string{name, "external_id"})
 	g, ok := l.given[path]
-	if !ok || g.user == s.user {
+	if !ok || g.layer == s.layer {
 		return
 	}
 	delete(l.given, path)
@@ -111,16 +111,16 @@ func (l *loader) set(s source, it item, depth int, k key) *Error {
 	return l.claim(at, s, id(it.path), it.path)
 }
 
-// claim notes that at gives what is kept under key, and is written as path. The user's layer may give again what the
-// system's has.
+// claim notes that at gives what is kept under key, and is written as path. A later layer may give again what an earlier
+// one has.
 func (l *loader) claim(at Origin, s source, key string, path []string) *Error {
-	if g, ok := l.given[key]; ok && g.user == s.user {
+	if g, ok := l.given[key]; ok && g.layer == s.layer {
 		if slices.Equal(g.path, path) {
 			return fail(at, "keep one", "%s is already given in %s", join(path), g.Origin)
 		}
 		return fail(at, "keep one", "%s and %s (%s) are the same registry", join(path), join(g.path), g.Origin)
 	}
-	l.given[key] = given{at, s.user, path}
+	l.given[key] = given{at, s.layer, path}
 	return nil
 }
 
@@ -267,7 +267,7 @@ func checkRule(file string, t *table, r Registry) *Error {
 	return nil
 }
 
-// finish checks what files may give together.
+// finish checks what files and variables may give together.
 func (l *loader) finish() *Error {
 	for _, table := range []struct{ name, role, externalID string }{
 		{"aws", l.cfg.AWS.RoleARN, l.cfg.AWS.ExternalID},

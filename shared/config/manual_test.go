@@ -91,6 +91,24 @@ func TestManualKeys(t *testing.T) {
 	}
 }
 
+// The page lists the variables of the log driver, each once, and no other.
+func TestManualVariables(t *testing.T) {
+	data, err := os.ReadFile(manual)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, m := range regexp.MustCompile(`(?m)^\.It Ev (SECRETREF_(?:AWS|CACHE|LOGS)_\S*)$`).FindAllStringSubmatch(string(data), -1) {
+		got = append(got, m[1])
+	}
+	want := Variables()
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("%s lists\n%v\nwant\n%v", manual, got, want)
+	}
+}
+
 // A value that the page calls the default is the default.
 func TestManualDefaults(t *testing.T) {
 	quoted := regexp.MustCompile(`Default:\n\.(?:Qq|Li) (\S*)`)
