@@ -3,17 +3,62 @@ package logplugin
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/secretref/secretref/logplugin/control"
+	"github.com/secretref/secretref/logplugin/frame"
+	"github.com/secretref/secretref/logplugin/router/splunk/hectest"
+	"github.com/secretref/secretref/logplugin/session"
+	"github.com/secretref/secretref/shared/fakeaws"
 )
 
+const token = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
+
 func run(ctx context.Context, args ...string) (int, string) {
-	var out bytes.Buffer
+	var out buffer
 	code := Run(ctx, Program{Args: args, Stdout: &out, Stderr: &out, Getenv: func(string) string { return "" }, Version: "1"})
 	return code, out.String()
+}
+
+// buffer is an output that two goroutines may use.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// await waits for something that is polled.
+func await(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for range 1000 {
+		if is() {
+			return
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+	t.Fatalf("%s: not within 10 s", what)
 }
 
 func TestUsage(t *testing.T) {
@@ -22,8 +67,12 @@ func TestUsage(t *testing.T) {
 		code int
 		want string
 	}{
-		{"", 2, "Usage:"}, {"help", 0, "Usage:"}, {"version", 0, "1"}, {"bogus", 2, "unknown command"}, {"serve x", 2, "too much"},
-		{"status --state-dir " + t.TempDir(), 1, "no driver answers"},
+		{"", 2, "Usage:"}, {"help", 0, "Usage:"}, {"--help", 0, "Usage:"}, {"serve --help", 0, "Usage:"}, {"version", 0, "1"}, {"bogus", 2, "unknown command"},
+		{"serve x", 2, "too much"}, {"serve --json", 2, "--help"}, {"version --state-dir /x", 2, "--help"}, {"forget", 2, "which session"}, {"forget a b", 2, "too much"},
+		{"check --log-opt x", 2, "NAME=VALUE"}, {"check --log-opt a=1 --log-opt a=2", 2, "a is given twice"},
+		{"status --config /nowhere/config.toml", 1, "/nowhere/config.toml"},
+		{"status --state-dir " + t.TempDir(), 1, "no log driver answers"},
+		{"forget 1234 --state-dir " + t.TempDir() + " --force", 1, "no log driver answers"},
 	} {
 		if code, out := run(t.Context(), strings.Fields(tt.args)...); code != tt.code || !strings.Contains(out, tt.want) {
 			t.Errorf("%q: %d, %q; want %d, %q", tt.args, code, out, tt.code, tt.want)
@@ -31,43 +80,314 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-func TestServeAndStatus(t *testing.T) {
-	dir, err := os.MkdirTemp("", "ld") // short: a socket's path has 107 bytes
+// driver is one that runs in this process, with its own AWS endpoint and receiver.
+type driver struct {
+	dir, socket string
+	args        []string // of every command but version and help
+	aws         *fakeaws.Server
+	hec         *hectest.Server
+	reference   string
+	stop        func() int
+	log         *buffer
+}
+
+func startDriver(t *testing.T, extra string) *driver {
+	t.Helper()
+	d := &driver{dir: t.TempDir(), log: &buffer{}}
+	d.socket = filepath.Join(d.dir, "plugin.sock")
+	d.aws = fakeaws.New(t, fakeaws.Options{})
+	for _, kv := range append(d.aws.Environ(), "AWS_CA_BUNDLE=") {
+		k, v, _ := strings.Cut(kv, "=")
+		t.Setenv(k, v)
+	}
+	d.reference = d.aws.PutSecret(fakeaws.Secret{Name: "logs/splunk", String: `{"token":"` + token + `"}`}) + ":token::"
+	var err error
+	if d.hec, err = hectest.Start(hectest.Options{Tokens: []string{token}}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.hec.Close)
+	// A state directory that is too long for a socket's address, as a managed plugin has it.
+	state := filepath.Join(d.dir, strings.Repeat("d", 120))
+	conf := filepath.Join(d.dir, "config.toml")
+	text := "[aws]\nregion = \"eu-west-1\"\n[logs]\nstate_dir = \"" + state + "\"\nspool_min_free = \"0B\"\n" + extra
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.args = []string{"--config", conf}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan int, 1)
+	go func() {
+		done <- Run(ctx, Program{Args: append([]string{"serve", "--socket", d.socket}, d.args...), Stdout: d.log, Stderr: d.log, Getenv: func(string) string { return "" }, Version: "1"})
+	}()
+	d.stop = sync.OnceValue(func() int {
+		cancel()
+		select {
+		case code := <-done:
+			return code
+		case <-time.After(8 * time.Second):
+			t.Error("the driver does not end within 8 s")
+			return -1
+		}
+	})
+	t.Cleanup(func() { d.stop() })
+	await(t, "the driver", func() bool { code, _ := d.run(t, "status"); return code == 0 })
+	return d
+}
+
+func (d *driver) run(t *testing.T, args ...string) (int, string) {
+	t.Helper()
+	return run(t.Context(), append(args, d.args...)...)
+}
+
+// call does what the daemon does.
+func (d *driver) call(t *testing.T, method string, body any) string {
+	t.Helper()
+	b, err := json.Marshal(body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	conf := filepath.Join(dir, "c")
-	if err := os.WriteFile(conf, nil, 0o600); err != nil {
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://plugin/"+method, bytes.NewReader(b))
+	if err != nil {
 		t.Fatal(err)
 	}
+	resp, err := (&http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", d.socket)
+	}}).RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(answer))
+}
+
+// container begins to log, and returns where the daemon writes.
+func (d *driver) container(t *testing.T, name string, opts map[string]string) *os.File {
+	t.Helper()
+	file := filepath.Join(d.dir, name)
+	if err := unix.Mkfifo(file, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(file, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	config := map[string]string{"logDriver": "splunk", "splunk-url": d.hec.URL(), "secretOptions.splunk-token": d.reference}
+	for k, v := range opts {
+		config[k] = v
+	}
+	if a := d.call(t, "LogDriver.StartLogging", map[string]any{"File": file, "Info": map[string]any{
+		"Config": config, "ContainerID": strings.Repeat("a", 62) + name, "ContainerName": "/" + name, "ContainerEnv": []string{"PASSWORD=hunter2hunter2"},
+	}}); a != `{"Err":""}` {
+		t.Fatalf("StartLogging: %s", a)
+	}
+	return f
+}
+
+func write(t *testing.T, f *os.File, lines ...string) {
+	t.Helper()
+	for _, l := range lines {
+		if _, err := f.Write(frame.AppendFrame(nil, &frame.Entry{Source: []byte("stdout"), TimeNano: 1, Line: []byte(l)})); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// The whole life of a driver: a session, its numbers in status and metrics, its end by hand, the end.
+func TestServe(t *testing.T) {
+	d := startDriver(t, "metrics_address = \"127.0.0.1:"+freePort(t)+"\"\n")
+	f := d.container(t, "c1", nil)
+	write(t, f, "one", "two")
+	await(t, "two lines", func() bool { return d.hec.Count() == 2 })
+	var all []session.Status
+	await(t, "the numbers", func() bool {
+		code, out := d.run(t, "status", "--json")
+		if err := json.Unmarshal([]byte(out), &all); err != nil || code != 0 {
+			t.Fatalf("status --json: %d, %v, %s", code, err, out)
+		}
+		return len(all) == 1 && all[0].SentLines == 2 && all[0].WaitingBytes == 0
+	})
+	if s := all[0]; s.ContainerName != "c1" || s.Router != "splunk" || s.Address != d.hec.URL() || s.State != session.Reading || s.Mode == "" || s.LastLine.IsZero() {
+		t.Errorf("status %+v", s)
+	}
+	code, table := d.run(t, "status")
+	for _, want := range []string{"SESSION", "LAST ERROR", all[0].Session, "c1", "splunk " + d.hec.URL(), "reading"} {
+		if code != 0 || !strings.Contains(table, want) {
+			t.Errorf("status: %d, no %q in\n%s", code, want, table)
+		}
+	}
+	d.metrics(t, all[0])
+
+	// The receiver fails: status says so, and its exit status too.
+	d.hec.FailAlways(&hectest.Fault{Code: 9})
+	write(t, f, "three")
+	await(t, "attention", func() bool { code, _ := d.run(t, "status"); return code == exitAttention })
+	if _, out := d.run(t, "status"); !strings.Contains(out, "HEC code 9") {
+		t.Errorf("status does not say why:\n%s", out)
+	}
+	id := all[0].Session
+	if code, out := d.run(t, "forget", id); code != 1 || !strings.Contains(out, "stop it first") {
+		t.Errorf("forget: %d, %s", code, out)
+	}
+	if code, out := d.run(t, "forget", id, "--discard", "--force"); code != 0 || !strings.Contains(out, "session "+id+" of container c1") || !strings.Contains(out, "given up") {
+		t.Errorf("forget --discard --force: %d, %s", code, out)
+	}
+	if code, out := d.run(t, "status", "--json"); code != 0 || strings.TrimSpace(out) != "[]" {
+		t.Errorf("status afterwards: %d, %s", code, out)
+	}
+	if a := d.call(t, "LogDriver.StopLogging", map[string]any{"File": f.Name()}); a != `{"Err":""}` {
+		t.Errorf("StopLogging of a forgotten session: %s", a)
+	}
+	if code := d.stop(); code != 0 {
+		t.Errorf("the end: %d\n%s", code, d.log)
+	}
+	for _, secret := range []string{token, "hunter2"} {
+		if strings.Contains(d.log.String(), secret) {
+			t.Errorf("the log holds a secret:\n%s", d.log)
+		}
+	}
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
+
+// metrics compares the two places that show them with each other and with the status of the one session.
+func (d *driver) metrics(t *testing.T, s session.Status) {
+	t.Helper()
+	text, err := control.NewClient(filepath.Join(d.dir, strings.Repeat("d", 120))).Metrics(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := `{address="` + d.hec.URL() + `",router="splunk"`
+	container := `{container_id="` + s.ContainerID + `",container_name="c1",`
+	for _, want := range []string{
+		`secretref_log_driver_info{version="1"} 1`,
+		`secretref_log_sessions` + target + `} 1`,
+		`secretref_log_lines_total{address="` + d.hec.URL() + `",outcome="sent",router="splunk"} 2`,
+		`secretref_log_lines_total{address="` + d.hec.URL() + `",outcome="dropped",router="splunk"} 0`,
+		`secretref_log_requests_total{address="` + d.hec.URL() + `",result="ok",router="splunk"} `,
+		`secretref_log_requests_total{address="` + d.hec.URL() + `",result="credentials",router="splunk"} 0`,
+		`secretref_log_router_failing` + target + `} 0`,
+		`secretref_log_container_lines_total` + container + `outcome="sent",router="splunk",session="` + s.Session + `"} 2`,
+		`secretref_log_container_waiting_bytes` + container + `router="splunk",session="` + s.Session + `"} 0`,
+		`secretref_spool_sessions{mode="` + string(s.Mode) + `"} 1`,
+		`secretref_resolve_total{result="ok"} 1`,
+		`secretref_resolve_total{result="Denied"} 0`,
+		`secretref_log_containers_refused_total 0`,
+		`process_resident_memory_bytes `,
+	} {
+		if !strings.Contains(text, "\n"+want) {
+			t.Errorf("no %q in the metrics", want)
+		}
+	}
+	if t.Failed() {
+		for line := range strings.Lines(text) {
+			if strings.HasPrefix(line, "secretref_") {
+				t.Log(line)
+			}
+		}
+	}
+	conf, err := os.ReadFile(d.args[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, address, _ := strings.Cut(string(conf), `metrics_address = "`)
+	address, _, _ = strings.Cut(address, `"`)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/metrics", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil || !strings.Contains(string(b), "\nsecretref_log_sessions"+target+"} 1") {
+		t.Errorf("metrics on TCP: %v\n%s", err, b)
+	}
+	req.URL.Path = "/status"
+	resp, err = http.DefaultClient.Do(req)
+	if err != nil || resp.StatusCode != http.StatusNotFound {
+		t.Errorf("status on TCP: %v, %v", resp, err)
+	} else {
+		resp.Body.Close()
+	}
+}
+
+func TestWatch(t *testing.T) {
+	d := startDriver(t, "")
 	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	serve := func(socket string) (int, string) {
-		return run(ctx, "serve", "--config", conf, "--state-dir", filepath.Join(dir, "s"), "--socket", filepath.Join(dir, socket))
-	}
+	var out buffer
 	done := make(chan int, 1)
-	go func() { code, _ := serve("a"); done <- code }()
-	code, out := 1, ""
-	for range 100 {
-		if code, out = run(ctx, "status", "--config", conf, "--state-dir", filepath.Join(dir, "s")); code == 0 {
-			break
-		}
-		<-time.After(20 * time.Millisecond)
-	}
-	if code != 0 || !strings.Contains(out, "CONTAINER") {
-		t.Fatalf("status: %d, %q", code, out)
-	}
-	if code, out := serve("b"); code != 1 {
-		t.Errorf("a second driver: %d, %q", code, out)
-	}
+	go func() {
+		done <- Run(ctx, Program{Args: append([]string{"status", "--watch"}, d.args...), Stdout: &out, Stderr: &out, Getenv: func(string) string { return "" }})
+	}()
+	await(t, "two pages", func() bool { return strings.Count(out.String(), "SESSION") == 2 })
+	d.stop()
+	await(t, "the driver's end", func() bool { return strings.Contains(out.String(), "no log driver answers") })
 	stop()
-	select {
-	case code := <-done:
-		if code != 0 {
-			t.Errorf("the end: %d", code)
+	if code := <-done; code != 0 {
+		t.Errorf("exit status %d, want 0", code)
+	}
+}
+
+func TestASecondDriver(t *testing.T) {
+	d := startDriver(t, "")
+	code, out := d.run(t, "serve", "--socket", d.socket+"2")
+	if code != 1 || !strings.Contains(out, "in use by another") {
+		t.Errorf("a second driver: %d, %s", code, out)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	d := startDriver(t, "allow_references = [\"arn:aws:secretsmanager:*:*:secret:logs/*\"]\n")
+	good := []string{"logDriver=splunk", "splunk-url=" + d.hec.URL(), "secretOptions.splunk-token=" + d.reference}
+	other := d.aws.PutSecret(fakeaws.Secret{Name: "logs/other", String: `{"token":"not-the-token"}`})
+	for _, tt := range []struct {
+		name string
+		opts []string
+		code int
+		want []string
+	}{
+		{"no options", nil, 0, []string{"ok     configuration: " + d.args[1], "ok     state directory: ", "ok     the running driver: sessions: 0"}},
+		{"good", good, 0, []string{"ok     log options: logDriver splunk " + d.hec.URL(), "ok     secretOptions.splunk-token: " + d.reference + ", version ",
+			"ok     the router answers", "ok     the router takes the credentials"}},
+		{"unknown option", append(good[:2:2], "splunk-tokn=x"), 1, []string{"failed log options: ", "did you mean splunk-token"}},
+		{"not allowed", append(good[:2:2], "secretOptions.splunk-token=/other"), 1, []string{"failed log options: ", "allow_references"}},
+		{"written out", append(good[:2:2], "splunk-token="+token), 1, []string{"failed log-opt splunk-token: it is written out", "ok     the router takes the credentials"}},
+		{"missing", append(good[:2:2], "secretOptions.splunk-token=arn:aws:secretsmanager:eu-west-1:111122223333:secret:logs/none-AbCdEf"), 1,
+			[]string{"failed secretOptions.splunk-token: ", "ResourceNotFoundException"}},
+		{"wrong token", append(good[:2:2], "secretOptions.splunk-token="+other+":token::"), 1, []string{"failed the router takes the credentials: ", "Invalid token"}},
+		{"nobody there", append(good[2:3:3], "logDriver=splunk", "splunk-url=http://127.0.0.1:1"), 1, []string{"failed the router answers: ", "connection refused"}},
+	} {
+		args := []string{"check"}
+		for _, o := range tt.opts {
+			args = append(args, "--log-opt", o)
 		}
-	case <-time.After(8 * time.Second):
-		t.Fatal("the driver does not end")
+		code, out := d.run(t, args...)
+		for _, want := range tt.want {
+			if code != tt.code || !strings.Contains(out, want) {
+				t.Errorf("%s: %d, want %d, and %q in\n%s", tt.name, code, tt.code, want, out)
+			}
+		}
+		if strings.Contains(out, token) || strings.Contains(out, "not-the-token") {
+			t.Errorf("%s: it shows a token:\n%s", tt.name, out)
+		}
+	}
+	if d.hec.Count() != 0 {
+		t.Errorf("%d events were sent", d.hec.Count())
 	}
 }

@@ -35,6 +35,8 @@ type Config struct {
 	Linger     time.Duration // how long a line waits for company; 0 = 250 ms
 	Workers    int           // batches under way at once; 0 = 2
 	Log        *slog.Logger  // first failure and recovery; nil = nowhere
+	// Observe is told of each request: "" = taken, else the class of the failure, and how long it took. nil = nobody is.
+	Observe func(class router.Class, took time.Duration)
 }
 
 func (c *Config) defaults() {
@@ -49,6 +51,9 @@ func (c *Config) defaults() {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Observe == nil {
+		c.Observe = func(router.Class, time.Duration) {}
 	}
 }
 
@@ -127,6 +132,13 @@ func (d *Delivery) Remove(ctx context.Context, f Feed) {
 	case <-p.left:
 	case <-ctx.Done():
 	}
+}
+
+// Discard forgets f without waiting: what it has in a batch under way may still arrive. Commit may be called once more.
+func (d *Delivery) Discard(f Feed) {
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	d.Remove(ended, f)
 }
 
 func (d *Delivery) forget(f Feed, p *place) {

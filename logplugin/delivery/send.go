@@ -25,7 +25,10 @@ func (d *Delivery) deliver(ctx context.Context, b *router.Batch, from int, whole
 		err := d.gate.pass(ctx, func(ctx context.Context) error {
 			ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 			defer cancel()
-			return d.router.Send(ctx, b)
+			began := time.Now()
+			err := d.router.Send(ctx, b)
+			d.config.Observe(router.ClassOf(err), time.Since(began))
+			return err
 		})
 		if ctx.Err() != nil {
 			return err == nil && b.Len() > 0 // taken in the last moment

@@ -19,6 +19,14 @@ type Address struct {
 	Ports   map[string]string // the schemes that the router knows, with the port of an address that has none; "unix" has ""
 }
 
+// NotAllowedError says that well-formed options name what containers may not name on this host.
+type NotAllowedError struct{ text string }
+
+// Error returns one line.
+func (e *NotAllowedError) Error() string { return e.text }
+
+var errRouterNotAllowed = errors.New("containers may not send there from this host; allow_routers in [logs] says where they may")
+
 // checkReference holds a reference against allow_references. A pattern speaks of the secret or the parameter: json-key,
 // stage and version do not count. A `*` and a `?` stand for anything but a colon, so that no field of an ARN runs into
 // the next; a name is compared as it is written, so a pattern of ARNs is not for bare names.
@@ -31,7 +39,7 @@ func (r *Rules) checkReference(option string, ref secretref.Ref) error {
 	if r.AllowReferences == nil || slices.ContainsFunc(r.AllowReferences, func(p string) bool { return p == "*" || glob(p, text, ":") }) {
 		return nil
 	}
-	return fmt.Errorf("log-opt %s%s: containers may not name %s on this host; allow_references in [logs] says which they may", dot, option, text)
+	return &NotAllowedError{fmt.Sprintf("log-opt %s%s: containers may not name %s on this host; allow_references in [logs] says which they may", dot, option, text)}
 }
 
 // plainAddress returns the address that is written out, or "" when a reference gives it.
@@ -40,36 +48,34 @@ func (r *Rules) plainAddress(t *Table, o Options) (string, error) {
 	if _, ok := o.References[option]; ok || option == "" {
 		return "", nil
 	}
-	address, err := r.CheckAddress(t.Router, o.Plain[option])
-	switch {
-	case err == nil:
-		return address, nil
-	case address != "": // it has no password in it
-		return "", fmt.Errorf("log-opt %s: %s: %w", option, address, err)
+	address, err := t.Address.complete(o.Plain[option])
+	if err != nil {
+		return "", fmt.Errorf("log-opt %s: %w", option, err)
 	}
-	return "", fmt.Errorf("log-opt %s: %w", option, err)
+	return address, nil
 }
 
-// CheckAddress reads the address of a router and holds it against allow_routers. Call it when a reference gave the
-// address; Parse has done it otherwise. Its error does not show the address. The address that it returns is complete,
-// with scheme and port; it comes also with the error that the address is not allowed.
+// CheckAddress holds the address of a router against allow_routers. Call it when a reference gave the address; Parse has
+// done it otherwise. Its error does not show the address.
 //
 // In patterns a `*` and a `?` stand for anything but a dot, a colon, a slash and brackets: one label of a name, a whole
 // port. A pattern without a port means the scheme's own.
-func (r *Rules) CheckAddress(router, text string) (string, error) {
+func (r *Rules) CheckAddress(router, text string) error {
 	t := r.table(router)
 	if t == nil {
-		return "", fmt.Errorf("%q is no router here", router)
+		return fmt.Errorf("%q is no router here", router)
 	}
 	address, err := t.Address.complete(text)
-	if err != nil {
-		return "", err
+	if err == nil && !r.allowsRouter(t, address) {
+		err = errRouterNotAllowed
 	}
+	return err
+}
+
+// allowsRouter wants a complete address.
+func (r *Rules) allowsRouter(t *Table, address string) bool {
 	allowed := func(p string) bool { return p == "*" || glob(t.Address.pattern(p), address, ".:/[]") }
-	if r.AllowRouters == nil || slices.ContainsFunc(r.AllowRouters, allowed) {
-		return address, nil
-	}
-	return address, errors.New("containers may not send there from this host; allow_routers in [logs] says where they may")
+	return r.AllowRouters == nil || slices.ContainsFunc(r.AllowRouters, allowed)
 }
 
 // complete returns scheme://host:port in small letters, or unix:///path.

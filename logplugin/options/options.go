@@ -106,7 +106,8 @@ func (o Options) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, o.String
 // LogValue keeps everything but String out of log/slog.
 func (o Options) LogValue() slog.Value { return slog.StringValue(o.String()) }
 
-// Parse reads the log options of the container that info describes. Its error is one line about the first mistake.
+// Parse reads the log options of the container that info describes. Its error is one line about the first mistake. With a
+// *NotAllowedError the Options are complete all the same.
 func (r *Rules) Parse(config map[string]string, info Info) (Options, error) {
 	t, err := r.router(config)
 	if err != nil {
@@ -118,11 +119,6 @@ func (r *Rules) Parse(config map[string]string, info Info) (Options, error) {
 	}
 	if o.References, err = t.references(config); err != nil {
 		return Options{}, err
-	}
-	for _, name := range slices.Sorted(maps.Keys(o.References)) {
-		if err := r.checkReference(name, o.References[name]); err != nil {
-			return Options{}, err
-		}
 	}
 	for _, name := range t.Required {
 		if _, ok := o.References[name]; !ok && o.Plain[name] == "" {
@@ -136,7 +132,21 @@ func (r *Rules) Parse(config map[string]string, info Info) (Options, error) {
 	if err := r.fix(&o, t, config, info); err != nil {
 		return Options{}, err
 	}
-	return o, nil
+	return o, r.Allowed(o)
+}
+
+// Allowed holds o against allow_references and allow_routers, which may have changed since o was parsed. Its error is a
+// *NotAllowedError.
+func (r *Rules) Allowed(o Options) error {
+	for _, name := range slices.Sorted(maps.Keys(o.References)) {
+		if err := r.checkReference(name, o.References[name]); err != nil {
+			return err
+		}
+	}
+	if t := r.table(o.Router); t != nil && o.Address != "" && !r.allowsRouter(t, o.Address) {
+		return &NotAllowedError{"log-opt " + t.Address.Option + ": " + o.Address + ": " + errRouterNotAllowed.Error()}
+	}
+	return nil
 }
 
 // fix fills in what stays as it is for the container's life.

@@ -2,9 +2,10 @@ package session
 
 import (
 	"context"
-	"log/slog"
 	"os"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -15,10 +16,12 @@ import (
 	"github.com/secretref/secretref/logplugin/state"
 )
 
-// An encoder may need a secret. One try takes no longer than encoderWait, and the next comes after encoderPause.
+// One try to reach router and encoder, which may need a secret, takes no longer than encoderWait, and the next comes
+// after encoderPause; after parkedPause, where a person has to do something first.
 const (
 	encoderWait  = 5 * time.Second
 	encoderPause = 5 * time.Second
+	parkedPause  = 30 * time.Second
 )
 
 // How long the FIFO of a session that a newer one of its container has replaced must be silent before it is left: the
@@ -27,29 +30,35 @@ const leakedSilence = 2 * time.Second
 
 // session is one FIFO: drained into its spool by one goroutine, read from there by the delivery.
 type session struct {
-	table  *Sessions
-	meta   state.Session
-	kind   *Kind
-	log    *slog.Logger
-	spool  *spool.Spool
-	shared *shared
-	fifo   *os.File      // nil = only the spool is left
-	done   chan struct{} // closed when all is delivered and nothing of the session is left
-	stop   context.CancelFunc
+	table         *Sessions
+	meta          state.Session
+	kind          *Kind // nil = none that is known here
+	spool         *spool.Spool
+	droppedBefore int64         // lines, by earlier processes
+	fifo          *os.File      // nil = only the spool is left
+	done          chan struct{} // closed when all is delivered and nothing of the session is left
+	stop          context.CancelFunc
+	left          atomic.Bool // it is not to be read to its end
+	drained       atomic.Bool // no more bytes will come
+	stopping      atomic.Bool // the daemon has called StopLogging
+	finishing     atomic.Bool // somebody takes it away
+	sent          atomic.Int64
+	rejected      atomic.Int64
 
 	// The rest belongs to the delivery: between Fill and Commit to one worker, else to nobody.
 	after   *session // an older one of the same container, whose lines come first; nil = none
 	encoder router.Encoder
 	joiner  *frame.Joiner
 	batch   *router.Batch // during Fill
+	record  router.Record // the same; here because a new one for each line would cost memory
+	filled  int           // records of the last Fill
 	ended   bool          // all frames have been read
-	removed bool          // finish has been called
 
 	mu     sync.Mutex
+	linked *link          // nil = parked
 	timer  *time.Timer    // for lines that stay open
 	made   router.Encoder // nil = not yet
-	closed bool
-	last   string // what went wrong last; "" = nothing
+	last   string         // what went wrong last; "" = nothing
 }
 
 // run drains the FIFO until its end, and sees to it that the rest is delivered.
@@ -57,15 +66,26 @@ func (s *session) run(ctx context.Context) {
 	if s.fifo != nil {
 		err := s.spool.Drain(ctx, s.fifo)
 		_ = s.fifo.Close()
-		if ctx.Err() != nil && !s.leaked() {
+		if ctx.Err() != nil && !s.left.Load() {
 			return // the driver ends: the next one goes on from here
 		}
 		if err != nil && ctx.Err() == nil {
-			s.log.Error("the log of a container cannot be read any more", "container", s.meta.ContainerID, "error", err)
+			s.table.log.Error("the log of a container cannot be read any more", "container", s.meta.ContainerID, "error", err)
 		}
 	}
+	s.drained.Store(true)
 	s.spool.Finish()
-	s.shared.delivery.Ready(s)
+	if st := s.spool.Stats(); s.link() == nil && st.End <= st.Committed {
+		s.table.finish(s) // there was nothing to deliver
+		return
+	}
+	s.wake()
+}
+
+// leave ends the session without waiting for the end of its FIFO.
+func (s *session) leave() {
+	s.left.Store(true)
+	s.stop()
 }
 
 // supersede ends the session when its FIFO has been silent for a while: the daemon has made another for the container.
@@ -82,22 +102,13 @@ func (s *session) supersede() {
 		case <-quiet.C:
 			now := s.spool.Stats().End
 			if now == end && pending(s.fifo) == 0 {
-				s.mu.Lock()
-				s.closed = true
-				s.mu.Unlock()
-				s.stop()
+				s.leave()
 				return
 			}
 			end = now
 			quiet.Reset(leakedSilence)
 		}
 	}
-}
-
-func (s *session) leaked() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.closed
 }
 
 // pending is how many bytes lie in the FIFO.
@@ -120,7 +131,8 @@ func (s *session) Fill(b *router.Batch, limit int) (more bool) {
 		return false
 	}
 	s.batch = b
-	defer func() { s.batch = nil }()
+	before := b.Len()
+	defer func() { s.batch, s.record, s.filled = nil, router.Record{}, b.Len()-before }()
 	s.joiner.Expire(time.Now())
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
@@ -139,7 +151,7 @@ func (s *session) Fill(b *router.Batch, limit int) (more bool) {
 		case n > 0:
 		case gap.To != 0:
 			s.joiner.Flush() // what comes behind the gap is not the rest of an open line
-			s.dropped(gap)
+			s.missing(gap)
 			s.spool.SkipGap()
 		case err != nil:
 			s.joiner.Flush()
@@ -159,7 +171,10 @@ func (s *session) ready() bool {
 		case <-s.after.done:
 			s.after = nil
 		default:
-			return false // its end says Ready
+			if s.after.link() != nil {
+				return false // its end says Ready
+			}
+			s.after = nil // it waits for a person
 		}
 	}
 	if s.encoder != nil {
@@ -168,30 +183,72 @@ func (s *session) ready() bool {
 	s.mu.Lock()
 	s.encoder = s.made
 	s.mu.Unlock()
-	return s.encoder != nil // prepare says Ready
+	return s.encoder != nil // connect says Ready
 }
 
-// prepare makes the encoder. The delivery does not wait for it: it has other sessions.
-func (s *session) prepare() {
+// link returns the way to the router; nil = the session is parked.
+func (s *session) link() *link {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.linked
+}
+
+// join gives the session its router, or notes why that is not possible.
+func (s *session) join() bool {
+	if s.link() != nil {
+		return true
+	}
+	l, err := s.table.link(s.meta.Options)
+	if err != nil {
+		s.note(err)
+		return false
+	}
+	s.mu.Lock()
+	s.linked = l
+	s.mu.Unlock()
+	l.delivery.Add(s)
+	return true
+}
+
+// connect makes the encoder, once there is a router. The delivery does not wait for it: it has other sessions.
+func (s *session) connect() {
 	for {
-		ctx, cancel := context.WithTimeout(s.table.ctx, encoderWait)
-		e, err := s.shared.connection.Encoder(ctx, s.describe())
-		cancel()
-		if err == nil {
-			s.mu.Lock()
-			s.made, s.last = e, ""
-			s.mu.Unlock()
-			s.shared.delivery.Ready(s)
-			return
+		pause := parkedPause
+		if s.join() {
+			if s.encode() {
+				s.wake()
+				return
+			}
+			pause = encoderPause
 		}
-		s.note(err.Error())
-		pause := time.NewTimer(encoderPause)
+		again := time.NewTimer(pause)
 		select {
-		case <-pause.C:
+		case <-again.C:
+		case <-s.done:
 		case <-s.table.ctx.Done():
-			pause.Stop()
+		}
+		again.Stop()
+		if s.finishing.Load() || s.table.ctx.Err() != nil {
 			return
 		}
+	}
+}
+
+func (s *session) encode() bool {
+	ctx, cancel := context.WithTimeout(s.table.ctx, encoderWait)
+	defer cancel()
+	e, err := s.link().connection.Encoder(ctx, s.describe())
+	s.note(err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.made = e
+	return err == nil
+}
+
+// wake tells the delivery that there may be lines.
+func (s *session) wake() {
+	if l := s.link(); l != nil {
+		l.delivery.Ready(s)
 	}
 }
 
@@ -239,14 +296,15 @@ func (s *session) push(e *frame.Entry, pos int64, now time.Time) {
 }
 
 func (s *session) emit(e *frame.Entry) {
-	s.batch.Append(s.encoder, &router.Record{
+	s.record = router.Record{
 		TimeNano: e.TimeNano, Source: e.Source, Line: e.Line,
 		PartialID: e.PartialID, Ordinal: e.Ordinal, Last: e.Last, Partial: e.Partial,
-	})
+	}
+	s.batch.Append(s.encoder, &s.record)
 }
 
-// dropped puts one record where lines are missing.
-func (s *session) dropped(g spool.Gap) {
+// missing puts one record where lines are missing.
+func (s *session) missing(g spool.Gap) {
 	s.emit(&frame.Entry{Source: []byte("stderr"), TimeNano: time.Now().UnixNano(), Line: droppedText(g)})
 }
 
@@ -264,21 +322,23 @@ func (s *session) wakeAt(at time.Time) {
 	if s.timer != nil {
 		s.timer.Stop()
 	}
-	s.timer = time.AfterFunc(time.Until(at), func() { s.shared.delivery.Ready(s) })
+	s.timer = time.AfterFunc(time.Until(at), s.wake)
 }
 
 // Commit moves the cursor behind all that was delivered; what is held of an open line will be read again after a crash.
-// What was rejected is counted by the delivery.
-func (s *session) Commit(int) {
+func (s *session) Commit(rejected int) {
+	t := s.link().tally
+	s.sent.Add(int64(s.filled - rejected))
+	t.sent.Add(int64(s.filled - rejected))
+	s.rejected.Add(int64(rejected))
+	t.rejected.Add(int64(rejected))
+	s.filled = 0
 	pos := s.spool.Taken()
 	if held, ok := s.joiner.Held(); ok {
 		pos = min(pos, held)
 	}
-	if err := s.spool.Commit(pos); err != nil {
-		s.note(err.Error())
-	}
-	if s.ended && !s.removed {
-		s.removed = true
+	_ = s.spool.Commit(pos) // its Stats keep the error, and the next one tries again
+	if s.ended {
 		s.table.wait.Go(func() { s.table.finish(s) })
 	}
 }
@@ -286,8 +346,29 @@ func (s *session) Commit(int) {
 // Rollback leaves the cursor: the next driver reads from there.
 func (s *session) Rollback() {}
 
-func (s *session) note(text string) {
+// note keeps what went wrong last, for the operator.
+func (s *session) note(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.last = text
+	if s.last = ""; err != nil {
+		s.last = err.Error()
+	}
+}
+
+// close ends what is left when the driver ends.
+func (s *session) close() error {
+	s.mu.Lock()
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	s.mu.Unlock()
+	return s.spool.Close()
+}
+
+// droppedText is the line that stands where lines are missing.
+func droppedText(g spool.Gap) []byte {
+	if g.Lines == 0 {
+		return []byte("secretref: lines are missing here: a part of the spool was lost")
+	}
+	return []byte("secretref: " + strconv.FormatInt(g.Lines, 10) + " lines are missing here: the spool was full")
 }

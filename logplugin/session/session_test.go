@@ -26,17 +26,57 @@ import (
 
 // memory is a router that keeps what it takes.
 type memory struct {
-	mu    sync.Mutex
-	lines []string
+	block  chan struct{} // until it is closed, Send does not return; nil = it does
+	deaf   bool          // not at the end of its context either
+	verify error
+
+	mu      sync.Mutex
+	lines   []string
+	blocked bool
+	closed  bool
 }
 
-func (m *memory) Send(_ context.Context, b *router.Batch) error {
+func (m *memory) Send(ctx context.Context, b *router.Batch) error {
+	if m.block != nil {
+		m.mu.Lock()
+		m.blocked = true
+		m.mu.Unlock()
+		done := ctx.Done()
+		if m.deaf {
+			done = nil
+		}
+		select {
+		case <-m.block:
+		case <-done:
+			return ctx.Err()
+		}
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.lines = append(m.lines, strings.Split(strings.TrimSuffix(string(b.Body), "\n"), "\n")...)
 	return nil
 }
-func (m *memory) Close() error          { return nil }
+func (m *memory) Verify(context.Context) error { return m.verify }
+
+func (m *memory) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed = true
+	return nil
+}
+
+func (m *memory) isBlocked() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.blocked
+}
+
+func (m *memory) isClosed() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.closed
+}
+
 func (m *memory) Router() router.Router { return m }
 func (m *memory) AppendRecord(dst []byte, r *router.Record) []byte {
 	return append(append(dst, r.Line...), '\n')
@@ -56,6 +96,18 @@ func (m *memory) wait(t *testing.T, want string) {
 		<-time.After(10 * time.Millisecond)
 	}
 	t.Fatalf("lines %q, want %q", got, want)
+}
+
+// await waits for something that is polled.
+func await(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for range 1000 {
+		if is() {
+			return
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+	t.Fatalf("%s: not within 10 s", what)
 }
 
 func start(t *testing.T, dir string, m *memory) *Sessions {

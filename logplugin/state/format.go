@@ -54,14 +54,22 @@ func encode(s Session) ([]byte, error) {
 	return append(b, '\n'), err
 }
 
-// decode reads a file. Its errors do not quote it: an option may hold what somebody wants to keep for himself.
+// decode reads a file. Its errors do not quote it: an option may hold what somebody wants to keep for himself. With
+// errNewer the session has no Options.
 func decode(b []byte) (Session, error) {
 	var head struct{ Version int }
 	if err := json.Unmarshal(b, &head); err != nil {
 		return Session{}, errors.New("it is no JSON of ours")
 	}
 	if head.Version > version {
-		return Session{}, errNewer
+		// Which FIFO it is, every version says in the same words: nobody else reads it.
+		var f struct {
+			File, ContainerID, ContainerName string
+			Started                          time.Time
+		}
+		_ = json.Unmarshal(b, &f) // what it cannot read is empty
+		s := Session{File: f.File, ContainerID: f.ContainerID, ContainerName: f.ContainerName, Started: f.Started}
+		return s, errors.Join(errNewer, s.check())
 	}
 	var f file
 	if head.Version < 1 || json.Unmarshal(b, &f) != nil {
@@ -94,8 +102,6 @@ func (s *Session) check() error {
 		return errors.New("it names no FIFO")
 	case s.ContainerID == "":
 		return errors.New("it names no container")
-	case s.Options.Router == "":
-		return errors.New("it names no router")
 	case s.Options.SpoolMaxBytes < 0:
 		return errors.New("its spoolMaxBytes is negative")
 	}

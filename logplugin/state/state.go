@@ -51,7 +51,7 @@ type Session struct {
 	ContainerID   string
 	ContainerName string // as the daemon gave it
 	Started       time.Time
-	Options       options.Options
+	Options       options.Options // zero = this version cannot read them
 }
 
 // ID returns the name of the session for a file, of 32 hexadecimal digits. It is the name of its state file, and good
@@ -208,7 +208,8 @@ func (d *Damage) Error() string { return fmt.Sprintf("state file %s: %v", d.Name
 func (d *Damage) Unwrap() error { return d.Err }
 
 // Load reads all sessions, the oldest first. What cannot be read is reported, and set aside under its name with
-// DamagedSuffix; but a file of a newer version stays where it is, for the day that this version comes back. Call it once, before Save.
+// DamagedSuffix; but a file of a newer version stays where it is, for the day that this version comes back, and is
+// among the sessions too if it says which FIFO it is. Call it once, before Save.
 func (d *Dir) Load() ([]Session, []*Damage, error) {
 	entries, err := os.ReadDir(d.file(""))
 	if err != nil {
@@ -229,14 +230,18 @@ func (d *Dir) Load() ([]Session, []*Damage, error) {
 			continue
 		}
 		s, err := read(name)
-		if err == nil && ID(s.File)+suffix != e.Name() {
+		belongs := ID(s.File)+suffix == e.Name()
+		if err == nil && !belongs {
 			err = errors.New("it belongs to another name")
 		}
-		if err == nil {
+		newer := errors.Is(err, errNewer)
+		if err == nil || newer && belongs {
 			sessions = append(sessions, s)
+		}
+		if err == nil {
 			continue
 		}
-		if !errors.Is(err, errNewer) {
+		if !newer {
 			err = errors.Join(err, os.Rename(name, name+DamagedSuffix))
 		}
 		damages = append(damages, &Damage{name, err})

@@ -177,7 +177,6 @@ func TestSaveRefuses(t *testing.T) {
 		"no file":       func(s *Session) { s.File = "" },
 		"relative file": func(s *Session) { s.File = "x" },
 		"no container":  func(s *Session) { s.ContainerID = "" },
-		"no router":     func(s *Session) { s.Options.Router = "" },
 		"huge":          func(s *Session) { s.Options.Attributes["x"] = strings.Repeat("x", maxFile) },
 	} {
 		s := session(t, fifo)
@@ -292,6 +291,19 @@ func TestNewerFilesStay(t *testing.T) {
 	d := open(t, t.TempDir())
 	file := d.file(ID(fifo) + suffix)
 	if err := os.WriteFile(file, []byte(`{"version":2,"file":["new"]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// One that says which FIFO it is comes without options: somebody has to read it.
+	other := fifo + "2"
+	text := `{"version":2,"file":"` + other + `","containerId":"c","containerName":"/web","started":"2026-11-23T20:00:00Z","options":["new"]}`
+	if err := os.WriteFile(d.file(ID(other)+suffix), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, damages, err := d.Load()
+	if err != nil || len(damages) != 2 || len(got) != 1 || got[0].File != other || got[0].ContainerID != "c" || got[0].Options.Router != "" {
+		t.Errorf("%v, %v, %v; want the session of %s, and both files reported", got, damages, err, other)
+	}
+	if err := d.Remove(other); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {

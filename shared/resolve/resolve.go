@@ -44,6 +44,8 @@ type Options struct {
 	Policy  ttl.Policy
 	Timeout time.Duration    // for one call to AWS with its attempts; also bounded by the context of the first who asks
 	Now     func() time.Time // nil = time.Now
+	// Observe is told what came of each secret or parameter that AWS was asked for; "" = a value. nil = nobody is.
+	Observe func(fault.Kind)
 }
 
 // Resolver resolves references. It is safe for concurrent use.
@@ -52,6 +54,7 @@ type Resolver struct {
 	policy  ttl.Policy
 	timeout time.Duration
 	now     func() time.Time
+	observe func(fault.Kind)
 	calls   sync.WaitGroup // the flights under way
 
 	mu    sync.Mutex
@@ -91,7 +94,10 @@ func New(session *awsconf.Session, o Options) *Resolver {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Resolver{session: session, policy: o.Policy, timeout: o.Timeout, now: o.Now, units: map[unit]*entry{}}
+	if o.Observe == nil {
+		o.Observe = func(fault.Kind) {}
+	}
+	return &Resolver{session: session, policy: o.Policy, timeout: o.Timeout, now: o.Now, observe: o.Observe, units: map[unit]*entry{}}
 }
 
 // Close waits for the calls that are under way; each ends within Options.Timeout.
@@ -183,6 +189,7 @@ func (r *Resolver) land(answers map[unit]answer) {
 	for u, a := range answers {
 		e := r.units[u]
 		kind := fault.KindOf(a.err)
+		r.observe(kind)
 		switch {
 		case a.err == nil:
 			e.answer, e.window, e.stale = a, r.policy.Value(now), nil

@@ -1,0 +1,103 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/secretref/secretref/logplugin/session"
+)
+
+// A driver that is well answers at once.
+const askWait = 10 * time.Second
+
+// Client asks the driver of a state directory.
+type Client struct{ dir string }
+
+// NewClient returns a Client. It connects for each question.
+func NewClient(stateDir string) *Client { return &Client{stateDir} }
+
+// ErrNoDriver says that nobody answers.
+var ErrNoDriver = errors.New("no log driver answers")
+
+// Status returns the sessions, oldest first.
+func (c *Client) Status(ctx context.Context) ([]session.Status, error) {
+	var all []session.Status
+	err := c.ask(ctx, http.MethodGet, "/status", func(b []byte) error { return json.Unmarshal(b, &all) })
+	return all, err
+}
+
+// Metrics returns the metrics in Prometheus' text format.
+func (c *Client) Metrics(ctx context.Context) (string, error) {
+	var text string
+	err := c.ask(ctx, http.MethodGet, "/metrics", func(b []byte) error { text = string(b); return nil })
+	return text, err
+}
+
+// Forget ends a session, see session.Sessions.Forget.
+func (c *Client) Forget(ctx context.Context, id string, how session.Forgetting) (session.Status, error) {
+	q := url.Values{"session": {id}, "discard": {strconv.FormatBool(how.Discard)}, "force": {strconv.FormatBool(how.Force)}}
+	var st session.Status
+	err := c.ask(ctx, http.MethodPost, "/forget?"+q.Encode(), func(b []byte) error { return json.Unmarshal(b, &st) })
+	return st, err
+}
+
+func (c *Client) ask(ctx context.Context, method, path string, read func([]byte) error) error {
+	ctx, cancel := context.WithTimeout(ctx, askWait)
+	defer cancel()
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: c.dial}
+	req, err := http.NewRequestWithContext(ctx, method, "http://driver"+path, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return c.unreachable(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return c.unreachable(err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		var f failure
+		if json.Unmarshal(b, &f) != nil || f.Error == "" {
+			f.Error = "the driver answers " + resp.Status
+		}
+		return errors.New(f.Error)
+	}
+	if err := read(b); err != nil {
+		return fmt.Errorf("read the driver's answer: %w; is it of another version?", err)
+	}
+	return nil
+}
+
+func (c *Client) dial(ctx context.Context, _, _ string) (conn net.Conn, err error) {
+	err = reach(c.dir, func(path string) (err error) {
+		conn, err = new(net.Dialer).DialContext(ctx, "unix", path)
+		return err
+	})
+	return conn, err
+}
+
+func (c *Client) unreachable(err error) error {
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("%w at %s/%s: permission denied; ask as root", ErrNoDriver, c.dir, socketName)
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, unix.ECONNREFUSED):
+		return fmt.Errorf("%w at %s/%s; does the service run, and with this state directory?", ErrNoDriver, c.dir, socketName)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w at %s/%s in time", ErrNoDriver, c.dir, socketName)
+	}
+	return fmt.Errorf("%w at %s/%s: %w", ErrNoDriver, c.dir, socketName, err)
+}

@@ -1,0 +1,104 @@
+// Package control is how people and programs ask a running log driver: HTTP on a socket in its state directory, which
+// belongs to the driver's user alone.
+//
+//	GET  /status   the sessions, as a JSON list of session.Status
+//	GET  /metrics  the same numbers for Prometheus
+//	POST /forget?session=ID[&discard=true][&force=true]
+//
+// It answers while a router, AWS or the disk hangs, and never shows a line, an option's value or a secret. It is no
+// part of Docker's protocol, which is in package api.
+package control
+
+import (
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/secretref/secretref/logplugin/session"
+)
+
+const socketName = "status.sock"
+
+// Sessions is what is asked.
+type Sessions interface {
+	Status() []session.Status
+	Forget(id string, how session.Forgetting) (session.Status, error)
+}
+
+// Handler answers for sessions. metrics answers GET /metrics.
+func Handler(sessions Sessions, metrics http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, sessions.Status()) })
+	mux.HandleFunc("POST /forget", func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		discard, _ := strconv.ParseBool(q.Get("discard")) // what is no boolean is false
+		force, _ := strconv.ParseBool(q.Get("force"))
+		st, err := sessions.Forget(q.Get("session"), session.Forgetting{Discard: discard, Force: force})
+		if err != nil {
+			answer(w, http.StatusConflict, failure{err.Error()})
+			return
+		}
+		answer(w, http.StatusOK, st)
+	})
+	mux.Handle("GET /metrics", metrics)
+	return mux
+}
+
+type failure struct {
+	Error string `json:"error"`
+}
+
+func answer(w http.ResponseWriter, code int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(v) // who asked has gone
+}
+
+// Serve answers on l until stop is called.
+func Serve(l net.Listener, h http.Handler) (stop func() error) {
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: time.Second, ReadTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute}
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(l) }()
+	return func() error {
+		_ = srv.Close()
+		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	}
+}
+
+// Listen makes the socket in the state directory, which the caller has locked: what lies there belongs to nobody.
+func Listen(dir string) (net.Listener, error) {
+	if err := os.Remove(filepath.Join(dir, socketName)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	var l net.Listener
+	err := reach(dir, func(path string) (err error) {
+		l, err = net.Listen("unix", path)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false) // by then its name is another's; the next driver removes the file
+	return l, nil
+}
+
+// reach calls f with a path to the socket in dir that is short enough for a socket's address: it has 107 bytes, and the
+// state directory of a managed plugin alone may have more.
+func reach(dir string, f func(path string) error) error {
+	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: dir, Err: err}
+	}
+	defer unix.Close(fd) //nolint:errcheck // nothing was written
+	return f("/proc/self/fd/" + strconv.Itoa(fd) + "/" + socketName)
+}

@@ -1,0 +1,96 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/secretref/secretref/logplugin/api"
+	"github.com/secretref/secretref/logplugin/router"
+)
+
+// A router's look at itself in Check takes no longer.
+const checkWait = 30 * time.Second
+
+// healthy is a router that can say, with its credentials, whether it would be taken.
+type healthy interface{ Health(context.Context) error }
+
+// Finding is what Check has found about one thing.
+type Finding struct {
+	What string
+	Err  error // nil = it is well
+}
+
+// Check tries a container's log options without a container: what they say, each reference for real, and the router. It
+// sends no line. say is called for each finding as it is made; c.State is not needed.
+func Check(ctx context.Context, c Config, logOpts map[string]string, say func(Finding)) error {
+	a, err := newAdmission(c)
+	if err != nil {
+		return err
+	}
+	o, err := a.options(api.Info{Config: logOpts, ContainerID: strings.Repeat("0", 64), ContainerName: "/check"})
+	if err != nil {
+		say(Finding{"log options", err})
+		return nil
+	}
+	say(Finding{strings.TrimSpace("log options: logDriver " + o.Router + " " + o.Address), nil})
+	for _, name := range a.rules.InPlain(o) {
+		say(Finding{"log-opt " + name, errors.New("it is written out, where docker inspect shows it; give it as secretOptions." + name)})
+	}
+	names := slices.Sorted(maps.Keys(o.References))
+	resolved := true
+	for _, name := range names {
+		r := a.resolver.Resolve(ctx, a.request(o.References[name]))[0]
+		f := Finding{"secretOptions." + name + ": " + o.References[name].String(), r.Err}
+		if r.Err == nil {
+			f.What += ", version " + r.VersionID
+		}
+		resolved = resolved && r.Err == nil
+		say(f)
+	}
+	if !resolved {
+		return nil
+	}
+	conn, err := a.kinds[o.Router].Parse(a.routerOptions(o))
+	if err != nil {
+		return err
+	}
+	if _, err := conn.Encoder(ctx, router.Session{ContainerID: strings.Repeat("0", 64), Tag: o.Tag, Host: a.hostname}); err != nil {
+		say(Finding{"log options", err})
+		return nil
+	}
+	r := conn.Router()
+	defer r.Close() //nolint:errcheck // nothing was sent
+	ctx, cancel := context.WithTimeout(ctx, checkWait)
+	defer cancel()
+	if v, ok := r.(router.Verifier); ok {
+		err := v.Verify(ctx)
+		say(Finding{"the router answers", err})
+		if err != nil {
+			return nil
+		}
+	}
+	if h, ok := r.(healthy); ok {
+		say(Finding{"the router takes the credentials", h.Health(ctx)})
+	}
+	return nil
+}
+
+// CheckStateDir looks at a state directory without taking it.
+func CheckStateDir(path string) error {
+	st, err := os.Stat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil // serve makes it
+	case err != nil:
+		return err
+	case !st.IsDir():
+		return fmt.Errorf("%s is no directory; give another as state_dir under [logs]", path)
+	}
+	return nil
+}

@@ -1,0 +1,249 @@
+package session
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/secretref/secretref/logplugin/frame"
+	"github.com/secretref/secretref/logplugin/options"
+	"github.com/secretref/secretref/logplugin/router"
+	"github.com/secretref/secretref/logplugin/state"
+)
+
+// only returns the one session that there is.
+func only(t *testing.T, s *Sessions) Status {
+	t.Helper()
+	all := s.Status()
+	if len(all) != 1 {
+		t.Fatalf("%d sessions, want 1: %+v", len(all), all)
+	}
+	return all[0]
+}
+
+// awaitStatus waits until the one session is as it should be.
+func awaitStatus(t *testing.T, s *Sessions, what string, is func(Status) bool) Status {
+	t.Helper()
+	var last Status
+	await(t, what, func() bool {
+		last = only(t, s)
+		return is(last)
+	})
+	return last
+}
+
+// A container that was accepted is read, and not refused, whatever has become of the host's rules meanwhile. Its lines are
+// sent once the rules allow it.
+func TestAcceptedAndNotAllowed(t *testing.T) {
+	dir, m := t.TempDir(), &memory{}
+	s := start(t, dir, m)
+	address := options.Address{Option: "url", Ports: map[string]string{"https": "443"}}
+	allow := func(s *Sessions, patterns []string) {
+		s.kinds["memory"].Table.Address, s.kinds["memory"].Table.Connection = address, []string{"url"}
+		s.rules.Tables[0].Address, s.rules.Tables[0].Connection = address, []string{"url"}
+		s.rules.AllowRouters = patterns
+	}
+	allow(s, []string{})
+	there := info("url", "https://hec.example.com")
+	if err := s.dir.Accept(there.ContainerID); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "f")
+	f := fifo(t, file)
+	if err := s.Start(t.Context(), file, there); err != nil {
+		t.Fatalf("an accepted container is refused: %v", err)
+	}
+	write(t, f, "1", "2")
+	st := awaitStatus(t, s, "the lines in the spool", func(st Status) bool { return st.WaitingBytes > 0 })
+	if st.State != Parked || !strings.Contains(st.LastError, "allow_routers") || st.IsWell() {
+		t.Errorf("status %+v, want it parked for want of allow_routers", st)
+	}
+	other := there
+	other.ContainerID = strings.Repeat("b", 64)
+	file2 := filepath.Join(dir, "f2")
+	fifo(t, file2)
+	if err := s.Start(t.Context(), file2, other); err == nil || !strings.Contains(err.Error(), "allow_routers") {
+		t.Errorf("a container that was never accepted: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.dir.Close()
+
+	s = start(t, dir, m)
+	allow(s, []string{"https://hec.example.com"})
+	if err := s.Attach(); err != nil {
+		t.Fatal(err)
+	}
+	m.wait(t, "1 2")
+	f.Close()
+	gone(t, s, file)
+}
+
+// A session of a router or a version that is not known here is read, and waits.
+func TestUnknownHere(t *testing.T) {
+	for name, put := range map[string]func(d *state.Dir, file string) error{
+		"router": func(d *state.Dir, file string) error {
+			return d.Save(state.Session{File: file, ContainerID: "c", Options: options.Options{Router: "later"}})
+		},
+		"version": func(d *state.Dir, file string) error {
+			text := `{"version":99,"file":"` + file + `","containerId":"c"}`
+			return os.WriteFile(filepath.Join(d.Path(), "sessions", state.ID(file)+".json"), []byte(text), 0o600)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, m := t.TempDir(), &memory{}
+			s := start(t, dir, m)
+			file := filepath.Join(dir, "f")
+			f := fifo(t, file)
+			if err := put(s.dir, file); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Attach(); err != nil {
+				t.Fatal(err)
+			}
+			// More than a pipe holds: the daemon would wait for ever.
+			line := frame.AppendFrame(nil, &frame.Entry{Source: []byte("stdout"), TimeNano: 1, Line: make([]byte, 1000)})
+			for range 200 {
+				if _, err := f.Write(line); err != nil {
+					t.Fatal(err)
+				}
+			}
+			st := awaitStatus(t, s, "all bytes", func(st Status) bool { return st.WaitingBytes == int64(200*len(line)) })
+			if st.State != Parked || st.LastError == "" {
+				t.Errorf("status %+v, want it parked", st)
+			}
+			f.Close()
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := os.Stat(filepath.Join(s.dir.Path(), "sessions", state.ID(file)+".json")); err != nil {
+				t.Errorf("the session's state is gone: %v", err)
+			}
+		})
+	}
+}
+
+// One that has nothing to deliver does not stay.
+func TestParkedWithoutLines(t *testing.T) {
+	dir := t.TempDir()
+	s := start(t, dir, &memory{})
+	file := filepath.Join(dir, "f")
+	if err := s.dir.Save(state.Session{File: file, ContainerID: "c", Options: options.Options{Router: "later"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Attach(); err != nil {
+		t.Fatal(err)
+	}
+	gone(t, s, file)
+}
+
+func TestForget(t *testing.T) {
+	dir := t.TempDir()
+	m := &memory{}
+	s := start(t, dir, m)
+	file := filepath.Join(dir, "f")
+	f := fifo(t, file)
+	if err := s.Start(t.Context(), file, info()); err != nil {
+		t.Fatal(err)
+	}
+	write(t, f, "1")
+	m.wait(t, "1")
+	id := only(t, s).Session
+	for _, tt := range []struct {
+		id   string
+		how  Forgetting
+		says string
+	}{
+		{"", Forgetting{}, "no session"}, {id[:3], Forgetting{Force: true}, "no session"}, {"ffffffffffff0", Forgetting{}, "no session"},
+		{id, Forgetting{}, "stop it first"}, {id, Forgetting{Discard: true}, "stop it first"},
+	} {
+		if _, err := s.Forget(tt.id, tt.how); err == nil || !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("forget %q %+v: %v, want %q", tt.id, tt.how, err, tt.says)
+		}
+	}
+	if _, err := s.Forget(id[:4], Forgetting{Force: true}); err != nil {
+		t.Fatal(err)
+	}
+	gone(t, s, file)
+	if _, err := os.Lstat(file); err == nil {
+		t.Error("the FIFO is still there")
+	}
+}
+
+// What a router that never answers holds can be given up, and the router goes with its last session.
+func TestForgetAndDiscard(t *testing.T) {
+	dir := t.TempDir()
+	m := &memory{block: make(chan struct{})}
+	s := start(t, dir, m)
+	file := filepath.Join(dir, "f")
+	f := fifo(t, file)
+	if err := s.Start(t.Context(), file, info()); err != nil {
+		t.Fatal(err)
+	}
+	write(t, f, "1", "2")
+	await(t, "a request", m.isBlocked)
+	f.Close()
+	st := awaitStatus(t, s, "the end of the FIFO", func(st Status) bool { return st.State == Delivering })
+	if _, err := s.Forget(st.Session, Forgetting{}); err == nil || !strings.Contains(err.Error(), "--discard") {
+		t.Errorf("forget without discard: %v", err)
+	}
+	if _, err := s.Forget(st.Session, Forgetting{Discard: true}); err != nil {
+		t.Fatal(err)
+	}
+	gone(t, s, file)
+	if tallies, _ := s.Tallies(); len(tallies) != 1 || tallies[0].Sent != 0 || tallies[0].Sessions != 0 {
+		t.Errorf("tallies %+v", tallies)
+	}
+	await(t, "the router's end", m.isClosed)
+}
+
+// A router that does not even hear the end of its context keeps nobody: what it holds stays in the spool.
+func TestCloseWhileARouterHangs(t *testing.T) {
+	dir := t.TempDir()
+	m := &memory{block: make(chan struct{}), deaf: true}
+	s := start(t, dir, m)
+	file := filepath.Join(dir, "f")
+	f := fifo(t, file)
+	if err := s.Start(t.Context(), file, info()); err != nil {
+		t.Fatal(err)
+	}
+	write(t, f, "1", "2")
+	await(t, "a request", m.isBlocked)
+	if err := s.Close(); err == nil || !strings.Contains(err.Error(), "did not end") {
+		t.Errorf("Close: %v, want it to say what did not end", err)
+	}
+	close(m.block)
+	_ = s.dir.Close()
+	m2 := &memory{}
+	s2 := start(t, dir, m2)
+	if err := s2.Attach(); err != nil {
+		t.Fatal(err)
+	}
+	m2.wait(t, "1 2")
+}
+
+var _ router.Verifier = (*memory)(nil)
+
+// A router is asked before there are lines, and what it says is shown.
+func TestVerify(t *testing.T) {
+	dir := t.TempDir()
+	m := &memory{verify: &router.Error{Class: router.Retry, Op: "reach it", Cause: "it is away", Bad: router.NoRecord}}
+	s := start(t, dir, m)
+	file := filepath.Join(dir, "f")
+	f := fifo(t, file)
+	if err := s.Start(t.Context(), file, info()); err != nil {
+		t.Fatal(err)
+	}
+	awaitStatus(t, s, "the word of the router", func(st Status) bool { return strings.Contains(st.LastError, "reach it: it is away") })
+	if tallies, _ := s.Tallies(); len(tallies) != 1 || !tallies[0].Failing {
+		t.Errorf("tallies %+v, want one that fails", tallies)
+	}
+	write(t, f, "1")
+	m.wait(t, "1")
+	st := awaitStatus(t, s, "the recovery", func(st Status) bool { return st.LastError == "" })
+	if st.SentLines != 1 || !st.IsWell() {
+		t.Errorf("status %+v", st)
+	}
+}

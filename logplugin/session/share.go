@@ -1,0 +1,134 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/secretref/secretref/logplugin/delivery"
+	"github.com/secretref/secretref/logplugin/options"
+	"github.com/secretref/secretref/logplugin/router"
+)
+
+// A router is asked whether it is there some time after its first session has begun: `docker logs` of a stopped
+// container begins one, too, and must not cost a connection.
+const (
+	verifyDelay = 2 * time.Second
+	verifyWait  = 15 * time.Second
+)
+
+// shared is a router and those who use it.
+type shared struct {
+	key      options.Connection
+	delivery *delivery.Delivery
+	tally    *tally
+	users    int // guarded by Sessions.mu
+	stop     context.CancelFunc
+
+	mu      sync.Mutex
+	problem string // what a look at the router has found, before there was anything to send; "" = nothing
+}
+
+// link is a session's way to its router.
+type link struct {
+	*shared
+	connection Connection // the session's own, with the options of its encoder; the first session's makes the router
+}
+
+// link returns the router for o, which is made for the first session.
+func (s *Sessions) link(o options.Options) (*link, error) {
+	kind := s.kinds[o.Router]
+	if kind == nil {
+		return nil, errors.New("this version of the log driver cannot read the container's log options")
+	}
+	if err := s.rules.Allowed(o); err != nil {
+		return nil, err
+	}
+	key, err := s.rules.Connection(o)
+	if err != nil {
+		return nil, err
+	}
+	c, err := kind.Parse(s.routerOptions(o))
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx.Err() != nil {
+		return nil, errEnding
+	}
+	sh := s.routers[key]
+	if sh == nil {
+		r := c.Router()
+		t := s.tallyOf(target{o.Router, o.Address})
+		log := s.log.With("router", o.Router, "address", o.Address)
+		sh = &shared{key: key, tally: t, delivery: delivery.New(r, delivery.Config{Log: log, Observe: t.observe})}
+		var ctx context.Context
+		ctx, sh.stop = context.WithCancel(s.ctx)
+		s.routers[key] = sh
+		if v, ok := r.(router.Verifier); ok {
+			s.wait.Go(func() {
+				if err := sh.verify(ctx, v); err != nil {
+					log.Warn("the router does not answer as it should; lines are sent all the same", "error", err)
+				}
+			})
+		}
+	}
+	sh.users++
+	return &link{sh, c}, nil
+}
+
+// release gives the router back; the last one closes it.
+func (s *Sessions) release(l *link) {
+	s.mu.Lock()
+	l.users--
+	last := l.users == 0
+	if last {
+		delete(s.routers, l.key)
+	}
+	s.mu.Unlock()
+	if last {
+		l.stop()
+		if err := l.delivery.Close(); err != nil {
+			s.log.Warn("a router cannot be closed", "error", err)
+		}
+	}
+}
+
+// verify looks at the router once, unless lines have done so already.
+func (sh *shared) verify(ctx context.Context, v router.Verifier) error {
+	pause := time.NewTimer(verifyDelay)
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+	case <-ctx.Done():
+		return nil
+	}
+	if d := sh.delivery.Status(); d.Requests > 0 || d.LastError != "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, verifyWait)
+	defer cancel()
+	err := v.Verify(ctx)
+	if err == nil || errors.Is(ctx.Err(), context.Canceled) {
+		return nil
+	}
+	err = fmt.Errorf("before the first line: %w", err)
+	sh.mu.Lock()
+	sh.problem = err.Error()
+	sh.mu.Unlock()
+	return err
+}
+
+// trouble returns what is wrong with the router at present, and since when that is known; "" = nothing.
+func (sh *shared) trouble() string {
+	d := sh.delivery.Status()
+	if d.LastError != "" || d.Requests > 0 {
+		return d.LastError
+	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return sh.problem
+}

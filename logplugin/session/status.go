@@ -1,0 +1,166 @@
+package session
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/secretref/secretref/logplugin/spool"
+	"github.com/secretref/secretref/logplugin/state"
+)
+
+// State is how far a session is.
+type State string
+
+// The states.
+const (
+	Reading    State = "reading"    // its FIFO is read
+	Stopping   State = "stopping"   // as before, and the daemon has said that it will close it
+	Delivering State = "delivering" // the FIFO has ended, and the rest is on its way
+	Parked     State = "parked"     // it is read and kept, and cannot be sent: LastError says why
+)
+
+// Status is one line of `secretref-logdriver status`, and one object of its JSON.
+type Status struct {
+	Session       string        `json:"session"` // for `forget`; 12 hexadecimal digits
+	ContainerID   string        `json:"containerId"`
+	ContainerName string        `json:"containerName"` // without the slash
+	Router        string        `json:"logDriver"`
+	Address       string        `json:"address,omitempty"` // "" = a reference gives it
+	State         State         `json:"state"`
+	Mode          spool.Mode    `json:"spool"`
+	Started       time.Time     `json:"started"`
+	LastLine      time.Time     `json:"lastLine,omitzero"` // about when bytes came last; zero = none since the driver began
+	WaitingBytes  int64         `json:"waitingBytes"`
+	WaitingFor    time.Duration `json:"waitingNanoseconds"` // the oldest of them
+	SentLines     int64         `json:"sentLines"`          // taken by the router, since the driver began
+	RejectedLines int64         `json:"rejectedLines"`      // never to be taken by the router, since the driver began
+	DroppedLines  int64         `json:"droppedLines"`       // for want of space, since the session began
+	LastError     string        `json:"lastError,omitempty"`
+}
+
+// IsWell tells whether nobody need look after the session: its lines are sent, or will be without a person's help.
+func (s Status) IsWell() bool {
+	return s.State != Parked && s.Mode != spool.Memory && s.LastError == ""
+}
+
+// Status returns the sessions, oldest first.
+func (s *Sessions) Status() []Status {
+	all := []Status{} // in JSON a list, also without elements
+	for _, x := range s.sessions() {
+		all = append(all, x.status())
+	}
+	return all
+}
+
+func (s *Sessions) sessions() []*session {
+	s.mu.Lock()
+	all := slices.Collect(maps.Values(s.byFile))
+	s.mu.Unlock()
+	slices.SortFunc(all, func(a, b *session) int {
+		return cmp.Or(a.meta.Started.Compare(b.meta.Started), cmp.Compare(a.meta.File, b.meta.File))
+	})
+	return all
+}
+
+// Store returns the state of all spools together.
+func (s *Sessions) Store() spool.StoreStats { return s.store.Stats() }
+
+func (s *session) id() string { return state.ID(s.meta.File)[:12] }
+
+func (s *session) target() target { return target{s.meta.Options.Router, s.meta.Options.Address} }
+
+func (s *session) status() Status {
+	st := s.spool.Stats()
+	x := Status{
+		Session: s.id(), ContainerID: s.meta.ContainerID, ContainerName: strings.TrimPrefix(s.meta.ContainerName, "/"),
+		Router: s.meta.Options.Router, Address: s.meta.Options.Address, Mode: st.Mode, Started: s.meta.Started, LastLine: st.Last,
+		WaitingBytes: st.End - st.Committed, WaitingFor: st.Age(time.Now()),
+		SentLines: s.sent.Load(), RejectedLines: s.rejected.Load(), DroppedLines: st.DroppedLines,
+	}
+	s.mu.Lock()
+	l := s.linked
+	x.LastError = s.last
+	s.mu.Unlock()
+	switch {
+	case l == nil:
+		x.State = Parked
+	case s.drained.Load():
+		x.State = Delivering
+	case s.stopping.Load():
+		x.State = Stopping
+	default:
+		x.State = Reading
+	}
+	if l != nil {
+		x.LastError = cmp.Or(l.trouble(), x.LastError)
+	}
+	if x.LastError == "" && st.Err != nil {
+		x.LastError = st.Err.Error()
+	}
+	return x
+}
+
+// dropped counts the lines that the spool has lost in this process.
+func (s *session) dropped() int64 { return s.spool.Stats().DroppedLines - s.droppedBefore }
+
+func (s *session) tally() *tally {
+	s.table.mu.Lock()
+	defer s.table.mu.Unlock()
+	return s.table.tallyOf(s.target())
+}
+
+// QuietFor is how long a session must have been silent to be forgotten without force.
+const QuietFor = time.Minute
+
+// Forgetting says what is to become of a session that is forgotten.
+type Forgetting struct {
+	Discard bool // of what has not been delivered, nothing is sent any more
+	Force   bool // also a session that has had lines a moment ago
+}
+
+// Forget ends a session whose FIFO does not end by itself: the daemon leaks it when the driver was away at the wrong
+// moment. id is the beginning of Status.Session, at least four digits of it. The rest of the lines is delivered, unless
+// it is discarded. A container that still runs is not read any more, and will hang: so one that has had lines a moment
+// ago is left alone.
+func (s *Sessions) Forget(id string, how Forgetting) (Status, error) {
+	var found []*session
+	for _, x := range s.sessions() {
+		if len(id) >= 4 && strings.HasPrefix(x.id(), id) {
+			found = append(found, x)
+		}
+	}
+	switch {
+	case len(found) == 0:
+		return Status{}, fmt.Errorf("there is no session %q; status shows them in its first column", id)
+	case len(found) > 1:
+		return Status{}, fmt.Errorf("%d sessions begin with %s; give more digits", len(found), id)
+	}
+	x := found[0]
+	st := x.status()
+	if quiet := time.Since(st.LastLine); !how.Force && st.State != Delivering && quiet < QuietFor {
+		return st, fmt.Errorf("session %s of container %s has had lines %v ago, and a container that runs hangs when it is not read; stop it first, or use --force",
+			st.Session, shortName(x.meta), quiet.Round(time.Second))
+	}
+	if st.State == Delivering && !how.Discard {
+		return st, fmt.Errorf("session %s of container %s ends by itself when its lines are delivered; use --discard to give them up", st.Session, shortName(x.meta))
+	}
+	s.log.Warn("a session is forgotten", "session", st.Session, "container", st.ContainerID, "discard", how.Discard, "waitingBytes", st.WaitingBytes)
+	if !how.Discard {
+		x.leave()
+		return st, nil
+	}
+	if !x.finishing.CompareAndSwap(false, true) {
+		return st, errors.New("it is just ending")
+	}
+	x.leave()
+	if l := x.link(); l != nil {
+		l.delivery.Discard(x)
+	}
+	s.remove(x)
+	return st, nil
+}

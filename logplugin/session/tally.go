@@ -1,0 +1,98 @@
+package session
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/secretref/secretref/logplugin/router"
+)
+
+// target is where lines go, as a person names it.
+type target struct{ router, address string }
+
+// A host has few routers. Should containers name ever new addresses, the rest is counted together.
+const maxTargets = 100
+
+// tally counts what went to one target. It outlives the sessions and the router.
+type tally struct {
+	sent, rejected, dropped atomic.Int64 // lines
+
+	mu       sync.Mutex
+	requests map[router.Class]uint64 // "" = taken
+	took     time.Duration
+}
+
+func (t *tally) observe(class router.Class, took time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.requests[class]++
+	t.took += took
+}
+
+// tallyOf returns the tally of a target. Call it under mu.
+func (s *Sessions) tallyOf(w target) *tally {
+	if s.tallies[w] == nil && len(s.tallies) >= maxTargets {
+		w = target{w.router, "other"}
+	}
+	t := s.tallies[w]
+	if t == nil {
+		t = &tally{requests: map[router.Class]uint64{}}
+		s.tallies[w] = t
+	}
+	return t
+}
+
+// Tally is what went to one target since the process began, and what is there for it now.
+type Tally struct {
+	Router, Address         string // Address is "" where a reference gives it
+	Sent, Rejected, Dropped int64  // lines; Dropped also counts what a container's spool has lost
+	Requests                map[router.Class]uint64
+	RequestTime             time.Duration // of all requests together
+	Sessions                int
+	WaitingBytes            int64
+	WaitingFor              time.Duration // the oldest line
+	Failing                 bool          // the last request has failed, or what stood before it
+}
+
+// Tallies returns one for each target, sorted, and how many containers were refused.
+func (s *Sessions) Tallies() (tallies []Tally, refused uint64) {
+	found := map[target]*Tally{}
+	s.mu.Lock()
+	refused = s.refused
+	for w, t := range s.tallies {
+		t.mu.Lock()
+		found[w] = &Tally{
+			Router: w.router, Address: w.address, Sent: t.sent.Load(), Rejected: t.rejected.Load(), Dropped: t.dropped.Load(),
+			Requests: maps.Clone(t.requests), RequestTime: t.took,
+		}
+		t.mu.Unlock()
+	}
+	s.mu.Unlock()
+	for _, x := range s.sessions() {
+		w := x.target()
+		t := found[w]
+		if t == nil {
+			if t = found[target{w.router, "other"}]; t == nil {
+				t = &Tally{Router: w.router, Address: w.address}
+				found[w] = t
+			}
+		}
+		st := x.status()
+		t.Sessions++
+		t.Dropped += x.dropped()
+		t.WaitingBytes += st.WaitingBytes
+		t.WaitingFor = max(t.WaitingFor, st.WaitingFor)
+		t.Failing = t.Failing || st.LastError != ""
+	}
+	for _, t := range found {
+		tallies = append(tallies, *t)
+	}
+	slices.SortFunc(tallies, func(a, b Tally) int {
+		return cmp.Or(cmp.Compare(a.Router, b.Router), cmp.Compare(a.Address, b.Address))
+	})
+	return tallies, refused
+}
