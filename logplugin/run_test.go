@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/secretref/secretref/logplugin/control"
 	"github.com/secretref/secretref/logplugin/frame"
+	"github.com/secretref/secretref/logplugin/metrics"
 	"github.com/secretref/secretref/logplugin/router/splunk/hectest"
 	"github.com/secretref/secretref/logplugin/session"
 	"github.com/secretref/secretref/shared/fakeaws"
@@ -291,6 +293,19 @@ func (d *driver) metrics(t *testing.T, s session.Status) {
 		if !strings.Contains(text, "\n"+want) {
 			t.Errorf("no %q in the metrics", want)
 		}
+	}
+	// Names lists what is there: the manual page is held to it.
+	var shown []string
+	for line := range strings.Lines(text) {
+		if name, ok := strings.CutPrefix(line, "# TYPE secretref_"); ok {
+			shown = append(shown, "secretref_"+strings.Fields(name)[0])
+		}
+	}
+	want := metrics.Names()
+	slices.Sort(want)
+	slices.Sort(shown)
+	if !slices.Equal(shown, want) {
+		t.Errorf("metrics %q, want %q", shown, want)
 	}
 	if t.Failed() {
 		for line := range strings.Lines(text) {

@@ -55,8 +55,27 @@ func Handler(version string, sessions Sessions, resolves *Resolves, log *slog.Lo
 	})
 }
 
-func desc(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc("secretref_"+name, help, labels, nil)
+// metric is one of ours.
+type metric struct {
+	name string
+	desc *prometheus.Desc
+}
+
+func desc(name, help string, labels ...string) metric {
+	name = "secretref_" + name
+	return metric{name, prometheus.NewDesc(name, help, labels, nil)}
+}
+
+// Names lists our own metrics.
+func Names() []string {
+	var names []string
+	for _, m := range []metric{
+		info, refused, sessions, lines, requests, took, waiting, age, failing, containerLines, containerWaiting, containerAge,
+		spoolDisk, spoolLimit, spoolMemory, spoolLow, spoolModes, pipes, resolved,
+	} {
+		names = append(names, m.name)
+	}
+	return names
 }
 
 // The metrics. A router is known by its name and its address; the address is empty where a reference gives it.
@@ -97,11 +116,11 @@ func (c *collector) Describe(chan<- *prometheus.Desc) {}
 
 // Collect sends the present numbers.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
-	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, clean(labels)...)
+	gauge := func(m metric, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(m.desc, prometheus.GaugeValue, v, clean(labels)...)
 	}
-	counter := func(d *prometheus.Desc, v float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, clean(labels)...)
+	counter := func(m metric, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(m.desc, prometheus.CounterValue, v, clean(labels)...)
 	}
 	gauge(info, 1, c.version)
 	tallies, n := c.sessions.Tallies()

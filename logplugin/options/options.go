@@ -35,6 +35,9 @@ var ours = []string{logDriver, secretOptions, secretFailure, spoolMaxBytes}
 // common are the options of every router, with Docker's meaning.
 var common = []string{"tag", "labels", "labels-regex", "env", "env-regex"}
 
+// Common returns the names of the options that are the same for all routers.
+func Common() []string { return slices.Concat(ours, common) }
+
 // dockers are read by the daemon and its cache for `docker logs`, and passed on to the plugin all the same.
 var dockers = []string{
 	"mode", "max-buffer-size", "max-size", "max-file", "compress",

@@ -9,6 +9,9 @@ import (
 	"testing"
 
 	"github.com/secretref/secretref/credhelper"
+	"github.com/secretref/secretref/logplugin"
+	"github.com/secretref/secretref/logplugin/metrics"
+	"github.com/secretref/secretref/logplugin/options"
 )
 
 // docker-credential-secretref(1) has every command and option of --help, and no other.
@@ -55,7 +58,7 @@ func TestCommandsAndOptions(t *testing.T) {
 
 // Pages that name each other exist, and every line is one that a man program can read.
 func TestPages(t *testing.T) {
-	for _, name := range []string{"docker-credential-secretref.1", "secretref-config.5"} {
+	for _, name := range []string{"docker-credential-secretref.1", "secretref-logdriver.1", "secretref-config.5"} {
 		page, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
@@ -75,6 +78,65 @@ func TestPages(t *testing.T) {
 			}
 		}
 	}
+}
+
+// section returns one of a page.
+func section(t *testing.T, page, title string) string {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(text), "\n.Sh "+title+"\n")
+	if !ok {
+		t.Fatalf("%s has no section %s", page, title)
+	}
+	rest, _, _ = strings.Cut(rest, "\n.Sh ")
+	return rest
+}
+
+// same compares two lists without regard to order.
+func same(t *testing.T, what string, got, want []string) {
+	t.Helper()
+	slices.Sort(got)
+	slices.Sort(want)
+	if len(want) == 0 || !slices.Equal(got, want) {
+		t.Errorf("%s: the page has\n%q\nwant, as the program,\n%q", what, got, want)
+	}
+}
+
+// secretref-logdriver(1) has every command and option of --help, and no other.
+func TestLogDriverCommands(t *testing.T) {
+	text := section(t, "secretref-logdriver.1", "COMMANDS")
+	got := all(text, `(?m)^\.It Cm ([a-z]+)(?:$| Ar )`)
+	for _, option := range all(text, `(?m)^\.It Fl (-[a-z-]+)(?:$| Ar )`) {
+		got = append(got, "-"+option)
+	}
+	var help strings.Builder
+	if code := logplugin.Run(t.Context(), logplugin.Program{Args: []string{"help"}, Stdout: &help, Stderr: &help, Getenv: os.Getenv}); code != 0 {
+		t.Fatalf("help: exit status %d", code)
+	}
+	same(t, "commands and options", got, all(help.String(), `(?m)^  ([a-z]+|--[a-z-]+)(?: [A-Z=]+)?  +\S`))
+}
+
+// It has every log option that a container may give, and no other.
+func TestLogOptions(t *testing.T) {
+	text := section(t, "secretref-logdriver.1", "LOG OPTIONS")
+	var got []string
+	for _, names := range all(text, `(?m)^\.It Cm (.*)$`) {
+		got = append(got, strings.Split(names, " , ")...)
+	}
+	want := options.Common()
+	for _, k := range logplugin.Routers() {
+		want = append(want, slices.Concat(k.Table.Connection, k.Table.Session)...)
+	}
+	same(t, "log options", got, want)
+}
+
+// It has every metric of ours, and no other.
+func TestMetrics(t *testing.T) {
+	got := all(section(t, "secretref-logdriver.1", "METRICS"), `(?m)^\.It Li (\S+)$`)
+	same(t, "metrics", got, metrics.Names())
 }
 
 func all(text, pattern string) []string {
