@@ -61,8 +61,12 @@ func TestDemo(t *testing.T) {
 		"\n 8. Rotate", "Status: Downloaded newer image",
 		"\n 9. ", "access denied", "; allow secretsmanager:GetSecretValue on it",
 		"credentials not found in native keychain", "no request to public.example.com:",
+		"\n11. Start the log driver", "ok     the router takes the credentials",
+		"\n12. ", "the collector has the first events", `"secretOptions.splunk-token":"arn:aws:secretsmanager:`,
+		"\n13. Rotate the token", "and then more of them",
+		"\n14. Kill the driver", "kill -9 ", "missing: 0; out of order: none",
 		"found: none", "-rw-------", "/run/secretref/",
-		"\n12. Clean up", "of this demo is left",
+		"\n16. Clean up", "of this demo is left",
 	} {
 		_, after, ok := strings.Cut(rest, want)
 		if !ok {

@@ -33,8 +33,11 @@ type host struct {
 	dockerd  *rig.Dockerd
 
 	old, new       *rig.Canary // the password before and after rotation
-	secret, group  string      // the secret's ARN, and the beginning of its files in cacheDir
-	sealed         []string    // names of these files, once there are some: their keys have them too
+	oldToken       *rig.Canary // the event collector's, likewise
+	newToken       *rig.Canary
+	logs           logs
+	secret, group  string   // the secret's ARN, and the beginning of its files in cacheDir
+	sealed         []string // names of these files, once there are some: their keys have them too
 	hadCacheDir    bool
 	undo           []func() error // takes down what was started, the last first
 	privateN, pubN string         // the two registries with their ports
@@ -45,14 +48,14 @@ func start(ctx context.Context, h *host) error {
 	if err := h.makeDir(); err != nil {
 		return err
 	}
-	h.out.lines("building docker-credential-secretref and secretref-resolve (static, no cgo)")
-	for _, pkg := range []string{"./credhelper/cmd/...", "./packaging/demo/hello"} {
+	h.out.lines("building docker-credential-secretref, secretref-resolve and secretref-logdriver (static, no cgo)")
+	for _, pkg := range []string{"./credhelper/cmd/...", "./logplugin/cmd/...", "./packaging/demo/hello", "./packaging/demo/counter"} {
 		if _, err := rig.Build(ctx, h.dir+"/bin", pkg); err != nil {
 			return err
 		}
 	}
 	// Born after the build, so that the search need not look into what the build has written.
-	h.old, h.new = rig.NewCanary(), rig.NewCanary()
+	h.old, h.new, h.oldToken, h.newToken = rig.NewCanary(), rig.NewCanary(), rig.NewCanary(), rig.NewCanary()
 
 	var err error
 	if h.aws, err = fakeaws.Start(fakeaws.Options{}); err != nil {

@@ -15,7 +15,10 @@ import (
 	"github.com/secretref/secretref/shared/rig"
 )
 
-// search looks for both passwords everywhere, in every form that a program may write one: plain, base64, hexadecimal.
+// secrets is everything that must be seen nowhere.
+func (h *host) secrets() []*rig.Canary { return []*rig.Canary{h.old, h.new, h.oldToken, h.newToken} }
+
+// search looks for all secrets everywhere, in every form that a program may write one: plain, base64, hexadecimal.
 func search(ctx context.Context, h *host) error {
 	kept, err := filepath.Glob(cacheDir + "/" + h.group + "-*")
 	if err != nil {
@@ -32,12 +35,12 @@ func search(ctx context.Context, h *host) error {
 	if err := h.searchFinds(ctx); err != nil {
 		return err
 	}
-	found, err := everywhere(ctx, h.old, h.new)
+	found, err := everywhere(ctx, h.secrets()...)
 	if err != nil {
 		return err
 	}
 	if len(found) > 0 {
-		return fmt.Errorf("a password is in %s", strings.Join(found, ", "))
+		return fmt.Errorf("a secret is in %s", strings.Join(found, ", "))
 	}
 	h.out.say("searched: every file below /, environment and command line of every process; found: none")
 	h.out.say("what is kept is sealed: the key of this file is in the kernel alone, and ends with ttl and stale")
@@ -58,10 +61,10 @@ func (h *host) searchFinds(ctx context.Context) error {
 	return errors.Join(err, os.Remove(path))
 }
 
-func everywhere(ctx context.Context, passwords ...*rig.Canary) ([]string, error) {
-	found, errs := make([][]string, len(passwords)), make([]error, len(passwords))
+func everywhere(ctx context.Context, secrets ...*rig.Canary) ([]string, error) {
+	found, errs := make([][]string, len(secrets)), make([]error, len(secrets))
 	var all sync.WaitGroup
-	for i, p := range passwords {
+	for i, p := range secrets {
 		all.Go(func() {
 			files, err := p.FindInFiles(ctx, "/")
 			running, perr := p.FindInProc()
@@ -127,6 +130,9 @@ func (h *host) left(dir, ip string) (left []string, err error) {
 		if n, ok := a.(*net.IPNet); ok && n.IP.String() == ip {
 			left = append(left, "the address "+ip)
 		}
+	}
+	if _, err := os.Lstat(h.logs.socket()); !errors.Is(err, fs.ErrNotExist) {
+		left = append(left, h.logs.socket())
 	}
 	commands, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, path := range commands {

@@ -41,9 +41,9 @@ func (h *host) sh(ctx context.Context, commands ...command) error {
 		if err := c.judge(r, err); err != nil {
 			return err
 		}
-		for _, password := range []*rig.Canary{h.old, h.new} {
-			if password.In(r.Output) {
-				return fmt.Errorf("%s: its output holds the password", c.line)
+		for _, secret := range h.secrets() {
+			if secret.In(r.Output) {
+				return fmt.Errorf("%s: its output holds a secret", c.line)
 			}
 		}
 	}

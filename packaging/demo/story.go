@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// step is one numbered paragraph. A part that comes later, such as the log driver, adds its own before the search.
+// step is one numbered paragraph. A part that comes later adds its own before the search.
 type step struct {
 	title string // what is done and why, in one line
 	do    func(context.Context, *host) error
@@ -25,7 +25,11 @@ func story() []step {
 		{"Rotate the password; docker logout drops the cached one at once (else it goes with its ttl), and pull works.", rotate},
 		{"Take the role's permission away: the pull fails with the cause and the fix in one line; then give it back.", deny},
 		{"Ask the helper for every registry: one without a rule stays anonymous, and is sent no password.", anonymous},
-		{"Search the host: files, environments and command lines hold neither the old password nor the new one.", search},
+		{"Start the log driver, with a Splunk event collector that wants a token: it too is in Secrets Manager alone.", logStart},
+		{"Run a container with --log-driver: its lines reach the collector, and docker inspect shows only the reference.", logRun},
+		{"Rotate the token while the container runs: the driver is refused, asks AWS again, and sends the same lines.", logRotate},
+		{"Kill the driver with -9 and start it again: the container notices nothing, and no line is missing.", logKill},
+		{"Search the host: files, environments and command lines hold no password and no token, neither old nor new.", search},
 		{"Clean up, and see that nothing is left.", end},
 	}
 }
