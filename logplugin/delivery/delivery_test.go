@@ -223,6 +223,28 @@ func TestLargeFeedsTakeTurns(t *testing.T) {
 	})
 }
 
+// Two requests are under way when a token is rotated. Both are refused, and that is one failure, not two: what comes of
+// the new token is tried at once.
+func TestRefusedTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := gate{probe: make(chan struct{}, 1)}
+		if first, second := g.close(failure(router.Credentials), 0), g.close(failure(router.Credentials), 0); !first || second {
+			t.Errorf("the first is news: %v, the second: %v; want true, false", first, second)
+		}
+		began := time.Now()
+		failures, err := g.pass(t.Context(), func(context.Context) error { return nil })
+		if took := time.Since(began); failures != 1 || err != nil || took > 0 {
+			t.Errorf("the next request begins after %v and %d failures (%v), want at once and 1", took, failures, err)
+		}
+		// The new token is refused too: that is worth a pause.
+		g.close(failure(router.Credentials), failures)
+		_, _ = g.pass(t.Context(), func(context.Context) error { return nil })
+		if took := time.Since(began); took < personPause/2 {
+			t.Errorf("the one after that begins after %v, want at least %v", took, personPause/2)
+		}
+	})
+}
+
 func TestRetryKeepsEverything(t *testing.T) {
 	for _, class := range []router.Class{router.Retry, router.Credentials, router.Config} {
 		t.Run(string(class), func(t *testing.T) {

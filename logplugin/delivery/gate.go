@@ -17,34 +17,32 @@ type gate struct {
 	next     time.Time
 }
 
-// pass calls send when it is its turn.
-func (g *gate) pass(ctx context.Context, send func(context.Context) error) error {
-	if g.isOpen() {
-		return send(ctx)
+// pass calls send when it is its turn, and tells after how many failures that was.
+func (g *gate) pass(ctx context.Context, send func(context.Context) error) (failures int, err error) {
+	if failures, _ = g.state(); failures == 0 {
+		return 0, send(ctx)
 	}
 	select {
 	case g.probe <- struct{}{}:
 	case <-ctx.Done():
-		return ctx.Err()
+		return 0, ctx.Err()
 	}
 	defer func() { <-g.probe }()
-	g.mu.Lock()
-	next := g.next
-	g.mu.Unlock()
+	failures, next := g.state()
 	pause := time.NewTimer(time.Until(next))
 	defer pause.Stop()
 	select {
 	case <-pause.C:
-		return send(ctx)
+		return failures, send(ctx)
 	case <-ctx.Done():
-		return ctx.Err()
+		return failures, ctx.Err()
 	}
 }
 
-func (g *gate) isOpen() bool {
+func (g *gate) state() (failures int, next time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.failures == 0
+	return g.failures, g.next
 }
 
 // open tells whether it was closed.
@@ -56,10 +54,14 @@ func (g *gate) open() bool {
 	return was
 }
 
-// close tells whether it was open.
-func (g *gate) close(e *router.Error) bool {
+// close tells whether it was open. A request that began after fewer failures than there are now says nothing new: it was
+// under way together with another that has failed, with the same token, say.
+func (g *gate) close(e *router.Error, failures int) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if failures < g.failures {
+		return false
+	}
 	g.failures++
 	g.next = time.Now().Add(nextPause(g.failures, e))
 	return g.failures == 1

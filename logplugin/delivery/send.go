@@ -22,7 +22,7 @@ const (
 // returns false when ctx has ended.
 func (d *Delivery) deliver(ctx context.Context, b *router.Batch, from int, whole *batch) bool {
 	for b.Len() > 0 {
-		err := d.gate.pass(ctx, func(ctx context.Context) error {
+		failures, err := d.gate.pass(ctx, func(ctx context.Context) error {
 			ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 			defer cancel()
 			began := time.Now()
@@ -48,7 +48,7 @@ func (d *Delivery) deliver(ctx context.Context, b *router.Batch, from int, whole
 			d.succeeded()
 			return d.divide(ctx, b, from, whole, e)
 		default:
-			d.failed(e)
+			d.failed(e, failures)
 		}
 	}
 	return true
@@ -107,8 +107,8 @@ func (d *Delivery) succeeded() {
 	}
 }
 
-func (d *Delivery) failed(e *router.Error) {
-	first := d.gate.close(e)
+func (d *Delivery) failed(e *router.Error, failures int) {
+	first := d.gate.close(e, failures)
 	d.mu.Lock()
 	d.status.LastError, d.status.Class = e.Error(), e.Class
 	if first {
