@@ -14,6 +14,8 @@ import (
 const (
 	acceptedDir = "accepted"
 	maxAccepted = 10000
+	// After so many new ones the oldest are forgotten: a driver runs for months.
+	acceptedSlack = 1000
 )
 
 // Accept remembers that a container was accepted.
@@ -27,7 +29,13 @@ func (d *Dir) Accept(containerID string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	return os.WriteFile(name, nil, 0o600)
+	if err := os.WriteFile(name, nil, 0o600); err != nil {
+		return err
+	}
+	if d.accepted.Add(1)%acceptedSlack == 0 {
+		return d.forgetOldest(maxAccepted)
+	}
+	return nil
 }
 
 // Accepted tells whether a container was accepted.

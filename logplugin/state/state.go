@@ -23,6 +23,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -63,8 +64,9 @@ func ID(file string) string {
 
 // Dir is a state directory that belongs to this process. Calls for different files may be made at the same time.
 type Dir struct {
-	path string
-	lock *os.File
+	path     string
+	lock     *os.File
+	accepted atomic.Int64 // containers that are new since Open
 }
 
 // Open takes the directory, and makes it (0700) if it is not there. While another process has it, Open waits, for at

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -431,6 +432,24 @@ func TestReadOnlyFileSystem(t *testing.T) {
 	}
 	if err := d.Save(session(t, fifo)); !errors.Is(err, unix.EROFS) {
 		t.Errorf("Save: %v", err)
+	}
+}
+
+// A driver that meets new containers for months does not remember all of them.
+func TestAcceptedIsBounded(t *testing.T) {
+	d := open(t, t.TempDir())
+	const all = maxAccepted + 2*acceptedSlack
+	for i := range all {
+		if err := d.Accept(strconv.Itoa(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	entries, err := os.ReadDir(filepath.Join(d.Path(), acceptedDir))
+	if err != nil || len(entries) > maxAccepted+acceptedSlack {
+		t.Errorf("%d containers are remembered (%v), want at most %d", len(entries), err, maxAccepted+acceptedSlack)
+	}
+	if !d.Accepted(strconv.Itoa(all - 1)) {
+		t.Error("the last one is forgotten")
 	}
 }
 
