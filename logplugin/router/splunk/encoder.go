@@ -65,12 +65,12 @@ func NewEncoder(ctx context.Context, c Config, s router.Session) (*Encoder, erro
 		e.stdout = append([]byte(`,"source":"stdout"`), rest...)
 		e.stderr = append([]byte(`,"source":"stderr"`), rest...)
 	}
-	e.suffix = appendString([]byte(`","host":`), s.Host)
+	e.suffix = appendString([]byte(`","host":`), []byte(s.Host))
 	for _, o := range []struct{ key, option string }{
 		{"source", "splunk-source"}, {"sourcetype", "splunk-sourcetype"}, {"index", "splunk-index"},
 	} {
 		if text := v.String(o.option, ""); text != "" {
-			e.suffix = appendString(append(e.suffix, `,"`+o.key+`":`...), text)
+			e.suffix = appendString(append(e.suffix, `,"`+o.key+`":`...), []byte(text))
 		}
 	}
 	e.suffix = append(e.suffix, '}')
@@ -81,11 +81,11 @@ func NewEncoder(ctx context.Context, c Config, s router.Session) (*Encoder, erro
 func rawPrefix(s router.Session, names []string) []byte {
 	p := []byte(`{"event":"`)
 	if s.Tag != "" {
-		p = append(appendEscaped(p, s.Tag), ' ')
+		p = append(appendEscaped(p, []byte(s.Tag)), ' ')
 	}
 	for _, name := range names {
-		p = append(appendEscaped(p, name), '=')
-		p = append(appendEscaped(p, s.Attrs[name]), ' ')
+		p = append(appendEscaped(p, []byte(name)), '=')
+		p = append(appendEscaped(p, []byte(s.Attrs[name])), ' ')
 	}
 	return p
 }
@@ -93,7 +93,7 @@ func rawPrefix(s router.Session, names []string) []byte {
 func eventRest(s router.Session, names []string) []byte {
 	var p []byte
 	if s.Tag != "" {
-		p = appendString(append(p, `,"tag":`...), s.Tag)
+		p = appendString(append(p, `,"tag":`...), []byte(s.Tag))
 	}
 	for i, name := range names {
 		if i == 0 {
@@ -101,7 +101,7 @@ func eventRest(s router.Session, names []string) []byte {
 		} else {
 			p = append(p, ',')
 		}
-		p = appendString(append(appendString(p, name), ':'), s.Attrs[name])
+		p = appendString(append(appendString(p, []byte(name)), ':'), []byte(s.Attrs[name]))
 	}
 	if len(names) > 0 {
 		p = append(p, '}')
@@ -141,9 +141,8 @@ func appendTime(dst []byte, nano int64) []byte {
 		micro = -micro
 	}
 	dst = strconv.AppendInt(dst, micro/1e6, 10)
-	var frac [7]byte
-	frac[0] = '.'
-	for i, rest := 6, micro%1e6; i > 0; i-- {
+	frac := [7]byte{0: '.'}
+	for i, rest := 6, uint32(micro%1e6); i > 0; i-- {
 		frac[i] = byte('0' + rest%10)
 		rest /= 10
 	}

@@ -1,6 +1,10 @@
 package splunk
 
-import "unicode/utf8"
+import (
+	"encoding/binary"
+	"math/bits"
+	"unicode/utf8"
+)
 
 const hexDigits = "0123456789abcdef"
 
@@ -16,15 +20,36 @@ var plainByte = func() (t [256]bool) {
 	return t
 }()
 
+// plainBytes returns how many bytes at the start of s stand for themselves, as far as whole words of eight show it: the
+// rest, and the byte that ends them, is looked at one by one.
+func plainBytes(s []byte) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	n := 0
+	for ; len(s)-n >= 8; n += 8 {
+		w := binary.LittleEndian.Uint64(s[n:])
+		// Each term has the highest bit of a byte set that is one of those it looks for. A borrow may set that of a byte
+		// behind such a one, never before it.
+		found := w | // not ASCII
+			(w - ones*' ') | // control characters
+			((w ^ ones*'\\') - ones) |
+			(((w &^ (ones * ('"' ^ '&'))) ^ ones*('"'&'&')) - ones) | // " and &, which differ in one bit
+			(((w &^ (ones * ('<' ^ '>'))) ^ ones*('<'&'>')) - ones)
+		if found &= highs; found != 0 {
+			return n + bits.TrailingZeros64(found)/8
+		}
+	}
+	return n
+}
+
 // appendString appends s as a JSON string. Each byte that is not UTF-8 becomes \ufffd.
-func appendString[T []byte | string](dst []byte, s T) []byte {
+func appendString(dst, s []byte) []byte {
 	return append(appendEscaped(append(dst, '"'), s), '"')
 }
 
 // appendEscaped appends what stands between the quotes. U+2028 and U+2029 are escaped because JavaScript ends a line there.
-func appendEscaped[T []byte | string](dst []byte, s T) []byte {
+func appendEscaped(dst, s []byte) []byte {
 	start := 0
-	for i := 0; i < len(s); {
+	for i := plainBytes(s); i < len(s); {
 		c := s[i]
 		if plainByte[c] {
 			i++
@@ -35,9 +60,10 @@ func appendEscaped[T []byte | string](dst []byte, s T) []byte {
 			dst = appendEscape(dst, c)
 			i++
 			start = i
+			i += plainBytes(s[i:])
 			continue
 		}
-		r, size := utf8.DecodeRuneInString(string(s[i:min(i+utf8.UTFMax, len(s))]))
+		r, size := utf8.DecodeRune(s[i:])
 		switch {
 		case r == utf8.RuneError && size == 1:
 			dst = append(append(dst, s[start:i]...), `\ufffd`...)
