@@ -59,6 +59,8 @@ type splunkConnection struct{ c splunk.Config }
 
 func (s splunkConnection) Router() router.Router { return splunk.New(s.c) }
 
+func (s splunkConnection) Batches() int { return s.c.Batches() }
+
 func (s splunkConnection) Encoder(ctx context.Context, x router.Session) (router.Encoder, error) {
 	e, err := splunk.NewEncoder(ctx, s.c, x)
 	if err != nil {
@@ -70,6 +72,8 @@ func (s splunkConnection) Encoder(ctx context.Context, x router.Session) (router
 type fluentdConnection struct{ c fluentd.Config }
 
 func (f fluentdConnection) Router() router.Router { return fluentd.New(f.c) }
+
+func (f fluentdConnection) Batches() int { return 0 }
 
 func (f fluentdConnection) Encoder(ctx context.Context, x router.Session) (router.Encoder, error) {
 	e, err := fluentd.NewEncoder(ctx, f.c, x)

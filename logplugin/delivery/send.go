@@ -15,7 +15,7 @@ const (
 	firstPause   = 500 * time.Millisecond
 	longestPause = 30 * time.Second
 	personPause  = 30 * time.Second // where a person must do something first
-	sendTimeout  = 60 * time.Second
+	sendTimeout  = 3 * time.Minute  // a router has deadlines of its own for each step, together less than this
 )
 
 // deliver sends b, whose first record is record from of the whole batch, until all of it is taken or given up. It

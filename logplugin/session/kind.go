@@ -19,6 +19,8 @@ type Kind struct {
 // Connection is a checked set of router options: it makes the router, and encoders for it.
 type Connection interface {
 	Router() router.Router
+	// Batches is how many of the router's batches may be under way at once; 0 = the default of package delivery.
+	Batches() int
 	// Encoder asks the sources of the session's options, if any are secrets. An error is a *router.Error.
 	Encoder(ctx context.Context, s router.Session) (router.Encoder, error)
 }

@@ -77,6 +77,7 @@ func (m *memory) isClosed() bool {
 	return m.closed
 }
 
+func (m *memory) Batches() int          { return 0 }
 func (m *memory) Router() router.Router { return m }
 func (m *memory) AppendRecord(dst []byte, r *router.Record) []byte {
 	return append(append(dst, r.Line...), '\n')

@@ -59,6 +59,8 @@ var codes = map[int]verdict{
 	27: {router.Retry, ""},
 }
 
+const codeNoData = 5
+
 // Codes that count events from 1; the others count from 0.
 const codeIncorrectIndex = 7
 

@@ -82,6 +82,18 @@ func Parse(o router.Options) (Config, error) {
 	return Config{o}, v.Err()
 }
 
+// acknowledgedBatches may be under way at once when each waits for the indexers, which takes seconds: of different
+// containers, because a container is in one batch at a time.
+const acknowledgedBatches = 8
+
+// Batches is how many batches are worth having under way at once; 0 = as many as for any router.
+func (c Config) Batches() int {
+	if v := c.options.Unresolved(); v.Bool("splunk-index-acknowledgment", false) {
+		return acknowledgedBatches
+	}
+	return 0
+}
+
 // connection is what the options say of the receiver. It holds no token.
 type connection struct {
 	base   *url.URL // scheme and host only

@@ -81,6 +81,23 @@ func TestParseRefuses(t *testing.T) {
 }
 
 // TestSecretValueIsNotShown gives each option a bad value as a secret, and looks for it in what Send and NewEncoder say.
+// Where each batch waits for the indexers, more of them are under way.
+func TestBatches(t *testing.T) {
+	for value, want := range map[string]int{"": 0, "false": 0, "true": acknowledgedBatches} {
+		plain := map[string]string{"splunk-url": "https://hec.example.com:8088", "splunk-token": "t"}
+		if value != "" {
+			plain["splunk-index-acknowledgment"] = value
+		}
+		c, err := Parse(router.Options{Plain: plain})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Batches(); got != want {
+			t.Errorf("splunk-index-acknowledgment %q: %d batches, want %d", value, got, want)
+		}
+	}
+}
+
 func TestSecretValueIsNotShown(t *testing.T) {
 	const hidden = "h1dden v4lue"
 	for _, o := range Options() {

@@ -47,6 +47,7 @@ type Router struct {
 	options router.Options
 	channel string // of indexer acknowledgement
 	timing  timing
+	acks    *acks
 
 	mu     sync.Mutex
 	print  [sha256.Size]byte // of the secrets that conn was made from
@@ -67,8 +68,10 @@ type timing struct {
 
 // New returns a router for c. It connects when there is something to send.
 func New(c Config) *Router {
-	return &Router{options: c.options, channel: newChannel(),
+	r := &Router{options: c.options, channel: newChannel(),
 		timing: timing{requestTimeout, ackTimeout, firstAckPoll, lastAckPoll}}
+	r.acks = newAcks(r)
+	return r
 }
 
 // newChannel returns a random GUID, which is what HEC takes as the name of a channel.
@@ -82,6 +85,7 @@ func newChannel() string {
 
 // Close implements router.Router.
 func (r *Router) Close() error {
+	r.acks.close()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.client != nil {
@@ -171,7 +175,7 @@ func (r *Router) Send(ctx context.Context, b *router.Batch) error {
 		failed = u.judge(a, op, b.Len())
 	}
 	if failed == nil && u.conn.ack && a.hasAck {
-		failed = u.awaitAck(ctx, a.ack)
+		failed = r.acks.await(ctx, "await acknowledgement from "+u.conn.base.String(), a.ack)
 	}
 	if failed != nil {
 		return failed
@@ -262,45 +266,6 @@ func networkCause(err error) string {
 	return "the connection broke"
 }
 
-// awaitAck asks for one acknowledgement until it is there.
-func (u *use) awaitAck(ctx context.Context, id int64) *router.Error {
-	op := "await acknowledgement from " + u.conn.base.String()
-	ctx, cancel := context.WithTimeout(ctx, u.r.timing.ack)
-	defer cancel()
-	body := fmt.Appendf(nil, `{"acks":[%d]}`, id)
-	path := ackPath + "?channel=" + u.r.channel
-	timer := time.NewTimer(u.r.timing.firstPoll)
-	defer timer.Stop()
-	last := &router.Error{Class: router.Retry, Op: op, Cause: "the indexers have not acknowledged the batch in time", Bad: router.NoRecord}
-	for pause := u.r.timing.firstPoll; ; {
-		select {
-		case <-ctx.Done():
-			last.Err = ctx.Err()
-			return last
-		case <-timer.C:
-		}
-		a, e := u.do(ctx, op, http.MethodPost, path, body, false)
-		if e == nil {
-			e = u.judge(a, op, 1)
-		}
-		switch {
-		case e == nil && a.acks[fmt.Sprint(id)]:
-			return nil
-		case e != nil && e.Class != router.Retry:
-			e.Bad = router.NoRecord // it is not about records
-			if e.Class == router.BadRecords {
-				e.Class = router.Config
-			}
-			return e
-		}
-		pause = min(2*pause, u.r.timing.lastPoll)
-		if e != nil {
-			pause = max(pause, e.RetryAfter)
-		}
-		timer.Reset(pause)
-	}
-}
-
 // Verify implements router.Verifier: with splunk-verify-connection it asks, as Docker's driver does, whether there is an
 // event collector, without a token. What it finds does not stop a container; the caller shows it.
 func (r *Router) Verify(ctx context.Context) error {
@@ -314,13 +279,25 @@ func (r *Router) Verify(ctx context.Context) error {
 	return u.ask(ctx, "reach "+u.conn.base.String(), http.MethodOptions, eventPath)
 }
 
-// Health asks HEC how it is, with the token. It tells of full queues, and newer servers of a bad token.
+// Health asks HEC how it is, and whether it takes the token. No event is sent.
 func (r *Router) Health(ctx context.Context) error {
 	u, failed := r.begin(ctx)
 	if failed != nil {
 		return failed
 	}
-	return u.ask(ctx, "ask for the health of "+u.conn.base.String(), http.MethodGet, healthPath)
+	if err := u.ask(ctx, "ask for the health of "+u.conn.base.String(), http.MethodGet, healthPath); err != nil {
+		return err
+	}
+	// Older servers are well whatever the token is. A request without data is refused only after a look at it.
+	op := "send nothing to " + u.conn.base.String()
+	a, failed := u.do(ctx, op, http.MethodPost, eventPath, []byte{}, false)
+	if failed == nil && a.code != codeNoData {
+		failed = u.judge(a, op, 0)
+	}
+	if failed != nil {
+		return failed
+	}
+	return nil
 }
 
 func (u *use) ask(ctx context.Context, op, method, path string) error {

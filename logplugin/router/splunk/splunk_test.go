@@ -2,11 +2,15 @@ package splunk
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -166,7 +170,7 @@ func TestCodes(t *testing.T) {
 			t.Errorf("code %d: token invalidated: %v", code, told)
 		}
 	}
-	if got, n := s.hec.Count(), len(s.hec.Requests()); got != 0 && n != len(want) {
+	if got, n := s.hec.Count(), len(s.hec.Requests()); got != 0 || n != len(want) {
 		t.Errorf("%d events and %d requests; a router does not retry by itself", got, n)
 	}
 }
@@ -317,6 +321,116 @@ func TestAcknowledgement(t *testing.T) {
 			t.Errorf("%v, want class config", e)
 		}
 	})
+	t.Run("one question for all batches", func(t *testing.T) {
+		const n = 8
+		s := start(t, hectest.Options{Ack: true, NeverAck: true}, options)
+		s.router.timing.ack = 20 * time.Second
+		var wg sync.WaitGroup
+		for range n {
+			wg.Go(func() {
+				if err := s.router.Send(t.Context(), s.batch(1)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all := `{"acks":[0,1,2,3,4,5,6,7]}`
+		asked := func() (times int) {
+			for _, r := range s.hec.Requests() {
+				if string(r.Body) == all {
+					times++
+				}
+			}
+			return times
+		}
+		routertest.Await(t, "all ids are asked for at once, again and again", func() bool { return asked() > 2 })
+		s.hec.SetNeverAck(false)
+		wg.Wait()
+		requests := s.hec.Requests()
+		if last := requests[len(requests)-1]; string(last.Body) != all {
+			t.Errorf("the last question is %s, want %s", last.Body, all)
+		}
+		routertest.Await(t, "nobody asks any more", func() bool {
+			s.router.acks.mu.Lock()
+			defer s.router.acks.mu.Unlock()
+			return s.router.acks.stop == nil
+		})
+	})
+	t.Run("token rotated while polling", func(t *testing.T) {
+		s := start(t, hectest.Options{Ack: true, NeverAck: true, Tokens: []string{token}}, options)
+		s.router.timing.ack = 20 * time.Second
+		done := make(chan error, 1)
+		go func() { done <- s.router.Send(t.Context(), s.batch(2)) }()
+		routertest.Await(t, "it is asked", func() bool { return len(s.hec.Requests()) > 1 })
+		s.token.Rotate(newToken)
+		s.hec.SetTokens(newToken)
+		s.hec.SetNeverAck(false)
+		if err := <-done; err != nil || s.hec.Count() != 2 || s.token.Invalidated() != 1 {
+			t.Errorf("%v, %d events, invalidated %d times; want 2 and 1: the batch is not sent again", err, s.hec.Count(), s.token.Invalidated())
+		}
+		s.token.Rotate("none-that-is-good")
+		s.hec.SetNeverAck(true)
+		go func() { done <- s.router.Send(t.Context(), s.batch(2)) }()
+		n := len(s.hec.Requests())
+		routertest.Await(t, "it is asked", func() bool { return len(s.hec.Requests()) > n+1 })
+		s.hec.SetTokens(token)
+		if err := <-done; router.ClassOf(err) != router.Credentials {
+			t.Errorf("no token is good: %v, want class credentials", err)
+		}
+	})
+	t.Run("the receiver asks for a pause", func(t *testing.T) {
+		s := start(t, hectest.Options{Ack: true}, options)
+		s.hec.Fail(hectest.Fault{}, hectest.Fault{Code: 9, RetryAfter: "1"})
+		began := time.Now()
+		done := make(chan error, 1)
+		go func() { done <- s.router.Send(t.Context(), s.batch(1)) }()
+		routertest.Await(t, "it is asked", func() bool { return len(s.hec.Requests()) > 1 })
+		if e := s.send(t, s.batch(1)); e != nil { // a new batch does not end the pause
+			t.Error(e)
+		}
+		if err := <-done; err != nil || time.Since(began) < time.Second {
+			t.Errorf("%v, after %v, want 1s", err, time.Since(began))
+		}
+	})
+	t.Run("a load balancer that keeps clients by cookie", func(t *testing.T) {
+		one, two := start(t, hectest.Options{Ack: true}, options), start(t, hectest.Options{Ack: true}, options)
+		var clients atomic.Int32
+		front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			c, err := r.Cookie("client")
+			if err != nil {
+				c = &http.Cookie{Name: "client", Value: fmt.Sprint(clients.Add(1) % 2), Path: "/"}
+				http.SetCookie(w, c)
+			}
+			map[string]*setup{"0": one, "1": two}[c.Value].hec.ServeHTTP(w, r)
+		}))
+		t.Cleanup(front.Close)
+		s := start(t, hectest.Options{}, map[string]string{"splunk-index-acknowledgment": "true", "splunk-url": front.URL})
+		for range 3 {
+			if e := s.send(t, s.batch(2)); e != nil {
+				t.Fatal(e)
+			}
+		}
+		if one.hec.Count()+two.hec.Count() != 6 || one.hec.Count()*two.hec.Count() != 0 {
+			t.Errorf("%d and %d events, want all at one receiver", one.hec.Count(), two.hec.Count())
+		}
+	})
+	t.Run("the same id twice", func(t *testing.T) {
+		s := start(t, hectest.Options{Ack: true, NeverAck: true}, options)
+		first := s.router.acks.add("op", 7)
+		second := s.router.acks.add("op", 7)
+		select {
+		case <-first.told:
+			if first.err == nil || first.err.Class != router.Retry {
+				t.Errorf("the first batch: %v, want class retry", first.err)
+			}
+		default:
+			t.Error("the first batch waits for an acknowledgement that may be the second's")
+		}
+		select {
+		case <-second.told:
+			t.Errorf("the second batch: %v, want it to wait", second.err)
+		default:
+		}
+	})
 	t.Run("a token without acknowledgement", func(t *testing.T) {
 		s := start(t, hectest.Options{}, options)
 		if e := s.send(t, s.batch(2)); e != nil {
@@ -394,14 +508,25 @@ func TestVerify(t *testing.T) {
 	if router.ClassOf(err) != router.Credentials || s.token.Invalidated() != 1 {
 		t.Errorf("Health with a bad token: %v", err)
 	}
+	// An older server is well whatever the token is.
+	s.hec.Fail(hectest.Fault{Code: 17})
+	if err := s.router.Health(t.Context()); router.ClassOf(err) != router.Credentials || !strings.Contains(err.Error(), "HEC code 4") {
+		t.Errorf("Health of an older server with a bad token: %v", err)
+	}
 	s.hec.SetTokens(token)
-	if err := s.router.Health(t.Context()); err != nil {
-		t.Error(err)
+	if err := s.router.Health(t.Context()); err != nil || s.hec.Count() != 0 {
+		t.Errorf("Health: %v, and %d events", err, s.hec.Count())
 	}
 	for status, want := range map[int]router.Class{404: router.Config, 400: router.Config, 413: router.Config, 503: router.Retry, 204: ""} {
 		s.hec.Fail(hectest.Fault{Status: status})
 		if err := s.router.Verify(t.Context()); router.ClassOf(err) != want {
 			t.Errorf("OPTIONS answered %d: %v, want class %q", status, err, want)
+		}
+	}
+	for code, want := range map[int]router.Class{17: "", 18: router.Retry, 19: router.Retry, 20: router.Retry, 21: router.Credentials, 22: router.Credentials, 23: router.Retry} {
+		s.hec.Fail(hectest.Fault{Code: code})
+		if err := s.router.Health(t.Context()); router.ClassOf(err) != want {
+			t.Errorf("health code %d: %v, want class %q", code, err, want)
 		}
 	}
 	off := start(t, hectest.Options{}, map[string]string{"splunk-verify-connection": "false"})
@@ -484,7 +609,7 @@ func TestTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	server.ClientCAs = ca.Pool()
-	server.ClientAuth = 4 // tls.RequireAndVerifyClientCert
+	server.ClientAuth = tls.RequireAndVerifyClientCert
 	certPEM, keyPEM, err := ca.Issue("client")
 	if err != nil {
 		t.Fatal(err)
@@ -536,5 +661,66 @@ func TestTLS(t *testing.T) {
 			}
 			routertest.Quiet(t, asError(e), string(keyPEM), "PRIVATE")
 		})
+	}
+}
+
+// TestClientCertificateIsASecret gives certificate and key as PEM of secrets, and rotates both.
+func TestClientCertificateIsASecret(t *testing.T) {
+	ca, err := rig.NewCA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := ca.ServerConfig("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.ClientCAs, server.ClientAuth = ca.Pool(), tls.RequireAndVerifyClientCert
+	hec, err := hectest.Start(hectest.Options{TLS: server})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(hec.Close)
+	issue := func(by *rig.CA) (certPEM, keyPEM string) {
+		c, k, err := by.Issue("client")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(c), string(k)
+	}
+	other, err := rig.NewCA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	oldCert, oldKey := issue(other)
+	newCert, newKey := issue(ca)
+	cert, key := routertest.NewSource(oldCert), routertest.NewSource(oldKey)
+	c, err := Parse(router.Options{Plain: map[string]string{"splunk-url": hec.URL()}, Secrets: map[string]secret.Source{
+		"splunk-token": routertest.NewSource(token), "splunk-ca-cert": routertest.NewSource(string(ca.PEM())),
+		"splunk-client-cert": cert, "splunk-client-key": key}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := New(c)
+	t.Cleanup(func() { _ = r.Close() })
+	e, err := NewEncoder(t.Context(), c, router.Session{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, _ := routertest.Batch([]router.Encoder{e}, 1)
+	for range 20 { // in TLS 1.3 the reset may overtake the alert that says why
+		if err = r.Send(t.Context(), b); router.ClassOf(err) != router.Retry {
+			break
+		}
+	}
+	if router.ClassOf(err) != router.Credentials || cert.Invalidated() != 1 || key.Invalidated() != 1 {
+		t.Errorf("a certificate of nobody: %v, invalidated %d and %d times; want class credentials, once each", err, cert.Invalidated(), key.Invalidated())
+	}
+	routertest.Quiet(t, err, oldKey, oldCert, "PRIVATE")
+	cert.Rotate(newCert)
+	key.Rotate(newKey)
+	cert.Invalidate(secret.New(oldCert))
+	key.Invalidate(secret.New(oldKey))
+	if err := r.Send(t.Context(), b); err != nil || hec.Count() != 1 {
+		t.Errorf("with the new certificate: %v, %d events", err, hec.Count())
 	}
 }
