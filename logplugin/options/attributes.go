@@ -14,7 +14,7 @@ const maxAttributes = 64 << 10
 // attributes picks labels and variables as Docker does: what the container does not have is left out, an empty value is
 // kept, a variable wins over a label of the same name.
 //
-// One thing is otherwise: Docker up to 29 overlooks labels-regex when labels is not given too.
+// One thing is otherwise: versions of Docker between 20.10.24 and 29 overlook labels-regex when labels is not given too.
 func attributes(given map[string]string, info Info) (map[string]string, error) {
 	picks := map[string]string{}
 	for _, source := range []struct {

@@ -117,7 +117,7 @@ func (r *Rules) Parse(config map[string]string, info Info) (Options, error) {
 		return Options{}, err
 	}
 	o := Options{Router: t.Router, Plain: Plain{}, SpoolMaxBytes: r.SpoolMaxBytes}
-	if err := t.sort(config, o.Plain); err != nil {
+	if err := r.sort(t, config, o.Plain); err != nil {
 		return Options{}, err
 	}
 	if o.References, err = t.references(config); err != nil {
@@ -210,8 +210,8 @@ func (r *Rules) router(given map[string]string) (*Table, error) {
 	return nil, fmt.Errorf("log-opt %s names %q, which is no router here; %s", logDriver, name, nearest(name, known))
 }
 
-// sort puts the router's options into plain. An option that nobody knows is an error.
-func (t *Table) sort(given map[string]string, plain Plain) error {
+// sort puts the router's options into plain. An option that it does not know is an error.
+func (r *Rules) sort(t *Table, given map[string]string, plain Plain) error {
 	own := t.options()
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		switch {
@@ -219,7 +219,13 @@ func (t *Table) sort(given map[string]string, plain Plain) error {
 			plain[name] = given[name]
 		case slices.Contains(ours, name), slices.Contains(common, name), slices.Contains(dockers, name), isDotted(name):
 		default:
-			return fmt.Errorf("log-opt %q is unknown to logDriver %s; %s", name, t.Router, nearest(name, slices.Concat(own, ours, common, dockers)))
+			hint := nearest(name, slices.Concat(own, ours, common, dockers))
+			for _, other := range r.Tables {
+				if slices.Contains(other.options(), name) {
+					hint = "it belongs to logDriver " + other.Router
+				}
+			}
+			return fmt.Errorf("log-opt %q is unknown to logDriver %s; %s", name, t.Router, hint)
 		}
 	}
 	return nil

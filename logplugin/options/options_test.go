@@ -122,7 +122,7 @@ func TestMistakes(t *testing.T) {
 		"unknown logDriver":           {splunk("logDriver", "splnk"), []string{`"splnk"`, "did you mean splunk?"}},
 		"firelens":                    {splunk("logDriver", "awsfirelens"), []string{`"awsfirelens"`, "known are fluentd, splunk"}},
 		"unknown option":              {splunk("splunk-ulr", canary), []string{`"splunk-ulr"`, "did you mean splunk-url?"}},
-		"option of another router":    {splunk("fluentd-address", "x"), []string{`"fluentd-address"`, "logDriver splunk"}},
+		"option of another router":    {splunk("fluentd-address", "x"), []string{`"fluentd-address"`, "logDriver splunk", "it belongs to logDriver fluentd"}},
 		"unknown common option":       {splunk("lables", "x"), []string{"did you mean labels?"}},
 		"case of secretOptions":       {splunk("SecretOptions", "[]"), []string{"did you mean secretOptions?"}},
 		"missing required":            {splunk("secretOptions.splunk-token", "-"), []string{"splunk-token is required", "secretOptions.splunk-token"}},

@@ -50,7 +50,10 @@ type Router struct {
 	zout  bytes.Buffer
 }
 
-var _ router.Router = (*Router)(nil)
+var (
+	_ router.Router   = (*Router)(nil)
+	_ router.Verifier = (*Router)(nil)
+)
 
 // New returns a router for c.
 func New(c Config) *Router {
@@ -77,7 +80,7 @@ func (r *Router) drop() {
 	}
 }
 
-// sending is one call of Send.
+// sending is one call of Send or Verify.
 type sending struct {
 	r      *Router
 	ctx    context.Context // of the call, which this does not outlive
@@ -96,15 +99,26 @@ func (r *Router) Send(ctx context.Context, b *router.Batch) error {
 	if b.Len() == 0 {
 		return nil
 	}
+	return r.use(ctx, "send to", func(s *sending) *router.Error { return s.send(b) })
+}
+
+// Verify implements router.Verifier: it connects and does the handshakes, and sends nothing. A receiver without a shared
+// key answers nothing, so that all that is known of it then is that it listens. The connection is kept for Send.
+func (r *Router) Verify(ctx context.Context) error {
+	return r.use(ctx, "reach", (*sending).verify)
+}
+
+// use calls f when it is this call's turn, and gives up the connection when f has failed.
+func (r *Router) use(ctx context.Context, op string, f func(*sending) *router.Error) error {
 	select {
 	case r.turn <- struct{}{}:
 		defer func() { <-r.turn }()
 	case <-ctx.Done():
-		return &router.Error{Class: router.Retry, Op: "send to the fluentd receiver", Cause: "stopped", Bad: router.NoRecord, Err: ctx.Err()}
+		return &router.Error{Class: router.Retry, Op: op + " the fluentd receiver", Cause: "stopped", Bad: router.NoRecord, Err: ctx.Err()}
 	}
-	s, failed := r.begin(ctx)
+	s, failed := r.begin(ctx, op)
 	if failed == nil {
-		failed = s.send(b)
+		failed = f(s)
 	}
 	if failed != nil {
 		r.drop()
@@ -115,7 +129,7 @@ func (r *Router) Send(ctx context.Context, b *router.Batch) error {
 }
 
 // begin asks for the secrets, and gives up a connection that was made with others.
-func (r *Router) begin(ctx context.Context) (*sending, *router.Error) {
+func (r *Router) begin(ctx context.Context, purpose string) (*sending, *router.Error) {
 	const op = "read fluentd log-opts"
 	resolve, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -133,7 +147,7 @@ func (r *Router) begin(ctx context.Context) (*sending, *router.Error) {
 	if r.conn != nil && (values.Fingerprint() != r.print || r.conn.isGone()) {
 		r.drop()
 	}
-	return &sending{r: r, ctx: ctx, target: t, values: values, op: "send to " + t.name(), pending: map[string]int{}}, nil
+	return &sending{r: r, ctx: ctx, target: t, values: values, op: purpose + " " + t.name(), pending: map[string]int{}}, nil
 }
 
 // connect makes sure that there is a connection.
@@ -149,6 +163,24 @@ func (s *sending) connect() *router.Error {
 	}
 	s.conn = r.conn
 	if s.conn.isGone() {
+		return s.failed(s.conn.err)
+	}
+	return nil
+}
+
+// verify makes sure of a connection whose receiver has had the time to ask for a shared key that is not there.
+func (s *sending) verify() *router.Error {
+	fresh := s.r.conn == nil
+	if failed := s.connect(); failed != nil {
+		return failed
+	}
+	if fresh && s.target.ack && !s.target.handshake { // in the other cases it was waited for already
+		s.conn.awaitHello(s.ctx, s.r.timing.grace)
+	}
+	switch {
+	case s.ctx.Err() != nil:
+		return s.failed(s.ctx.Err())
+	case s.conn.isGone():
 		return s.failed(s.conn.err)
 	}
 	return nil
@@ -215,6 +247,9 @@ func (s *sending) message(tag string, entries []byte, records, end int) *router.
 	s.acked, s.ends = append(s.acked, false), append(s.ends, end)
 	if !s.conn.keepalive { // the receiver closes after one message
 		failed := s.finish()
+		if failed == nil && !s.target.ack {
+			failed = s.awaitEnd()
+		}
 		r.drop()
 		return failed
 	}
@@ -300,6 +335,26 @@ func (s *sending) finish() *router.Error {
 				return s.failed(s.conn.err)
 			}
 		}
+	}
+	return nil
+}
+
+// awaitEnd waits until the receiver has read a message that nobody acknowledges, and has closed: the next one, on another
+// connection, would otherwise overtake it.
+func (s *sending) awaitEnd() *router.Error {
+	if c, ok := s.conn.Conn.(interface{ CloseWrite() error }); ok {
+		_ = c.CloseWrite() // its error shows below
+	}
+	timer := time.NewTimer(s.r.timing.hello)
+	defer timer.Stop()
+	select {
+	case <-s.conn.gone:
+		if !errors.Is(s.conn.err, io.EOF) {
+			return s.failed(s.conn.err)
+		}
+	case <-timer.C: // it does not close, and nothing tells that it has not read
+	case <-s.ctx.Done():
+		return s.failed(s.ctx.Err())
 	}
 	return nil
 }

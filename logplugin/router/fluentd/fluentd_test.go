@@ -81,10 +81,20 @@ func (s *setup) lines() []string {
 
 func (s *setup) send(t *testing.T, b *router.Batch) *router.Error {
 	t.Helper()
-	err := s.router.Send(t.Context(), b)
+	return told(t, s.router.Send(t.Context(), b))
+}
+
+func (s *setup) verify(t *testing.T) *router.Error {
+	t.Helper()
+	return told(t, s.router.Verify(t.Context()))
+}
+
+// told returns the error as what it must be.
+func told(t *testing.T, err error) *router.Error {
+	t.Helper()
 	var e *router.Error
 	if err != nil && !errors.As(err, &e) {
-		t.Fatalf("Send gives %T, want *router.Error", err)
+		t.Fatalf("a router gives %T, want *router.Error", err)
 	}
 	routertest.Quiet(t, err, sharedKey, newSharedKey, password)
 	return e
@@ -109,6 +119,7 @@ func TestSuite(t *testing.T) {
 			"fluentd-request-ack": "true", "fluentd-compress": "gzip", "fluentd-tls-skip-verify": "true"}},
 		{"unix, like Fluent Bit", with(key, func(o *forwardtest.Options) { o.Network, o.FluentBit = "unix", true }), gzipped},
 		{"one message per connection", with(key, func(o *forwardtest.Options) { o.NoKeepalive = true }), ack},
+		{"one message per connection, no ack", with(key, func(o *forwardtest.Options) { o.NoKeepalive = true }), nil},
 		{"no ack", key, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -297,23 +308,101 @@ func TestHandshakeRefusals(t *testing.T) {
 		{"no key wanted", forwardtest.Options{SharedKey: sharedKey}, func(s *setup) { s.server.SetSharedKey("") }, nil, router.Retry, "leave fluentd-shared-key out"},
 		{"hangs", forwardtest.Options{SharedKey: sharedKey}, func(s *setup) { s.server.SetFault(forwardtest.Hang) }, nil, router.Retry, "handshake in time"},
 	} {
+		for name, do := range map[string]func(*setup) *router.Error{
+			"Send":   func(s *setup) *router.Error { return s.send(t, s.batch(2)) },
+			"Verify": func(s *setup) *router.Error { return s.verify(t) },
+		} {
+			t.Run(c.name+", "+name, func(t *testing.T) {
+				s := start(t, c.server, c.options)
+				s.router.timing.hello = time.Second
+				s.router.timing.grace = 5 * time.Second
+				c.break_(s)
+				e := do(s)
+				if e == nil || e.Class != c.want || !strings.Contains(e.Error(), c.says) {
+					t.Errorf("%v, want class %s, saying %q", e, c.want, c.says)
+				}
+				if told := s.key.Invalidated() > 0; c.server.SharedKey != "" && told != (c.want == router.Credentials) && c.name != "user wanted" {
+					t.Errorf("the key was invalidated: %v", told)
+				}
+				if s.server.Count() != 0 {
+					t.Errorf("%d entries went to it", s.server.Count())
+				}
+			})
+		}
+	}
+}
+
+// TestVerify checks that nothing is sent, and that the next batch takes the connection that is there.
+func TestVerify(t *testing.T) {
+	key := forwardtest.Options{SharedKey: sharedKey, Users: map[string]string{"user": password}}
+	ack := map[string]string{"fluentd-request-ack": "true"}
+	for _, c := range []struct {
+		name    string
+		server  forwardtest.Options
+		options map[string]string
+	}{
+		{"open", forwardtest.Options{}, nil},
+		{"open, ack", forwardtest.Options{}, ack},
+		{"shared key and user", key, ack},
+		{"like Fluent Bit", forwardtest.Options{SharedKey: sharedKey, FluentBit: true}, nil},
+		{"one message per connection", forwardtest.Options{SharedKey: sharedKey, NoKeepalive: true}, ack},
+		{"TLS", forwardtest.Options{TLS: serverTLS(t)}, map[string]string{"fluentd-tls-skip-verify": "true"}},
+	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := start(t, c.server, c.options)
-			s.router.timing.hello = time.Second
-			s.router.timing.grace = 5 * time.Second
-			c.break_(s)
-			e := s.send(t, s.batch(2))
-			if e == nil || e.Class != c.want || !strings.Contains(e.Error(), c.says) {
-				t.Errorf("%v, want class %s, saying %q", e, c.want, c.says)
+			for range 2 {
+				if e := s.verify(t); e != nil {
+					t.Fatal(e)
+				}
 			}
-			if told := s.key.Invalidated() > 0; c.server.SharedKey != "" && told != (c.want == router.Credentials) && c.name != "user wanted" {
-				t.Errorf("the key was invalidated: %v", told)
+			if n := len(s.server.Messages()); n != 0 {
+				t.Errorf("%d messages were sent", n)
 			}
-			if s.server.Count() != 0 {
-				t.Errorf("%d entries went to it", s.server.Count())
+			if e := s.send(t, s.batch(1)); e != nil || s.server.Connections() != 1 {
+				t.Errorf("the first batch: %v, %d connections, want 1", e, s.server.Connections())
 			}
 		})
 	}
+	t.Run("rotated key", func(t *testing.T) {
+		s := start(t, key, ack)
+		s.server.SetSharedKey(newSharedKey)
+		s.key.Rotate(newSharedKey)
+		if e := s.verify(t); e == nil || e.Class != router.Credentials || !strings.HasPrefix(e.Error(), "reach "+s.server.Address()+": ") {
+			t.Errorf("with the old key: %v, want class credentials", e)
+		}
+		if e := s.verify(t); e != nil {
+			t.Errorf("with the new key: %v", e)
+		}
+	})
+	t.Run("closed at once", func(t *testing.T) {
+		for _, options := range []map[string]string{nil, ack} {
+			s := start(t, forwardtest.Options{}, options)
+			s.router.timing.grace = 5 * time.Second
+			s.server.SetFault(forwardtest.Close)
+			if e := s.verify(t); e == nil || e.Class != router.Retry {
+				t.Errorf("options %v: %v, want class retry", options, e)
+			}
+		}
+	})
+	t.Run("stopped", func(t *testing.T) {
+		s := start(t, forwardtest.Options{}, ack)
+		s.router.timing.grace = time.Minute
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		if err := s.router.Verify(ctx); router.ClassOf(err) != router.Retry || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v, want class retry", err)
+		}
+		if e := s.send(t, s.batch(1)); e != nil {
+			t.Errorf("a batch afterwards: %v", e)
+		}
+	})
+	t.Run("nobody listens", func(t *testing.T) {
+		s := start(t, forwardtest.Options{}, nil)
+		s.server.Close()
+		if e := s.verify(t); e == nil || e.Class != router.Retry || !strings.Contains(e.Error(), "connection refused") {
+			t.Errorf("%v, want class retry and the reason", e)
+		}
+	})
 }
 
 // TestReasonIsCleaned plays a receiver whose reason repeats the key.
@@ -368,6 +457,22 @@ func TestNewSecretReconnects(t *testing.T) {
 	s.key.Invalidate(secret.New(sharedKey)) // as its TTL would
 	if e := s.send(t, s.batch(1)); e != nil || s.server.Connections() != 2 {
 		t.Errorf("%v, %d connections, want 2", e, s.server.Connections())
+	}
+}
+
+// TestTimeouts checks that nothing waits for ever, as Docker's driver does by default.
+func TestTimeouts(t *testing.T) {
+	for _, c := range []struct {
+		options     map[string]string
+		write, read time.Duration
+	}{
+		{nil, 30 * time.Second, time.Minute},
+		{map[string]string{"fluentd-write-timeout": "0", "fluentd-read-timeout": "0s"}, 30 * time.Second, time.Minute},
+		{map[string]string{"fluentd-write-timeout": "2s", "fluentd-read-timeout": "3m"}, 2 * time.Second, 3 * time.Minute},
+	} {
+		if got := targetOf(router.Options{Plain: c.options}.Unresolved()); got.write != c.write || got.read != c.read {
+			t.Errorf("%v: write %v, read %v, want %v, %v", c.options, got.write, got.read, c.write, c.read)
+		}
 	}
 }
 

@@ -25,21 +25,21 @@ import (
 // The version that the tests were written against.
 const fluentLogger = "@fluent-org/logger@1.0.10"
 
-// fluentServer is a running receiver that we did not write.
-type fluentServer struct {
-	port  int
-	lines chan map[string]any
+// peer is a running receiver that we did not write. It prints JSON lines.
+type peer struct {
+	address string // host:port or unix:///path
+	lines   chan map[string]any
 }
 
-func startFluentServer(t *testing.T, options map[string]any) *fluentServer {
+// startPeer starts a program that ends with its standard input, and waits for its first line.
+func startPeer(t *testing.T, program string, args ...string) (p *peer, first map[string]any) {
 	t.Helper()
-	dir := install(t)
-	text, err := json.Marshal(options)
+	path, err := rig.Tool(program)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	cmd := exec.CommandContext(ctx, "node", "testdata/fluentserver.js", dir, string(text))
+	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Stderr = os.Stderr
 	cmd.WaitDelay = 5 * time.Second
 	stdin, err := cmd.StdinPipe()
@@ -51,17 +51,19 @@ func startFluentServer(t *testing.T, options map[string]any) *fluentServer {
 		t.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
-		t.Fatalf("start node, which these tests need: %v", err)
+		t.Fatal(err)
 	}
-	s := &fluentServer{lines: make(chan map[string]any, 10000)}
+	p = &peer{lines: make(chan map[string]any, 10000)}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		defer close(s.lines)
-		for sc := bufio.NewScanner(stdout); sc.Scan(); {
+		defer close(p.lines)
+		sc := bufio.NewScanner(stdout)
+		sc.Buffer(nil, 16<<20)
+		for sc.Scan() {
 			var line map[string]any
 			if json.Unmarshal(sc.Bytes(), &line) == nil {
-				s.lines <- line
+				p.lines <- line
 			}
 		}
 	}()
@@ -71,18 +73,32 @@ func startFluentServer(t *testing.T, options map[string]any) *fluentServer {
 		_ = cmd.Wait()
 		cancel()
 	})
-	first := s.next(t)
-	port, _ := first["port"].(float64)
-	if s.port = int(port); s.port == 0 {
-		t.Fatalf("node says %v, want its port", first)
-	}
-	return s
+	first = p.next(t)
+	return p, first
 }
 
-func (s *fluentServer) next(t *testing.T) map[string]any {
+func startFluentServer(t *testing.T, options map[string]any) *peer {
+	t.Helper()
+	text, err := json.Marshal(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, first := startPeer(t, "node", "testdata/fluentserver.js", install(t), string(text))
+	port, _ := first["port"].(float64)
+	if port == 0 {
+		t.Fatalf("node says %v, want its port", first)
+	}
+	p.address = fmt.Sprintf("127.0.0.1:%.0f", port)
+	return p
+}
+
+func (p *peer) next(t *testing.T) map[string]any {
 	t.Helper()
 	select {
-	case l := <-s.lines:
+	case l, ok := <-p.lines:
+		if !ok {
+			t.Fatal("the receiver has ended")
+		}
 		return l
 	case <-time.After(20 * time.Second):
 		t.Fatal("the receiver says nothing for 20s")
@@ -124,10 +140,14 @@ func TestFluentServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	clientCert, clientKey, err := ca.Issue("client")
+	if err != nil {
+		t.Fatal(err)
+	}
 	security := func(users bool) map[string]any {
 		return map[string]any{"serverHostname": "server", "sharedKey": sharedKey, "authorize": users, "userDict": map[string]string{"user": password}}
 	}
-	secure := map[string]string{"cert": string(certPEM), "key": string(keyPEM)}
+	secure := map[string]any{"cert": string(certPEM), "key": string(keyPEM), "ca": string(ca.PEM()), "requestCert": true, "rejectUnauthorized": true}
 	for _, c := range []struct {
 		name    string
 		server  map[string]any
@@ -137,9 +157,10 @@ func TestFluentServer(t *testing.T) {
 		{"open", nil, nil, nil},
 		{"gzip and ack", nil, map[string]string{"fluentd-compress": "gzip", "fluentd-request-ack": "true"}, nil},
 		{"shared key", map[string]any{"security": security(false)}, map[string]string{"fluentd-request-ack": "true"}, map[string]string{"fluentd-shared-key": sharedKey}},
-		{"user, TLS, ack, gzip", map[string]any{"security": security(true), "tlsOptions": secure},
+		{"shared key, no ack", map[string]any{"security": security(false)}, nil, map[string]string{"fluentd-shared-key": sharedKey}},
+		{"user, TLS, client certificate, ack, gzip", map[string]any{"security": security(true), "tlsOptions": secure},
 			map[string]string{"fluentd-request-ack": "true", "fluentd-compress": "gzip", "fluentd-username": "user", "fluentd-tls-ca-cert": string(ca.PEM())},
-			map[string]string{"fluentd-shared-key": sharedKey, "fluentd-password": password}},
+			map[string]string{"fluentd-shared-key": sharedKey, "fluentd-password": password, "fluentd-tls-cert": string(clientCert), "fluentd-tls-key": string(clientKey)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := startFluentServer(t, c.server)
@@ -193,13 +214,13 @@ func TestFluentServer(t *testing.T) {
 	}
 }
 
-func to(t *testing.T, s *fluentServer, secure bool, options, secrets map[string]string) (*Router, []router.Encoder, map[string]*routertest.Source) {
+func to(t *testing.T, s *peer, secure bool, options, secrets map[string]string) (*Router, []router.Encoder, map[string]*routertest.Source) {
 	t.Helper()
-	scheme := "tcp"
+	address := s.address
 	if secure {
-		scheme = "tls"
+		address = "tls://" + address
 	}
-	o := router.Options{Plain: map[string]string{"fluentd-address": fmt.Sprintf("%s://127.0.0.1:%d", scheme, s.port), "fluentd-sub-second-precision": "true"},
+	o := router.Options{Plain: map[string]string{"fluentd-address": address, "fluentd-sub-second-precision": "true"},
 		Secrets: map[string]secret.Source{}}
 	for k, v := range options {
 		o.Plain[k] = v

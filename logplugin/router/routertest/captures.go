@@ -33,7 +33,8 @@ type Capture struct {
 	Pieces []router.Record `json:"-"`
 }
 
-type inputLine struct {
+// InputLine is one line that a container has written, or its last one without a newline.
+type InputLine struct {
 	Stream  string
 	Line    []byte
 	Newline bool
@@ -42,34 +43,51 @@ type inputLine struct {
 // The daemon's copier reads lines into a buffer of this size.
 const copierBuffer = 16 << 10
 
-// Captures returns the captures of one of Docker's drivers.
-func Captures(t testing.TB, driver string) []Capture {
+type capturedFile struct {
+	Inputs map[string][]InputLine
+	Runs   []Capture
+}
+
+func read(t testing.TB) (file capturedFile) {
 	t.Helper()
 	z, err := gzip.NewReader(bytes.NewReader(captured))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var file struct {
-		Inputs map[string][]inputLine
-		Runs   []Capture
-	}
 	if err := json.NewDecoder(z).Decode(&file); err != nil {
 		t.Fatal(err)
 	}
+	return file
+}
+
+// Input returns the lines of a Capture's Input: "full" are the tricky ones, "short" a few.
+func Input(t testing.TB, name string) []InputLine {
+	t.Helper()
+	lines := read(t).Inputs[name]
+	if len(lines) == 0 {
+		t.Fatalf("there is no input %s", name)
+	}
+	return lines
+}
+
+// Captures returns the captures of one of Docker's drivers.
+func Captures(t testing.TB, driver string) []Capture {
+	t.Helper()
+	file := read(t)
 	runs := slices.DeleteFunc(file.Runs, func(c Capture) bool { return c.Driver != driver })
 	if len(runs) == 0 {
 		t.Fatalf("there are no captures of the driver %s", driver)
 	}
 	for i := range runs {
 		for _, l := range file.Inputs[runs[i].Input] {
-			runs[i].Pieces = append(runs[i].Pieces, l.pieces(runs[i].TTY)...)
+			runs[i].Pieces = append(runs[i].Pieces, l.Pieces(runs[i].TTY)...)
 		}
 	}
 	return runs
 }
 
-// pieces cuts a line as the daemon does: a line that fills the buffer has an empty piece after it.
-func (l inputLine) pieces(tty bool) []router.Record {
+// Pieces cuts a line as the daemon does: a line that fills the buffer has an empty piece after it.
+func (l InputLine) Pieces(tty bool) []router.Record {
 	line, source := l.Line, []byte(l.Stream)
 	if tty {
 		line, source = append(slices.Clone(line), '\r'), []byte("stdout")

@@ -1,0 +1,12 @@
+package options
+
+// Differences lists where the options of every router do not do what those of Docker's drivers do, and what they do
+// instead. Everything else is the same, and tested against Docker's own drivers.
+var Differences = []struct{ Docker, Here string }{
+	{"labels-regex picks nothing when labels is not given too, in versions between 20.10.24 and 29",
+		"it picks labels all the same"},
+	{`tag: {{.ImageID}} counts "sha256:" among its twelve characters, up to 28`,
+		"it is twelve digits, as in 29"},
+	{"tag: a template sees the container's whole environment, in {{.ContainerEnv}}, and all log options, in {{.Config}}",
+		"it sees what labels and env have picked, in {{.ExtraAttributes}}; a container with more in its tag does not start"},
+}
