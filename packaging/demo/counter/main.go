@@ -13,8 +13,10 @@ func main() {
 	if err != nil {
 		panic(err)
 	}
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
 	for i := range n {
 		fmt.Printf("line %d\n", i)
-		time.Sleep(time.Millisecond)
+		<-tick.C
 	}
 }
