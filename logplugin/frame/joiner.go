@@ -94,7 +94,7 @@ func (j *Joiner) Push(e *Entry, pos int64, now time.Time) {
 	switch {
 	case last:
 		j.finish(l)
-	case len(l.text) >= j.opt.MaxBytes:
+	case len(l.text) > j.opt.MaxBytes: // not at the limit: what follows may be the last piece, which is empty
 		j.piece(l, false)
 	}
 }

@@ -68,7 +68,9 @@ func TestJoiner(t *testing.T) {
 		{"too long", 4, []string{"stdout abc x p", "stdout de x p", "stdout fg x p", "stdout h x pl", "stdout i"}, []string{"out:abc #1 x", "out:defg #2 x", "out:h #3. x", "out:i"}},
 		{"too long, no id", 2, []string{"stdout abc - p", "stdout d"}, []string{"out:abc #1", "out:d #2."}},
 		{"a piece longer than the limit", 2, []string{"stdout a x p", "stdout abcdef x p", "stdout g x pl"}, []string{"out:a #1 x", "out:abcdef #2 x", "out:g #3. x"}},
-		{"the end comes just after a piece", 2, []string{"stdout ab x p", "!", "stdout c"}, []string{"out:ab #1 x", "out:c"}},
+		{"the end comes just after a piece", 2, []string{"stdout abc x p", "!", "stdout c"}, []string{"out:abc #1 x", "out:c"}},
+		{"as long as it may be, with an empty last piece", 4, []string{"stdout ab x p", "stdout cd x p", "stdout '' x pl"}, []string{"out:abcd"}},
+		{"twice that", 2, []string{"stdout ab x p", "stdout cd x p", "stdout '' x pl"}, []string{"out:ab #1 x", "out:cd #2. x"}},
 		{"more streams than there are", 0, []string{"stdaaa 1 a p", "stdbbb 2 b p", "stdccc 3 c p", "stdddd 4 d p", "stdeee 5 e p", "stdeee 6 e pl", "!"},
 			[]string{"aaa:1", "eee:56", "bbb:2", "ccc:3", "ddd:4"}},
 	} {
@@ -80,7 +82,7 @@ func TestJoiner(t *testing.T) {
 					g.Flush()
 					continue
 				}
-				g.push(f[0], f[1], strings.Trim(f[2], "-"), strings.Contains(f[3], "p"), strings.Contains(f[3], "l"))
+				g.push(f[0], strings.Trim(f[1], "'"), strings.Trim(f[2], "-"), strings.Contains(f[3], "p"), strings.Contains(f[3], "l"))
 			}
 			if !slices.Equal(g.lines, c.want) {
 				t.Errorf("got  %q\nwant %q", g.lines, c.want)
@@ -116,8 +118,8 @@ func TestJoinerHeld(t *testing.T) {
 	held(2)
 	g.push("stderr", "56", "y", true, false) // 5: what came before it leaves as a piece
 	held(5)
-	g.push("stderr", "789", "y", true, false) // 6: the limit
-	held(-1)
+	g.push("stderr", "789", "y", true, false) // 6: the limit, and perhaps the end
+	held(5)
 	g.push("stderr", "!", "y", true, true) // 7
 	held(-1)
 	if want := []string{"err:zero", "out:abc", "err:1234 #1 y", "err:56789 #2 y", "err:! #3. y"}; !slices.Equal(g.lines, want) {
