@@ -3,7 +3,6 @@ package logplugin
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -49,10 +48,7 @@ func (p Program) serve(ctx context.Context, f flags) error {
 	if err := sessions.Attach(); err != nil {
 		return errors.Join(err, sessions.Close())
 	}
-	stop, err := p.answer(cfg, dir, sessions, metrics.Handler(p.Version, sessions, &resolves, log))
-	if err != nil {
-		return errors.Join(err, sessions.Close())
-	}
+	stop := answer(cfg, dir, sessions, metrics.Handler(p.Version, sessions, &resolves, log), log)
 	log.Info("ready", "version", p.Version, "socket", listener.Addr().String(), "stateDir", dir.Path())
 	err = api.New(sessions, api.Options{Logger: log, CloseTimeout: 2 * time.Second}).Serve(ctx, listener)
 	return errors.Join(err, stop(), sessions.Close())
@@ -66,21 +62,47 @@ func (p Program) resolver(cfg *config.Config, resolves *metrics.Resolves) *resol
 
 // answer begins to answer people: on the socket in the state directory, and with metrics alone on the address of the
 // configuration, if there is one.
-func (p Program) answer(cfg *config.Config, dir *state.Dir, sessions *session.Sessions, numbers http.Handler) (stop func() error, err error) {
-	l, err := control.Listen(dir.Path())
-	if err != nil {
-		return nil, fmt.Errorf("listen for status: %w", err)
-	}
-	stopStatus := control.Serve(l, control.Handler(sessions, numbers))
+func answer(cfg *config.Config, dir *state.Dir, sessions *session.Sessions, numbers http.Handler, log *slog.Logger) (stop func() error) {
+	stopStatus := keepAnswering("status", control.Handler(sessions, numbers), log, func() (net.Listener, error) { return control.Listen(dir.Path()) })
 	if cfg.Logs.MetricsAddress == "" {
-		return stopStatus, nil
-	}
-	l, err = net.Listen("tcp", cfg.Logs.MetricsAddress)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("listen for metrics, metrics_address under [logs]: %w", err), stopStatus())
+		return stopStatus
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", numbers)
-	stopMetrics := control.Serve(l, mux)
-	return func() error { return errors.Join(stopStatus(), stopMetrics()) }, nil
+	stopMetrics := keepAnswering("metrics_address", mux, log, func() (net.Listener, error) { return net.Listen("tcp", cfg.Logs.MetricsAddress) })
+	return func() error { return errors.Join(stopStatus(), stopMetrics()) }
+}
+
+// listenPause is the time between two tries to listen.
+const listenPause = 5 * time.Second
+
+// keepAnswering answers on what listen opens until stop is called. If that fails, because the file system is read-only
+// or the port is taken, it is tried again, and not waited for: a driver that ends leaves all containers without a reader.
+func keepAnswering(what string, h http.Handler, log *slog.Logger, listen func() (net.Listener, error)) (stop func() error) {
+	l, err := listen()
+	if err == nil {
+		return control.Serve(l, h)
+	}
+	log.Error("nobody is answered there; it is tried again", "what", what, "error", err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { // ends with stop
+		again := time.NewTicker(listenPause)
+		defer again.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				ended <- nil
+				return
+			case <-again.C:
+			}
+			if l, err := listen(); err == nil {
+				stop := control.Serve(l, h)
+				<-ctx.Done()
+				ended <- stop()
+				return
+			}
+		}
+	}()
+	return func() error { cancel(); return <-ended }
 }

@@ -172,9 +172,10 @@ func (s *Sessions) begin(meta state.Session, fifo *os.File, save func(state.Sess
 	if s.ctx.Err() != nil {
 		return errEnding
 	}
-	if err := save(meta); err != nil {
+	saved := save(meta)
+	if saved != nil {
 		// It is read all the same; only a restart of the driver would not know it.
-		s.log.Error("the state of a session cannot be kept: after a restart of the driver its log is not read", "error", err)
+		s.log.Error("the state of a session cannot be kept: if the driver is restarted now its log is not read", "error", saved)
 	}
 	x := &session{table: s, meta: meta, kind: s.kinds[meta.Options.Router], fifo: fifo, done: make(chan struct{})}
 	x.joiner = frame.NewJoiner(frame.JoinerOptions{}, x.emit)
@@ -195,10 +196,40 @@ func (s *Sessions) begin(meta state.Session, fifo *os.File, save func(state.Sess
 	s.byFile[meta.File] = x
 	s.wait.Go(func() { x.run(ctx) })
 	s.wait.Go(x.connect)
+	if saved != nil {
+		s.wait.Go(func() { s.saveLater(x, save) })
+	}
 	if older != nil && older.fifo != nil {
 		s.wait.Go(older.supersede)
 	}
 	return nil
+}
+
+// saveAgain is the pause before a state that the disk has not taken is written again.
+const saveAgain = time.Second
+
+// saveLater keeps the state of a session as soon as the disk takes it.
+func (s *Sessions) saveLater(x *session, save func(state.Session) error) {
+	again := time.NewTicker(saveAgain)
+	defer again.Stop()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-x.done:
+			return
+		case <-again.C:
+		}
+		if save(x.meta) != nil {
+			continue
+		}
+		if x.finishing.Load() {
+			_ = s.dir.Remove(x.meta.File) // it ended meanwhile
+			return
+		}
+		s.log.Info("the state of a session is kept now", "session", x.id())
+		return
+	}
 }
 
 func (s *Sessions) spoolDir(file string) string {
