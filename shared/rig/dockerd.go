@@ -3,12 +3,15 @@ package rig
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -18,9 +21,13 @@ const (
 	debianDockerd = "/usr/sbin/dockerd"
 )
 
-// DockerdOptions says how a daemon is to be. The zero value is Debian's daemon with defaults.
+// Engine names an environment variable with the dockerd that tests run against in place of Debian's. `make test-engines`
+// sets it.
+const Engine = "SECRETREF_TEST_DOCKERD"
+
+// DockerdOptions says how a daemon is to be. The zero value is Debian's daemon, or Engine's, with defaults.
 type DockerdOptions struct {
-	Bin   string            // dockerd to start; "" = Debian's. Its containerd and runc are looked up beside it first
+	Bin   string            // dockerd to start; "" = that of Engine, or Debian's. Its containerd and runc are looked up beside it first
 	Args  []string          // further arguments, such as --live-restore
 	Hosts map[string]string // names that the daemon finds in /etc/hosts, with their addresses
 	CAs   map[string]*CA    // registry ("name:port") to the authority that the daemon trusts for it
@@ -33,15 +40,16 @@ type DockerdOptions struct {
 type Dockerd struct {
 	options DockerdOptions
 	dir     string
-	name    string // of the bridge and of the cgroup
-	mountNS string // as /proc/PID/ns/mnt shows it; "" until the daemon has answered
+	name    string   // of the bridge and of the cgroup
+	mountNS string   // as /proc/PID/ns/mnt shows it; "" until the daemon has answered
+	ns      *os.File // that namespace: it outlives the daemon, for the next one
 	proc    *process
 }
 
 // StartDockerd starts a daemon and returns once it answers.
 func StartDockerd(ctx context.Context, o DockerdOptions) (*Dockerd, error) {
 	if o.Bin == "" {
-		o.Bin = debianDockerd
+		o.Bin = cmp.Or(os.Getenv(Engine), debianDockerd)
 	}
 	dir, err := tempDir("dockerd")
 	if err != nil {
@@ -73,26 +81,70 @@ func (d *Dockerd) start(ctx context.Context) (err error) {
 	if _, err := addBridge(ctx, d.name); err != nil {
 		return err
 	}
+	if err := d.launch(ctx, "unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", enterNamespace, "sh"); err != nil {
+		return err
+	}
+	ns := fmt.Sprintf("/proc/%d/ns/mnt", d.PID())
+	if d.mountNS, err = os.Readlink(ns); err != nil {
+		return err
+	}
+	d.ns, err = os.Open(ns)
+	return err
+}
+
+// launch starts the daemon, by a command that brings it into its namespace, and waits until it answers.
+func (d *Dockerd) launch(ctx context.Context, enter ...string) (err error) {
 	args := []string{
-		"unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", enterNamespace, "sh",
 		d.options.Bin, "--config-file", d.dir + "/daemon.json", "--data-root", d.dir + "/data", "--exec-root", d.dir + "/exec",
 		"-H", d.Host(), "-p", d.dir + "/pid", "--bridge=" + d.name, "--cgroup-parent=/" + d.name,
 		"--exec-opt", "native.cgroupdriver=cgroupfs", "--iptables=false", "--ip-forward=false", "--ip-masq=false",
 	}
-	env := []string{"DIR=" + d.dir, "HOME=" + d.dir, "PATH=" + filepath.Dir(d.options.Bin) + ":" + debianPath}
-	d.proc, err = startProcess("dockerd", d.dir, env, append(args, d.options.Args...)...)
+	env := []string{"DIR=" + d.dir, "HOME=" + d.dir, "TMPDIR=" + d.dir, "PATH=" + filepath.Dir(d.options.Bin) + ":" + debianPath}
+	d.proc, err = startProcess("dockerd", d.dir, env, slices.Concat(enter, args, d.options.Args)...)
 	if err != nil {
 		return err
 	}
-	err = d.proc.ready(ctx, func(ctx context.Context) error {
+	return d.proc.ready(ctx, func(ctx context.Context) error {
 		_, err := d.run(ctx, 10*time.Second, "", "version")
 		return err
 	})
-	if err != nil {
-		return err
+}
+
+// Halt ends the daemon alone, by SIGTERM or SIGKILL, and waits for its end. Resume follows.
+func (d *Dockerd) Halt(sig syscall.Signal) error {
+	if err := d.proc.cmd.Process.Signal(sig); err != nil {
+		return fmt.Errorf("end dockerd: %w", err)
 	}
-	d.mountNS, err = os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", d.PID()))
-	return err
+	select {
+	case <-d.proc.exited:
+		return d.forgetContainerd()
+	case <-time.After(startTimeout):
+		return fmt.Errorf("end dockerd: pid %d outlives %v for %v", d.PID(), sig, startTimeout)
+	}
+}
+
+// forgetContainerd waits for the daemon's containerd, which ends with it, and removes its pid file: where process 1 waits for
+// nobody the pid stays, and the next daemon would take it for a containerd that runs.
+func (d *Dockerd) forgetContainerd() error {
+	file := d.dir + "/exec/containerd/containerd.pid"
+	pid, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	gone := await(ctx, nil, func(context.Context) error {
+		if args, _ := os.ReadFile("/proc/" + string(pid) + "/cmdline"); len(args) > 0 {
+			return fmt.Errorf("containerd, pid %s, has not ended", pid)
+		}
+		return nil
+	})
+	return errors.Join(err, gone, os.Remove(file))
+}
+
+// Resume starts the daemon again after Halt, where its containers and their mounts are, and returns once it answers.
+func (d *Dockerd) Resume(ctx context.Context) error {
+	return d.launch(ctx, "nsenter", fmt.Sprintf("--mount=/proc/%d/fd/%d", os.Getpid(), d.ns.Fd()))
 }
 
 func (d *Dockerd) makeFiles() error {
@@ -179,7 +231,10 @@ func (d *Dockerd) Stop() error {
 		d.removeContainers(ctx)
 		errs = append(errs, d.proc.stop(20*time.Second), d.killRest(ctx))
 	}
-	errs = append(errs, d.removeCgroups(ctx), removeLink(ctx, d.name), os.RemoveAll(d.dir))
+	if d.ns != nil {
+		_ = d.ns.Close() // a second Stop closes it again
+	}
+	errs = append(errs, d.removePlugins(ctx), removeCgroups(ctx, d.name), removeLink(ctx, d.name), os.RemoveAll(d.dir))
 	return errors.Join(errs...)
 }
 

@@ -32,10 +32,30 @@ func (d *Dockerd) killRest(ctx context.Context) error {
 	return nil
 }
 
-// rest lists the processes that belong to the daemon: in its mount namespace, in its cgroup, or with its directory in
-// their arguments. Zombies, which somebody else has to wait for, have none of the three.
+// plugins lists the ids of the managed plugins. The daemon puts them outside of --cgroup-parent, and 20.10 their sockets
+// into /run/docker/plugins whatever --exec-root says.
+func (d *Dockerd) plugins() []string {
+	found, _ := filepath.Glob(d.dir + "/data/plugins/*/config.json") // the pattern is fine
+	for i, p := range found {
+		found[i] = filepath.Base(filepath.Dir(p))
+	}
+	return found
+}
+
+// removePlugins takes away what a daemon that was killed leaves of its plugins outside of its directory.
+func (d *Dockerd) removePlugins(ctx context.Context) error {
+	var errs []error
+	for _, id := range d.plugins() {
+		errs = append(errs, removeCgroups(ctx, id), os.RemoveAll("/run/docker/plugins/"+id))
+	}
+	return errors.Join(errs...)
+}
+
+// rest lists the processes that belong to the daemon: in its mount namespace, in its cgroup or one of its plugins, or
+// with its directory in their arguments. Zombies, which somebody else has to wait for, have none of these.
 func (d *Dockerd) rest() []int {
 	var pids []int
+	cgroups := append(d.plugins(), d.name)
 	for _, pid := range processes() {
 		proc := fmt.Sprintf("/proc/%d/", pid)
 		ns, _ := os.Readlink(proc + "ns/mnt") // a process that has just ended belongs to nobody
@@ -44,17 +64,18 @@ func (d *Dockerd) rest() []int {
 		if len(args) == 0 {
 			continue
 		}
-		if ns != "" && ns == d.mountNS || bytes.Contains(args, []byte(d.dir+"/")) || bytes.Contains(cgroup, []byte("/"+d.name)) {
+		in := func(name string) bool { return bytes.Contains(cgroup, []byte("/"+name)) }
+		if ns != "" && ns == d.mountNS || bytes.Contains(args, []byte(d.dir+"/")) || slices.ContainsFunc(cgroups, in) {
 			pids = append(pids, pid)
 		}
 	}
 	return pids
 }
 
-// removeCgroups takes away the daemon's cgroup in every hierarchy, the deepest ones first.
-func (d *Dockerd) removeCgroups(ctx context.Context) error {
-	tops, _ := filepath.Glob("/sys/fs/cgroup/*/" + d.name) // version 1; the pattern is fine
-	tops = append(tops, "/sys/fs/cgroup/"+d.name)          // version 2
+// removeCgroups takes away a part's cgroup in every hierarchy, the deepest ones first.
+func removeCgroups(ctx context.Context, name string) error {
+	tops, _ := filepath.Glob("/sys/fs/cgroup/*/" + name) // version 1; the pattern is fine
+	tops = append(tops, "/sys/fs/cgroup/"+name)          // version 2
 	var errs []error
 	for _, top := range tops {
 		var dirs []string

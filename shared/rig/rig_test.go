@@ -368,3 +368,13 @@ func TestDockerCLIs(t *testing.T) {
 		t.Errorf("DockerCLIs = %v, %v, want %v", clis, err, want)
 	}
 }
+
+func TestInMemory(t *testing.T) {
+	c := NewCanary()
+	if found, err := c.InMemory(os.Getpid()); err != nil || !found {
+		t.Errorf("a value that this process holds: %v, %v", found, err)
+	}
+	if found, err := c.InMemory(os.Getppid()); err != nil || found {
+		t.Errorf("a value that another process does not hold: %v, %v", found, err)
+	}
+}
