@@ -1,0 +1,93 @@
+//go:build integration
+
+package systemd_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/secretref/secretref/logplugin"
+	"github.com/secretref/secretref/shared/rig"
+)
+
+// The units are clean in themselves and beside those of Debian's Docker, and the sandbox is as tight as it was meant.
+func TestAnalyze(t *testing.T) {
+	bin, err := rig.Build(t.Context(), t.TempDir()+"/"+logplugin.Name, "./logplugin/cmd/"+logplugin.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	units := map[string]string{service: read(t, service), socket: read(t, socket)}
+	for _, name := range []string{"docker.service", "docker.socket", "containerd.service"} {
+		units[name] = read(t, "/lib/systemd/system/"+name)
+	}
+	s := rig.Use(t, rig.StartSystemd, rig.SystemdOptions{Units: units, Programs: []string{bin}})
+	const at = "/etc/systemd/system/"
+	verify := func() string {
+		t.Helper()
+		r, err := s.Run(t.Context(), "systemd-analyze", "verify", "--man=no", at+service, at+socket, at+"docker.service")
+		if err != nil {
+			t.Errorf("%v", err)
+		}
+		return r.Output
+	}
+	if out := verify(); strings.Contains(out, "secretref") || strings.Contains(out, "cycle") {
+		t.Errorf("systemd-analyze verify says:\n%s", out)
+	}
+	// The threshold is in tenths.
+	if r, err := (rig.Cmd{Args: []string{"systemd-analyze", "security", "--offline=yes", "--no-pager", "--threshold=20", service}}).Run(t.Context()); err != nil {
+		t.Errorf("the exposure is above 2.0: %v\n%s", err, r.Output)
+	}
+	// Both would speak up.
+	if err := os.WriteFile(s.Dir()+"/systemd/system/"+service, []byte(strings.Replace(units[service], "Restart=always", "Restrat=always", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out := verify(); !strings.Contains(out, "Restrat") {
+		t.Errorf("systemd-analyze verify does not see a misspelt key:\n%s", out)
+	}
+	if _, err := (rig.Cmd{Args: []string{"systemd-analyze", "security", "--offline=yes", "--no-pager", "--threshold=10", service}}).Run(t.Context()); err == nil {
+		t.Error("the exposure is not above 1.0: the threshold means nothing")
+	}
+}
+
+// Enabled as the README says, both run, with the modes that keep others out, and the end of the socket takes its file away.
+func TestEnable(t *testing.T) {
+	bin, err := rig.Build(t.Context(), t.TempDir()+"/"+logplugin.Name, "./logplugin/cmd/"+logplugin.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := "/run/docker/plugins/srtest-" + strconv.Itoa(os.Getpid()) + ".sock"
+	s := rig.Use(t, rig.StartSystemd, rig.SystemdOptions{
+		Units: map[string]string{
+			service: read(t, service), socket: read(t, socket),
+			socket + ".d/own.conf": "[Socket]\nListenStream=\nListenStream=" + own + "\n",
+		},
+		Programs: []string{bin},
+	})
+	do := func(want string, args ...string) {
+		t.Helper()
+		r, err := s.Run(t.Context(), args...)
+		if err != nil || !strings.Contains(r.Output, want) {
+			t.Errorf("%q: %v, %q, want %q", args, err, r.Output, want)
+		}
+	}
+	do("sockets.target.wants", "systemctl", "enable", "--now", socket, service)
+	do("ActiveState=active\nSubState=running", "systemctl", "show", "-p", "ActiveState,SubState", service)
+	for path, want := range map[string]fs.FileMode{
+		own:                        fs.ModeSocket | 0o600,
+		"/run/docker/logging":      fs.ModeDir | 0o700,
+		s.Dir() + "/lib/secretref": fs.ModeDir | 0o700,
+	} {
+		if info, err := os.Lstat(path); err != nil || info.Mode() != want {
+			t.Errorf("%s: %v, %v, want mode %v", path, info, err, want)
+		}
+	}
+	do("", "systemctl", "stop", socket)
+	if _, err := os.Lstat(own); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the socket's file after its end: %v", err)
+	}
+	do("inactive", "systemctl", "show", "-p", "ActiveState", service)
+}
