@@ -1,0 +1,92 @@
+//go:build integration
+
+package reference
+
+import (
+	"encoding/json"
+	"maps"
+	"strings"
+	"testing"
+
+	"github.com/secretref/secretref/logplugin/options"
+	"github.com/secretref/secretref/logplugin/router/routertest"
+	"github.com/secretref/secretref/logplugin/router/splunk/hectest"
+)
+
+// The declared differences of the options that every router has.
+const (
+	labelsRegex = "labels-regex picks nothing"
+	imageID     = "tag: {{.ImageID}}"
+	environment = "tag: a template sees the container's whole environment"
+)
+
+func testOptions(t *testing.T, h *host) {
+	known := &differences{t: t, seen: map[string]bool{}}
+	for _, d := range options.Differences {
+		known.texts = append(known.texts, d.Docker)
+	}
+	hec, err := hectest.Start(hectest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(hec.Close)
+	type event struct {
+		Tag   string
+		Attrs map[string]string
+	}
+	run := func(t *testing.T, given map[string]string, ours bool) event {
+		c := container{lines: []routertest.InputLine{{Stream: "stdout", Line: []byte("line"), Newline: true}}, labels: labels, env: env,
+			options: with(map[string]string{"splunk-url": hec.URL(), "splunk-token": token}, given)}
+		s := h.events(t, hec, c, ours)
+		var in struct{ Event event }
+		if err := json.Unmarshal([]byte(s.events[0]), &in); err != nil {
+			t.Fatal(err)
+		}
+		return in.Event
+	}
+	for _, c := range []struct {
+		name    string
+		options map[string]string
+		differs string // "" = it must not
+		old     bool   // only on 20.10
+	}{
+		{name: "labels", options: map[string]string{"labels": "tier,shared"}},
+		{name: "labels with blanks", options: map[string]string{"labels": "tier, shared"}},
+		{name: "env-regex alone", options: map[string]string{"env-regex": "^(ZONE|APP)"}},
+		{name: "labels-regex alone", options: map[string]string{"labels-regex": "example"}},
+		{name: "image", options: map[string]string{"tag": "{{.ImageID}}"}, differs: imageID, old: true},
+		{name: "full image", options: map[string]string{"tag": "{{.ImageFullID}} {{.ImageName}} {{.DaemonName}}"}},
+		{name: "functions", options: map[string]string{"tag": `{{upper .Name}}{{pad .ID 1 1}}{{truncate .ImageName 3}}{{join (split .Command "/") "+"}}{{json .Name}}{{title "x y"}}`}},
+		{name: "attributes", options: map[string]string{"labels": "tier", "tag": "{{(.ExtraAttributes nil).tier}}{{(.ExtraAttributes nil).missing}}"}},
+		{name: "label", options: map[string]string{"tag": `{{index .ContainerLabels "com.example.team"}} {{.ContainerEntrypoint}} {{.ContainerArgs}}`}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			docker, here := run(t, c.options, false), run(t, c.options, true)
+			differ := docker.Tag != here.Tag || !maps.Equal(docker.Attrs, here.Attrs)
+			if want := c.differs != "" && (h.old || !c.old); differ != want {
+				t.Errorf("got %+v, Docker's %+v; they differ: %v, want %v", here, docker, differ, want)
+			}
+			if differ && c.differs != "" {
+				known.shows(c.differs)
+			}
+		})
+	}
+	t.Run("environment", func(t *testing.T) {
+		c := map[string]string{"tag": `{{index .ContainerEnv 0}}`}
+		docker := run(t, c, false)
+		out, err := h.try(t, container{env: env, options: with(map[string]string{"splunk-url": hec.URL(), "splunk-token": token}, c)}, "splunk", true)
+		if !strings.Contains(docker.Tag, "=") || err == nil || !strings.Contains(out, "log-opt tag") {
+			t.Errorf("Docker's tag is %q, and our driver says %v, %s; want a variable, and a refusal", docker.Tag, err, out)
+			return
+		}
+		known.shows(environment)
+	})
+	if t.Failed() {
+		return
+	}
+	absent := []string{labelsRegex} // neither of the two engines does it
+	if !h.old {
+		absent = append(absent, imageID)
+	}
+	known.complete(absent...)
+}
