@@ -167,11 +167,16 @@ func (f *flags) addLogOpt(text string) error {
 }
 
 func (p Program) load(f flags) (*config.Config, error) {
-	o := config.Paths(p.Getenv)
-	o.SystemOnly, o.OnlyFile, o.Environ = true, f.config, p.Environ
-	cfg, err := config.Load(o)
+	cfg, err := config.Load(p.sources(f))
 	if err == nil && f.stateDir != "" {
 		cfg.Logs.StateDir = f.stateDir
 	}
 	return cfg, err
+}
+
+// sources says what the configuration consists of.
+func (p Program) sources(f flags) config.Options {
+	o := config.Paths(p.Getenv)
+	o.SystemOnly, o.OnlyFile, o.Environ = true, f.config, p.Environ
+	return o
 }

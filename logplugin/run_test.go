@@ -89,7 +89,8 @@ type driver struct {
 	aws         *fakeaws.Server
 	hec         *hectest.Server
 	reference   string
-	stop        func() int
+	stop        func() int // of the first driver
+	cancel      context.CancelFunc
 	log         *buffer
 }
 
@@ -116,13 +117,25 @@ func startDriver(t *testing.T, extra string) *driver {
 		t.Fatal(err)
 	}
 	d.args = []string{"--config", conf}
-	ctx, cancel := context.WithCancel(t.Context())
+	ended := d.serve(t)
+	cancel := d.cancel
+	d.stop = sync.OnceValue(func() int { cancel(); return ended() })
+	t.Cleanup(func() { d.stop() })
+	await(t, "the driver", func() bool { code, _ := d.run(t, "status"); return code == 0 })
+	return d
+}
+
+// serve starts a driver that ends with cancel, and returns what waits for its end.
+func (d *driver) serve(t *testing.T) (ended func() int) {
+	t.Helper()
+	var ctx context.Context
+	ctx, d.cancel = context.WithCancel(t.Context())
+	t.Cleanup(d.cancel)
 	done := make(chan int, 1)
 	go func() {
 		done <- Run(ctx, Program{Args: append([]string{"serve", "--socket", d.socket}, d.args...), Stdout: d.log, Stderr: d.log, Getenv: func(string) string { return "" }, Version: "1"})
 	}()
-	d.stop = sync.OnceValue(func() int {
-		cancel()
+	return sync.OnceValue(func() int {
 		select {
 		case code := <-done:
 			return code
@@ -131,9 +144,6 @@ func startDriver(t *testing.T, extra string) *driver {
 			return -1
 		}
 	})
-	t.Cleanup(func() { d.stop() })
-	await(t, "the driver", func() bool { code, _ := d.run(t, "status"); return code == 0 })
-	return d
 }
 
 func (d *driver) run(t *testing.T, args ...string) (int, string) {
@@ -167,7 +177,7 @@ func (d *driver) call(t *testing.T, method string, body any) string {
 }
 
 // container begins to log, and returns where the daemon writes.
-func (d *driver) container(t *testing.T, name string, opts map[string]string) *os.File {
+func (d *driver) container(t *testing.T, name string) *os.File {
 	t.Helper()
 	file := filepath.Join(d.dir, name)
 	if err := unix.Mkfifo(file, 0o700); err != nil {
@@ -178,16 +188,19 @@ func (d *driver) container(t *testing.T, name string, opts map[string]string) *o
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
-	config := map[string]string{"logDriver": "splunk", "splunk-url": d.hec.URL(), "secretOptions.splunk-token": d.reference}
-	for k, v := range opts {
-		config[k] = v
-	}
-	if a := d.call(t, "LogDriver.StartLogging", map[string]any{"File": file, "Info": map[string]any{
-		"Config": config, "ContainerID": strings.Repeat("a", 62) + name, "ContainerName": "/" + name, "ContainerEnv": []string{"PASSWORD=hunter2hunter2"},
-	}}); a != `{"Err":""}` {
+	if a := d.start(t, name); a != `{"Err":""}` {
 		t.Fatalf("StartLogging: %s", a)
 	}
 	return f
+}
+
+// start makes the call alone, and returns the answer.
+func (d *driver) start(t *testing.T, name string) string {
+	t.Helper()
+	config := map[string]string{"logDriver": "splunk", "splunk-url": d.hec.URL(), "secretOptions.splunk-token": d.reference}
+	return d.call(t, "LogDriver.StartLogging", map[string]any{"File": filepath.Join(d.dir, name), "Info": map[string]any{
+		"Config": config, "ContainerID": strings.Repeat("a", 62) + name, "ContainerName": "/" + name, "ContainerEnv": []string{"PASSWORD=hunter2hunter2"},
+	}})
 }
 
 func write(t *testing.T, f *os.File, lines ...string) {
@@ -202,7 +215,7 @@ func write(t *testing.T, f *os.File, lines ...string) {
 // The whole life of a driver: a session, its numbers in status and metrics, its end by hand, the end.
 func TestServe(t *testing.T) {
 	d := startDriver(t, "metrics_address = \"127.0.0.1:"+freePort(t)+"\"\n")
-	f := d.container(t, "c1", nil)
+	f := d.container(t, "c1")
 	write(t, f, "one", "two")
 	await(t, "two lines", func() bool { return d.hec.Count() == 2 })
 	var all []session.Status

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/secretref/secretref/logplugin/api"
@@ -26,9 +27,18 @@ func (p Program) serve(ctx context.Context, f flags) error {
 	}
 	defer listener.Close()
 	log := slog.New(slog.NewTextHandler(p.Stderr, nil))
-	cfg, err := p.load(f)
-	if err != nil {
-		return err
+	cfg, broken := p.load(f)
+	if broken != nil {
+		if cfg, err = p.fallback(f); err != nil {
+			return broken
+		}
+		log.Error("the configuration is broken: logs are read and kept, and nothing is sent before it is mended", "error", broken)
+		var looking sync.WaitGroup
+		defer looking.Wait()
+		var mended context.CancelCauseFunc
+		ctx, mended = context.WithCancelCause(ctx)
+		defer mended(nil)
+		looking.Go(func() { p.awaitMending(ctx, f, mended) })
 	}
 	dir, err := state.Open(ctx, cfg.Logs.StateDir)
 	if err != nil {
@@ -38,7 +48,7 @@ func (p Program) serve(ctx context.Context, f flags) error {
 	var resolves metrics.Resolves
 	// Not closed: its calls would hold up the end for as long as one may take, and nobody waits for them any more.
 	resolver := p.resolver(cfg, &resolves)
-	sessions, err := session.New(session.Config{State: dir, Config: cfg, Resolver: resolver, Kinds: Routers(), Log: log})
+	sessions, err := session.New(session.Config{State: dir, Config: cfg, Resolver: resolver, Kinds: Routers(), Log: log, Broken: broken})
 	if err != nil {
 		return err
 	}
@@ -51,7 +61,46 @@ func (p Program) serve(ctx context.Context, f flags) error {
 	stop := answer(cfg, dir, sessions, metrics.Handler(p.Version, sessions, &resolves, log), log)
 	log.Info("ready", "version", p.Version, "socket", listener.Addr().String(), "stateDir", dir.Path())
 	err = api.New(sessions, api.Options{Logger: log, CloseTimeout: 2 * time.Second}).Serve(ctx, listener)
-	return errors.Join(err, stop(), sessions.Close())
+	err = errors.Join(err, stop(), sessions.Close())
+	if errors.Is(context.Cause(ctx), errMended) {
+		return errors.Join(errMended, err)
+	}
+	return err
+}
+
+// mendPause is the time between two looks at a configuration that is broken.
+const mendPause = 2 * time.Second
+
+var errMended = errors.New("the configuration is mended; this process ends for one that uses it")
+
+// fallback is the configuration of a driver whose own is broken, if there is something to go on with. A container whose log
+// nobody reads stands still soon, and so does the daemon when it is to stop it.
+func (p Program) fallback(f flags) (*config.Config, error) {
+	cfg := config.Fallback(p.sources(f))
+	if f.stateDir != "" {
+		cfg.Logs.StateDir = f.stateDir
+	}
+	if !state.HasSessions(cfg.Logs.StateDir) {
+		return nil, errors.New("no session waits")
+	}
+	return cfg, nil
+}
+
+// awaitMending ends the process once its configuration can be read: whoever started it starts it again.
+func (p Program) awaitMending(ctx context.Context, f flags, mended context.CancelCauseFunc) {
+	again := time.NewTicker(mendPause)
+	defer again.Stop()
+	for {
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return
+		}
+		if _, err := p.load(f); err == nil {
+			mended(errMended)
+			return
+		}
+	}
 }
 
 func (p Program) resolver(cfg *config.Config, resolves *metrics.Resolves) *resolve.Resolver {

@@ -4,8 +4,75 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+
+	"github.com/secretref/secretref/logplugin/control"
+	"github.com/secretref/secretref/logplugin/session"
 )
+
+// A mistake in the configuration stops no container: its log is read and kept until the mistake is mended.
+func TestBrokenConfiguration(t *testing.T) {
+	d := startDriver(t, "")
+	f := d.container(t, "c1")
+	write(t, f, "one")
+	await(t, "a line", func() bool { return d.hec.Count() == 1 })
+	good, err := os.ReadFile(d.args[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code := d.stop(); code != exitOK {
+		t.Fatalf("exit status %d", code)
+	}
+	set := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(d.args[1], []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(string(good) + "state_drr = \"/x\"\n")
+	status := func(stateDir string) (all []session.Status) {
+		all, _ = control.NewClient(stateDir).Status(t.Context()) // nobody answers at first
+		return all
+	}
+	stateDir := filepath.Join(d.dir, strings.Repeat("d", 120))
+	ended := d.serve(t)
+	await(t, "a driver that reads", func() bool { return len(status(stateDir)) == 1 })
+	// More than the pipe holds: the daemon would stand still.
+	long := strings.Repeat("x", 10000)
+	for range 50 {
+		write(t, f, long)
+	}
+	await(t, "the lines in the spool", func() bool { return status(stateDir)[0].WaitingBytes > 500000 })
+	if s := status(stateDir)[0]; s.State != session.Parked || !strings.Contains(s.LastError, "state_drr") {
+		t.Errorf("status %+v, want it parked because of state_drr", s)
+	}
+	if a := d.start(t, "c2"); !strings.Contains(a, "state_drr") {
+		t.Errorf("a container that starts now: %s", a)
+	}
+	if d.hec.Count() != 1 {
+		t.Errorf("%d events were sent", d.hec.Count())
+	}
+	set(string(good))
+	if code := ended(); code != exitError || !strings.Contains(d.log.String(), errMended.Error()) {
+		t.Errorf("exit status %d, want %d and a word about it\n%s", code, exitError, d.log)
+	}
+	ended = d.serve(t)
+	await(t, "all lines", func() bool { return d.hec.Count() == 51 })
+	d.cancel()
+	if code := ended(); code != exitOK {
+		t.Errorf("exit status %d", code)
+	}
+
+	// With nothing to go on with it is better not to start.
+	set("x")
+	empty := t.TempDir()
+	if code, out := run(t.Context(), "serve", "--socket", d.socket, "--state-dir", empty, "--config", d.args[1]); code != exitError || !strings.Contains(out, "config.toml") {
+		t.Errorf("a broken configuration and no session: %d, %s", code, out)
+	}
+}
 
 // A port that somebody else has keeps nobody's log waiting; it is taken when it is free.
 func TestMetricsAddressInUse(t *testing.T) {

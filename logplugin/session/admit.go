@@ -32,6 +32,7 @@ type admission struct {
 	kinds    map[string]*Kind
 	rules    *options.Rules
 	hostname string
+	broken   error // the configuration; nil = it is whole
 }
 
 func newAdmission(c Config) (admission, error) {
@@ -44,7 +45,7 @@ func newAdmission(c Config) (admission, error) {
 	}
 	logs := c.Config.Logs
 	a := admission{
-		config: c.Config, resolver: c.Resolver, kinds: map[string]*Kind{}, hostname: hostname,
+		config: c.Config, resolver: c.Resolver, kinds: map[string]*Kind{}, hostname: hostname, broken: c.Broken,
 		rules: &options.Rules{AllowReferences: logs.AllowReferences, AllowRouters: logs.AllowRouters, SpoolMaxBytes: logs.SpoolMaxBytes, Hostname: hostname},
 	}
 	for i, k := range c.Kinds {

@@ -33,6 +33,7 @@ type Config struct {
 	Resolver *resolve.Resolver
 	Kinds    []Kind
 	Log      *slog.Logger // nil = nowhere
+	Broken   error        // why Config is only a fallback: FIFOs are read, and nothing is sent; nil = it is whole
 }
 
 // Sessions is all FIFOs that are read. It is the api.Sessions.
@@ -82,6 +83,9 @@ func (s *Sessions) Start(ctx context.Context, file string, info api.Info) error 
 		return nil // the daemon repeats itself
 	}
 	o, err := s.options(info)
+	if s.broken != nil {
+		err = s.broken
+	}
 	switch {
 	case err == nil:
 		err = s.admit(ctx, info.ContainerID, o)

@@ -40,7 +40,10 @@ type link struct {
 // link returns the router for o, which is made for the first session.
 func (s *Sessions) link(o options.Options) (*link, error) {
 	kind := s.kinds[o.Router]
-	if kind == nil {
+	switch {
+	case s.broken != nil:
+		return nil, s.broken
+	case kind == nil:
 		return nil, errors.New("this version of the log driver cannot read the container's log options")
 	}
 	if err := s.rules.Allowed(o); err != nil {

@@ -21,6 +21,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -161,6 +162,12 @@ func holder(f *os.File) string {
 		return fmt.Sprintf(" (process %d)", pid)
 	}
 	return ""
+}
+
+// HasSessions tells whether there may be something to go on with in the directory at path.
+func HasSessions(path string) bool {
+	entries, err := os.ReadDir(filepath.Join(path, sessionsDir))
+	return err == nil && slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return strings.HasSuffix(e.Name(), suffix) })
 }
 
 // Close leaves the directory to others.

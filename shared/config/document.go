@@ -71,6 +71,7 @@ const (
 	byValue
 )
 
+// parse returns the items of one file; with an error, those before the mistake.
 func parse(file string, data []byte) ([]item, *Error) {
 	data = bytes.TrimPrefix(data, []byte("\uFEFF"))
 	d := document{file: file, seen: map[string]mark{}}
@@ -93,10 +94,10 @@ func parse(file string, data []byte) ([]item, *Error) {
 		}
 	}
 	if d.err != nil {
-		return nil, d.err
+		return d.items, d.err
 	}
 	if err := d.p.Error(); err != nil {
-		return nil, d.syntax(err)
+		return d.items, d.syntax(err)
 	}
 	return d.items, nil
 }

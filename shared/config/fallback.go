@@ -1,0 +1,34 @@
+package config
+
+import "slices"
+
+// fallbackKeys are those that say where and how much the log driver keeps.
+var fallbackKeys = []string{"state_dir", "spool_max_bytes", "spool_total", "spool_min_free"}
+
+// Fallback returns what the log driver needs to go on reading containers' logs while Load fails: where it keeps them. It
+// takes that from whatever can be read, and defaults for the rest. No reference may be named, and no router reached:
+// which ones may is what the broken text cannot say.
+func Fallback(opts Options) *Config {
+	cfg := defaults()
+	keys := slices.DeleteFunc(tableKeys(cfg, "logs"), func(k key) bool { return !slices.Contains(fallbackKeys, k.name) })
+	for _, s := range opts.read() {
+		if s.err != nil {
+			continue // it may be a stranger's
+		}
+		items, _ := parse(s.path, s.data) // those before the mistake
+		for _, it := range items {
+			if len(it.path) != 2 || it.path[0] != "logs" {
+				continue
+			}
+			if k, ok := find(keys, it.path[1]); ok {
+				_ = k.set(it.value) // a bad value leaves what was there
+			}
+		}
+	}
+	l := loader{cfg: cfg, given: map[string]given{}}
+	for _, pair := range opts.Environ {
+		_ = l.environ([]string{pair})
+	}
+	cfg.Logs.AllowReferences, cfg.Logs.AllowRouters, cfg.Logs.MetricsAddress = []string{}, []string{}, ""
+	return cfg
+}
