@@ -11,11 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// How long a drain lets a busy pipe fill before it moves the next bytes. An idle one is read at once.
+// How long a drain lets a busy pipe fill before it moves the next bytes. One that has been idle is read at once.
 const (
-	maxPause = 2 * time.Millisecond
-	minPause = 250 * time.Microsecond
-	idleTime = 20 * time.Millisecond // after that a pipe is not busy
+	maxPause  = 20 * time.Millisecond // the daemon holds a megabyte back before a container has to wait
+	fullPause = 2 * time.Millisecond  // at most, once a pipe was half full
+	minPause  = 250 * time.Microsecond
+	idleTime  = 30 * time.Millisecond // after that a pipe is not busy
 )
 
 var (
@@ -120,6 +121,9 @@ func (d *drain) run() error {
 			return fmt.Errorf("read log pipe %s: %w", d.f.Name(), err)
 		}
 		switch {
+		case errors.Is(d.err, unix.EAGAIN) && d.isFast():
+			d.slower()
+			d.sleep()
 		case errors.Is(d.err, unix.EAGAIN):
 			if err := d.wait(); err != nil {
 				return fmt.Errorf("wait for log pipe %s: %w", d.f.Name(), err)
@@ -355,11 +359,22 @@ func (d *drain) pace() {
 	switch {
 	case d.n >= d.pipe.size/2:
 		_ = d.conn.Control(d.pipe.grow)
-		d.pause /= 2
+		d.pause = min(d.pause/2, fullPause)
 	case d.n < d.pipe.size/4:
-		d.pause = min(max(2*d.pause, minPause), maxPause)
+		d.slower()
 	}
-	if !busy || d.pause < minPause {
+	if busy {
+		d.sleep()
+	}
+}
+
+// isFast tells whether a pipe that is empty was nearly full a moment ago. The poller would tell too late when it fills again.
+func (d *drain) isFast() bool { return d.pause <= fullPause && time.Since(d.last) < idleTime }
+
+func (d *drain) slower() { d.pause = min(max(2*d.pause, minPause), maxPause) }
+
+func (d *drain) sleep() {
+	if d.pause < minPause {
 		return
 	}
 	d.timer.Reset(d.pause)
@@ -371,8 +386,8 @@ func (d *drain) pace() {
 
 // wait returns when there may be something in the pipe, or something else is due and has been done.
 func (d *drain) wait() error {
-	due, any := d.due()
-	if any {
+	due, ok := d.due()
+	if ok {
 		d.timer.Reset(time.Until(due))
 		defer d.timer.Stop()
 	}
@@ -392,14 +407,14 @@ func (d *drain) wait() error {
 }
 
 // due returns when an idle drain has something to do.
-func (d *drain) due() (at time.Time, any bool) {
+func (d *drain) due() (at time.Time, ok bool) {
 	if d.pipe.small != 0 {
-		at, any = d.last.Add(d.pipe.all.idle), true
+		at, ok = d.last.Add(d.pipe.all.idle), true
 	}
-	if d.memory && (!any || d.nextTry.Before(at)) {
-		at, any = d.nextTry, true
+	if d.memory && (!ok || d.nextTry.Before(at)) {
+		at, ok = d.nextTry, true
 	}
-	return at, any
+	return at, ok
 }
 
 // idle does what is due.

@@ -57,7 +57,7 @@ func newPipeSize(t *testing.T) int {
 func TestPipesStaySmall(t *testing.T) {
 	const sessions = 300 // 256 KiB for each would be more than root has on a host with the usual limit of 64 MiB
 	st := newStore(t, Config{Dir: t.TempDir()})
-	st.pipes.idle = 300 * time.Millisecond
+	st.pipes.idle = 2 * time.Second // longer than looking at all of them takes
 	var pipes []*fifo
 	var spools []*Spool
 	b := appendLines(nil, 0, 3000)

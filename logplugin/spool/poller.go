@@ -4,8 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
-	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,13 +36,18 @@ func OpenFIFO(path string) (*os.File, error) {
 	return f, nil
 }
 
-// poller tells drains that there is something in their pipes. A pipe for which nobody waits wakes nobody, and one that
-// waits holds no thread and no goroutine of its own here.
+// gather is how long the poller lets pipes wait for each other: many quiet ones cost a wake-up together then, and not
+// each its own. A line that comes into an empty pipe is read so much later, and is as safe there as in a file.
+const gather = 10 * time.Millisecond
+
+// poller tells drains that there is something in their pipes. A pipe for which nobody waits wakes nobody; those that wait
+// hold one thread all together.
 type poller struct {
 	mu    sync.Mutex
-	file  *os.File // of epoll(7), which the runtime's poller watches; nil while there is no pipe
-	pipes map[int32]chan struct{}
-	done  chan struct{} // closed when nobody reads file any more
+	pipes map[int32]chan struct{} // nil = nobody waits for any, and the rest is not there
+	epoll int                     // epoll(7)
+	end   int                     // eventfd(2), which ends the wait
+	done  chan struct{}           // closed when it has ended
 }
 
 // add makes a pipe known. The channel has one element after watch, once there is something in the pipe or its writers are
@@ -49,7 +55,7 @@ type poller struct {
 func (p *poller) add(fd uintptr) (ready chan struct{}, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.file == nil {
+	if p.pipes == nil {
 		if err := p.open(); err != nil {
 			return nil, err
 		}
@@ -81,68 +87,78 @@ func (p *poller) remove(fd uintptr) error {
 
 // control changes what is asked of one pipe. Call it under mu.
 func (p *poller) control(op int, fd uintptr, events uint32) error {
-	conn, err := p.file.SyscallConn()
-	if err != nil {
-		return err
+	if p.pipes == nil {
+		return os.ErrClosed
 	}
-	var failed error
-	err = conn.Control(func(ep uintptr) {
-		failed = unix.EpollCtl(int(ep), op, int(fd), &unix.EpollEvent{Events: events, Fd: int32(fd)})
-	})
-	return errors.Join(err, failed)
+	return unix.EpollCtl(p.epoll, op, int(fd), &unix.EpollEvent{Events: events, Fd: int32(fd)})
 }
 
-// open makes the file and starts to read it. Call it under mu.
+// open begins to wait. Call it under mu.
 func (p *poller) open() error {
-	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return fmt.Errorf("wait for log pipes: %w", err)
 	}
-	_ = unix.SetNonblock(fd, true) // NewFile then shows it to the runtime's poller
-	f := os.NewFile(uintptr(fd), "epoll")
-	conn, err := f.SyscallConn()
-	if err != nil {
-		_ = f.Close()
-		return err
+	end, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err == nil {
+		err = unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, end, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(end)})
 	}
-	p.file, p.pipes, p.done = f, map[int32]chan struct{}{}, make(chan struct{})
-	go p.read(conn, p.done) // closeUnused waits for it
+	if err != nil {
+		_, _ = unix.Close(epoll), unix.Close(end)
+		return fmt.Errorf("wait for log pipes: %w", err)
+	}
+	p.epoll, p.end, p.pipes, p.done = epoll, end, map[int32]chan struct{}{}, make(chan struct{})
+	go p.read(epoll, end, p.done) // closeUnused waits for it
 	return nil
 }
 
-// closeUnused closes the file with the last pipe. Call it under mu.
+// closeUnused ends the wait with the last pipe. Call it under mu.
 func (p *poller) closeUnused() error {
 	if len(p.pipes) > 0 {
 		return nil
 	}
-	err := p.file.Close()
-	p.file = nil
+	_, err := unix.Write(p.end, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	if err != nil {
+		return err
+	}
+	p.pipes = nil
 	done := p.done
 	p.mu.Unlock()
 	<-done
 	p.mu.Lock()
-	return err
+	return nil
 }
 
-// read hands on what the kernel says, until the file is closed.
-func (p *poller) read(conn syscall.RawConn, done chan struct{}) {
+// read hands on what the kernel says, until end says something. It closes both files.
+func (p *poller) read(epoll, end int, done chan struct{}) {
 	defer close(done)
-	events := make([]unix.EpollEvent, 64)
-	look := func(ep uintptr) bool {
-		n, err := unix.EpollWait(int(ep), events, 0)
-		if err != nil || n <= 0 {
-			return errors.Is(err, unix.EINTR)
+	defer unix.Close(end)   //nolint:errcheck // nothing is written to it
+	defer unix.Close(epoll) //nolint:errcheck // nor to it
+	pause := time.NewTimer(gather)
+	defer pause.Stop()
+	events := make([]unix.EpollEvent, 256) // what does not fit comes with the next look
+	for {
+		n, err := unix.EpollWait(epoll, events, -1)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			// Nothing but a fault of ours. A driver that is started again reads on; one that waits for ever does not.
+			panic("wait for log pipes: " + err.Error())
 		}
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		for _, e := range events[:n] {
-			select {
-			case p.pipes[e.Fd] <- struct{}{}: // nil, of which nothing is sent, if it was forgotten meanwhile
-			default:
-			}
+		if slices.ContainsFunc(events[:max(n, 0)], func(e unix.EpollEvent) bool { return e.Fd == int32(end) }) {
+			return
 		}
-		return true
+		p.tell(events[:max(n, 0)])
+		pause.Reset(gather)
+		<-pause.C
 	}
-	for conn.Read(look) == nil {
+}
+
+func (p *poller) tell(events []unix.EpollEvent) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range events {
+		select {
+		case p.pipes[e.Fd] <- struct{}{}: // nil, of which nothing is sent, if it was forgotten meanwhile
+		default:
+		}
 	}
 }

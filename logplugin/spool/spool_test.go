@@ -267,11 +267,11 @@ func TestAllocs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for range 50 {
+	for range 20 {
 		round()
 	}
 	// Now and then a segment is made and one removed; ten lines a round.
-	if n := testing.AllocsPerRun(500, round); n > 1 {
+	if n := testing.AllocsPerRun(100, round); n > 1 {
 		t.Errorf("ten lines from FIFO to cursor allocate %v times, want less than 1", n)
 	}
 }
