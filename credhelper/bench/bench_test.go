@@ -9,23 +9,9 @@ import (
 	"strings"
 	"testing"
 	"time"
-)
 
-func TestSpreadOf(t *testing.T) {
-	for _, c := range []struct {
-		name    string
-		numbers []float64
-		want    spread
-	}{
-		{"one", []float64{3}, spread{3, 3, 3}},
-		{"not in order", []float64{5, 1, 4, 2, 3}, spread{2, 3, 4}},
-		{"one that was disturbed", []float64{1, 1, 1, 1, 100}, spread{1, 1, 1}},
-	} {
-		if got := spreadOf(c.numbers); got != c.want {
-			t.Errorf("%s: spreadOf(%v) = %+v, want %+v", c.name, c.numbers, got, c.want)
-		}
-	}
-}
+	"github.com/secretref/secretref/shared/measure"
+)
 
 func TestVerdict(t *testing.T) {
 	for _, c := range []struct {
@@ -37,7 +23,7 @@ func TestVerdict(t *testing.T) {
 		{1.1, 1.3, "wall met, CPU NOT met"},
 		{1.3, 1.1, "CPU met, wall NOT met"},
 	} {
-		o := outcome{duel: duel{goal: 1.2}, wall: spread{median: c.wall}, cpu: spread{median: c.cpu}}
+		o := outcome{duel: duel{goal: 1.2}, wall: measure.Spread{Median: c.wall}, cpu: measure.Spread{Median: c.cpu}}
 		if got := o.verdict(); got != c.want {
 			t.Errorf("wall %v, CPU %v, goal 1.2: %q, want %q", c.wall, c.cpu, got, c.want)
 		}
@@ -84,7 +70,7 @@ func TestFightTakesTurns(t *testing.T) {
 	if want := strings.Repeat("ab", warmUps+2); err != nil || string(got) != want {
 		t.Errorf("ran %q, %v, want %q", got, err, want)
 	}
-	if o.wall.low <= 0 || o.cpu.low <= 0 || o.ourCost.wall <= 0 || o.peerCost.cpu <= 0 {
+	if o.wall.Low <= 0 || o.cpu.Low <= 0 || o.ourCost.wall <= 0 || o.peerCost.cpu <= 0 {
 		t.Errorf("outcome %+v has a figure that is not positive", o)
 	}
 }
@@ -108,7 +94,7 @@ func TestReports(t *testing.T) {
 	o := outcome{
 		duel:    duel{what: "warm get / hello-world", pairs: 7, goal: 3},
 		ourCost: cost{1500 * time.Microsecond, time.Millisecond}, peerCost: cost{time.Millisecond, time.Millisecond},
-		wall: spread{1.4, 1.5, 1.6}, cpu: spread{0.9, 1, 1.1},
+		wall: measure.Spread{Low: 1.4, Median: 1.5, High: 1.6}, cpu: measure.Spread{Low: 0.9, Median: 1, High: 1.1},
 	}
 	if err := errors.Join(reportDuels(&out, []outcome{o}), reportCrowd(&out, 50, []time.Duration{90 * time.Millisecond, time.Second}, []int{1, 2})); err != nil {
 		t.Fatal(err)

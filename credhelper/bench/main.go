@@ -16,6 +16,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/secretref/secretref/shared/measure"
 )
 
 const limit = 5 * time.Minute // with a build that finds nothing in Go's cache; otherwise it is well under one
@@ -58,7 +60,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 func bench(ctx context.Context, e effort, out io.Writer) (err error) {
-	where := machine(time.Now()) // before our own build raises the load
+	where := measure.Machine(time.Now()) // before our own build raises the load
 	w, err := newWorld(ctx)
 	if err != nil {
 		return err

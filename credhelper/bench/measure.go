@@ -6,10 +6,11 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/secretref/secretref/shared/measure"
 )
 
 // A program is killed after this time: whatever is slower is broken.
@@ -102,11 +103,8 @@ type duel struct {
 type outcome struct {
 	duel
 	ourCost, peerCost cost // medians
-	wall, cpu         spread
+	wall, cpu         measure.Spread
 }
-
-// spread is the middle half of some numbers.
-type spread struct{ low, median, high float64 }
 
 // fight runs the two by turns.
 func (d duel) fight(ctx context.Context) (outcome, error) {
@@ -129,7 +127,7 @@ func (d duel) fight(ctx context.Context) (outcome, error) {
 		wall[i] = float64(ours[i].wall) / float64(peer[i].wall)
 		cpu[i] = float64(ours[i].cpu) / float64(peer[i].cpu)
 	}
-	return outcome{d, typical(ours), typical(peer), spreadOf(wall), spreadOf(cpu)}, nil
+	return outcome{d, typical(ours), typical(peer), measure.SpreadOf(wall), measure.SpreadOf(cpu)}, nil
 }
 
 func typical(costs []cost) cost {
@@ -137,13 +135,7 @@ func typical(costs []cost) cost {
 	for i, c := range costs {
 		wall[i], cpu[i] = float64(c.wall), float64(c.cpu)
 	}
-	return cost{time.Duration(spreadOf(wall).median), time.Duration(spreadOf(cpu).median)}
-}
-
-func spreadOf(numbers []float64) spread {
-	s := slices.Sorted(slices.Values(numbers))
-	at := func(quarter int) float64 { return s[(len(s)-1)*quarter/4] }
-	return spread{at(1), at(2), at(3)}
+	return cost{time.Duration(measure.SpreadOf(wall).Median), time.Duration(measure.SpreadOf(cpu).Median)}
 }
 
 // together runs n of p at once, and returns the time from the first start to the last end.
