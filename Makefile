@@ -3,10 +3,13 @@ export CGO_ENABLED := 0
 export GOFLAGS := -buildvcs=false $(GOFLAGS)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: build deps test demo bench lint fuzz clean
+.PHONY: build plugin deps test test-engines demo bench lint fuzz clean
 
 build: # static programs in bin/
 	go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./credhelper/cmd/... ./logplugin/cmd/...
+
+plugin: # the managed plugin, for `docker plugin create`, in dist/plugin; GOARCH=arm64 for the other architecture
+	./packaging/plugin/build $(VERSION)
 
 deps: # the real parts that the tests run against
 	./packaging/install-test-deps
@@ -15,11 +18,15 @@ test: deps # everything, as root; one package at a time, because many a test has
 	go vet -tags integration ./... && GOARCH=arm64 go build ./credhelper/cmd/... ./logplugin/cmd/...
 	go test -tags integration -count=1 -p 1 -timeout 10m ./...
 
+test-engines: deps # the log driver's tests against Docker 29, which is built first, once
+	./packaging/install-test-deps engine
+	SECRETREF_TEST_DOCKERD=$(CURDIR)/.cache/engines/29/dockerd go test -tags integration -count=1 -p 1 -timeout 20m ./logplugin/integration ./logplugin/reference ./packaging/plugin
+
 demo: # the whole story in two minutes, as root
 	./packaging/install-test-deps demo && go run -trimpath ./packaging/demo
 
 bench: deps # ratios against peers, in one run
-	go run ./credhelper/bench
+	go run ./credhelper/bench && go run ./logplugin/bench
 
 lint: # few linters, each with its reason in .golangci.yml
 	./packaging/install-test-deps lint && .cache/bin/golangci-lint run
@@ -28,4 +35,4 @@ fuzz: # every fuzz target for FUZZTIME (default 10s)
 	./.ci/fuzz $(FUZZTIME)
 
 clean:
-	rm -rf bin
+	rm -rf bin dist

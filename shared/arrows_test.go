@@ -47,7 +47,7 @@ var rules = []rule{
 		except: []string{"logplugin/router/routertest"}, others: true},
 	{name: "test parts stay in tests and the demo", to: []string{"shared/rig", "shared/fakeaws", "shared/ecs"},
 		from: []string{"credhelper/...", "logplugin/...", "shared/..."}, except: []string{
-			"shared/rig", "shared/fakeaws/...", "shared/ecs", "logplugin/router/routertest", "credhelper/bench/..."}},
+			"shared/rig", "shared/fakeaws/...", "shared/ecs", "logplugin/router/routertest", "credhelper/bench/...", "logplugin/bench/..."}},
 }
 
 // pkg is one package as `go list -json` tells it.

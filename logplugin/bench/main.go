@@ -1,0 +1,101 @@
+// Command bench measures the log driver against peers on the same machine: `make bench`.
+//
+// Containers of a real daemon write lines with one log driver after the other, by turns, and what counts is the median
+// of the rounds: the container's own wall time, and the CPU time of daemon and driver by the kernel's account. The
+// receiver is a process of its own, takes everything, and counts: a run of which a line does not arrive is no run. The
+// driver alone is measured with pipes that this process fills as the daemon does, and so are many sessions at once.
+// The exit status is 1 when something could not be measured; a goal that is missed is a line in the table.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"regexp"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/secretref/secretref/shared/measure"
+)
+
+const limit = 15 * time.Minute
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// effort says how much is measured.
+type effort struct {
+	lines, rounds, fed, sessions, seconds int
+	settle                                time.Duration
+	only                                  *regexp.Regexp // of the containers' log drivers
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var e effort
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.IntVar(&e.lines, "lines", 500_000, "lines of one container")
+	flags.IntVar(&e.rounds, "rounds", 3, "containers with each log driver")
+	flags.IntVar(&e.fed, "fed", 5, "runs of the driver alone")
+	flags.IntVar(&e.sessions, "sessions", 1000, "sessions at once")
+	flags.IntVar(&e.seconds, "seconds", 10, "how long these say a line a second each")
+	flags.DurationVar(&e.settle, "settle", 10*time.Second, "how long sessions are idle before their memory is looked at")
+	only := flags.String("only", "", "regular expression: the log drivers that containers are run with, as the report names them")
+	if err := flags.Parse(args); err != nil {
+		return 2
+	}
+	var err error
+	if e.only, err = regexp.Compile(*only); err != nil {
+		fmt.Fprintf(stderr, "bench: -only: %v\n", err)
+		return 2
+	}
+	if min(e.lines, e.rounds, e.fed, e.sessions, e.seconds) < 1 || flags.NArg() > 0 {
+		fmt.Fprintln(stderr, "bench: all numbers are 1 or more, and there are no other arguments")
+		return 2
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it took longer than %v", limit))
+	defer cancel()
+	if err := bench(ctx, e, stdout); err != nil {
+		if ctx.Err() != nil {
+			err = fmt.Errorf("%w; it was at: %w", context.Cause(ctx), err)
+		}
+		fmt.Fprintf(stderr, "bench: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+func bench(ctx context.Context, e effort, out io.Writer) (err error) {
+	where := measure.Machine(time.Now()) // before our own build raises the load
+	w, err := newWorld(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.close()) }()
+	fmt.Fprintf(out, "%s\nCGO_ENABLED=0 go run ./logplugin/bench -lines %d -rounds %d -fed %d -sessions %d -seconds %d -settle %v -only '%v'\n\n",
+		where, e.lines, e.rounds, e.fed, e.sessions, e.seconds, e.settle, e.only)
+	q, err := w.quiet(ctx, e) // first: later the driver's memory is not that of idle sessions alone
+	if err != nil {
+		return err
+	}
+	fed, err := w.fedAll(ctx, e.lines, e.fed)
+	if err != nil {
+		return err
+	}
+	setups := slices.DeleteFunc(w.setups(), func(s setup) bool { return !e.only.MatchString(s.name) })
+	runs, err := w.contest(ctx, setups, e.lines, e.rounds)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		reportContainers(out, setups, runs, e.lines), reportRatios(out, runs), reportAlone(out, fed, runs, e.lines), reportQuiet(out, q))
+}

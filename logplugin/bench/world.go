@@ -1,0 +1,237 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/secretref/secretref/logplugin/control"
+	"github.com/secretref/secretref/shared/fakeaws"
+	"github.com/secretref/secretref/shared/rig"
+)
+
+const (
+	region = "eu-west-1"
+	token  = "correct-horse-battery-staple"
+	image  = "talker"
+)
+
+// world is a machine with a daemon, both log drivers that are plugins, receivers and AWS. All but AWS, which is asked
+// once for each session, are processes of their own.
+type world struct {
+	dir      string
+	name     string // of our driver, and the beginning of the other's
+	aws      *fakeaws.Server
+	arn      string
+	receiver *process
+	address  map[string]string // of the receiver, by what listens there
+	driver   *process
+	discard  *process
+	dockerd  *rig.Dockerd
+	daemon   []int    // its process and that of its containerd
+	lines    [][]byte // what talker writes
+	client   http.Client
+}
+
+func newWorld(ctx context.Context) (w *world, err error) {
+	w = &world{name: fmt.Sprintf("srbench%d", os.Getpid()), client: http.Client{Timeout: 10 * time.Second}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, w.close())
+		}
+	}()
+	if w.dir, err = os.MkdirTemp("", "sr-bench-"); err != nil {
+		return w, err
+	}
+	for _, pkg := range []string{"./logplugin/cmd/secretref-logdriver", "./logplugin/bench/testdata/talker",
+		"./logplugin/bench/testdata/discard", "./logplugin/bench/testdata/receiver"} {
+		if _, err := rig.Build(ctx, w.dir+"/", pkg); err != nil {
+			return w, err
+		}
+	}
+	if w.aws, err = fakeaws.Start(fakeaws.Options{Region: region}); err != nil {
+		return w, err
+	}
+	w.arn = w.aws.PutSecret(fakeaws.Secret{Name: "prod/splunk", String: `{"token":"` + token + `"}`})
+	if err := w.startReceiver(); err != nil {
+		return w, err
+	}
+	if err := w.startDriver(ctx); err != nil {
+		return w, err
+	}
+	if w.discard, err = start(w.path("discard.log"), nil, w.path("discard"), w.socket(w.name+"discard")); err != nil {
+		return w, err
+	}
+	if w.dockerd, err = rig.StartDockerd(ctx, rig.DockerdOptions{}); err != nil {
+		return w, err
+	}
+	w.daemon = append(children(w.dockerd.PID()), w.dockerd.PID())
+	if err := w.dockerd.Import(ctx, image, w.path("talker")); err != nil {
+		return w, err
+	}
+	return w, w.readLines(ctx)
+}
+
+func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
+
+func (w *world) socket(name string) string { return "/run/docker/plugins/" + name + ".sock" }
+
+func (w *world) startReceiver() error {
+	ca, err := rig.NewCA()
+	if err != nil {
+		return err
+	}
+	cert, key, err := ca.Issue("127.0.0.1")
+	if err != nil {
+		return err
+	}
+	for name, b := range map[string][]byte{"ca.pem": ca.PEM(), "cert.pem": cert, "key.pem": key} {
+		if err := os.WriteFile(w.path(name), b, 0o600); err != nil {
+			return err
+		}
+	}
+	if w.receiver, err = start(w.path("receiver.log"), nil, w.path("receiver"), w.path("cert.pem"), w.path("key.pem")); err != nil {
+		return err
+	}
+	return json.NewDecoder(w.receiver.out).Decode(&w.address)
+}
+
+func (w *world) startDriver(ctx context.Context) (err error) {
+	config := "[aws]\nregion = \"" + region + "\"\n[logs]\nstate_dir = \"" + w.path("state") + "\"\nallow_references = [\"*\"]\n"
+	if err := os.WriteFile(w.path("config.toml"), []byte(config), 0o600); err != nil {
+		return err
+	}
+	env := rig.Env(w.dir, w.aws.Environ()...)
+	w.driver, err = start(w.path("driver.log"), env, w.path("secretref-logdriver"), "serve", "--socket", w.socket(w.name), "--config", w.path("config.toml"))
+	if err != nil {
+		return err
+	}
+	return until(ctx, 10*time.Second, "the log driver", func() error { return w.call(ctx, "Plugin.Activate", nil) })
+}
+
+// readLines takes the lines for fed FIFOs from the program that containers run.
+func (w *world) readLines(ctx context.Context) error {
+	r, err := rig.Cmd{Args: []string{w.path("talker"), "5000"}}.Run(ctx)
+	if err != nil {
+		return err
+	}
+	w.lines = splitLines(r.Stdout)
+	return nil
+}
+
+// counts is what the receiver has got since the last reset.
+type counts struct{ Lines, Requests, Bytes int }
+
+func (w *world) counts(ctx context.Context) (c counts, err error) {
+	return c, w.ask(ctx, "counts", &c)
+}
+
+func (w *world) ask(ctx context.Context, what string, into any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.address["hec"]+"/bench/"+what, nil)
+	if err != nil {
+		return err
+	}
+	res, err := w.client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if into == nil || res.StatusCode != http.StatusOK {
+		if res.StatusCode != http.StatusOK {
+			return fmt.Errorf("the receiver answers %s", res.Status)
+		}
+		return nil
+	}
+	return json.NewDecoder(res.Body).Decode(into)
+}
+
+// arrived waits until the receiver has all lines. More than there were is an error: then something is not what it
+// seems.
+func (w *world) arrived(ctx context.Context, lines int) error {
+	var c counts
+	err := until(ctx, 30*time.Second, "all lines", func() (err error) {
+		if c, err = w.counts(ctx); err == nil && c.Lines < lines {
+			err = fmt.Errorf("%d of %d lines have arrived", c.Lines, lines)
+		}
+		return err
+	})
+	if err == nil && c.Lines > lines {
+		err = fmt.Errorf("%d lines have arrived, and only %d were sent", c.Lines, lines)
+	}
+	return err
+}
+
+// idle waits until the driver has no session: then it has nothing to do.
+func (w *world) idle(ctx context.Context) error {
+	return until(ctx, 30*time.Second, "the sessions' end", func() error {
+		all, err := control.NewClient(w.path("state")).Status(ctx)
+		if err == nil && len(all) > 0 {
+			err = fmt.Errorf("%d sessions are left", len(all))
+		}
+		return err
+	})
+}
+
+// mallocs is how often the driver has allocated memory so far, by its own metrics.
+func (w *world) mallocs(ctx context.Context) (float64, error) {
+	const name = "go_memstats_mallocs_total "
+	text, err := control.NewClient(w.path("state")).Metrics(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(text) {
+		if number, ok := strings.CutPrefix(line, name); ok {
+			return strconv.ParseFloat(strings.TrimSpace(number), 64)
+		}
+	}
+	return 0, fmt.Errorf("the driver's metrics have no %s", name)
+}
+
+// until polls what until it says nil.
+func until(ctx context.Context, limit time.Duration, what string, poll func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := poll()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("%s: not in time: %w", what, err)
+		}
+	}
+}
+
+// close takes everything away.
+func (w *world) close() error {
+	var errs []error
+	if w.dockerd != nil {
+		errs = append(errs, w.dockerd.Stop())
+	}
+	for _, p := range []*process{w.driver, w.discard, w.receiver} {
+		if p != nil {
+			errs = append(errs, p.end())
+		}
+	}
+	if w.aws != nil {
+		w.aws.Close()
+	}
+	for _, name := range []string{w.name, w.name + "discard"} {
+		_ = os.Remove(w.socket(name)) // gone, if its owner has ended as it should
+	}
+	if w.dir != "" {
+		errs = append(errs, os.RemoveAll(w.dir))
+	}
+	return errors.Join(errs...)
+}

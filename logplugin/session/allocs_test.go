@@ -1,0 +1,40 @@
+package session
+
+import (
+	"testing"
+
+	"github.com/secretref/secretref/logplugin/frame"
+	"github.com/secretref/secretref/logplugin/router"
+	"github.com/secretref/secretref/logplugin/router/routertest"
+	"github.com/secretref/secretref/logplugin/spool"
+)
+
+// From the spool's bytes to the batch a line allocates nothing; the entry into which all are decoded is one allocation.
+func TestDecodeAllocs(t *testing.T) {
+	const lines = 1000
+	var buf []byte
+	for _, l := range routertest.Lines(lines) {
+		buf = frame.AppendFrame(buf, &frame.Entry{Source: []byte("stdout"), TimeNano: 1_790_000_000_123_456_789, Line: l})
+	}
+	for name, pieces := range map[string]bool{"joined": false, "in pieces": true} {
+		t.Run(name, func(t *testing.T) {
+			st := spool.NewStore(spool.Config{Dir: t.TempDir(), MinFree: -1})
+			s := &session{kind: &Kind{Pieces: pieces}, spool: st.Open(t.TempDir(), spool.Options{}), encoder: &memory{}, batch: &router.Batch{}}
+			defer func() {
+				if err := s.spool.Close(); err != nil {
+					t.Error(err)
+				}
+			}()
+			s.joiner = frame.NewJoiner(frame.JoinerOptions{}, s.emit)
+			n := testing.AllocsPerRun(100, func() {
+				s.batch.Reset()
+				if used := s.decode(buf, false); used != len(buf) || s.batch.Len() != lines {
+					t.Fatalf("%d of %d bytes became %d lines, want %d", used, len(buf), s.batch.Len(), lines)
+				}
+			})
+			if n > 1 {
+				t.Errorf("%d lines allocate %v times, want once at most", lines, n)
+			}
+		})
+	}
+}
