@@ -24,9 +24,13 @@ func (p Program) check(ctx context.Context, f flags) error {
 		fmt.Fprintf(p.Stdout, "ok     %s\n", found.What)
 	}
 	cfg, err := p.load(f)
-	what := "configuration: no file, so defaults"
-	if err == nil && len(cfg.Files) > 0 {
-		what = "configuration: " + strings.Join(cfg.Files, ", ")
+	what := "configuration"
+	switch {
+	case err != nil: // it names the file
+	case len(cfg.Files) == 0:
+		what += ": no file, so defaults"
+	default:
+		what += ": " + strings.Join(cfg.Files, ", ")
 	}
 	if say(session.Finding{What: what, Err: err}); err != nil {
 		return errors.New("nothing more can be checked")

@@ -9,6 +9,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/secretref/secretref/logplugin/control"
 	"github.com/secretref/secretref/shared/config"
 )
 
@@ -172,6 +173,26 @@ func (p Program) load(f flags) (*config.Config, error) {
 		cfg.Logs.StateDir = f.stateDir
 	}
 	return cfg, err
+}
+
+// fallback is the configuration where load fails. A container whose log nobody reads stands still soon, and so does the
+// daemon, which waits for an answer when it is to start or stop one.
+func (p Program) fallback(f flags) *config.Config {
+	cfg := config.Fallback(p.sources(f))
+	if f.stateDir != "" {
+		cfg.Logs.StateDir = f.stateDir
+	}
+	return cfg
+}
+
+// client asks the driver that runs, also one whose configuration is broken.
+func (p Program) client(f flags) *control.Client {
+	cfg, err := p.load(f)
+	if err != nil {
+		fmt.Fprintf(p.Stderr, "%s: %v\n", Name, err)
+		cfg = p.fallback(f)
+	}
+	return control.NewClient(cfg.Logs.StateDir)
 }
 
 // sources says what the configuration consists of.

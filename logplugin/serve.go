@@ -29,9 +29,7 @@ func (p Program) serve(ctx context.Context, f flags) error {
 	log := slog.New(slog.NewTextHandler(p.Stderr, nil))
 	cfg, broken := p.load(f)
 	if broken != nil {
-		if cfg, err = p.fallback(f); err != nil {
-			return broken
-		}
+		cfg = p.fallback(f)
 		log.Error("the configuration is broken: logs are read and kept, and nothing is sent before it is mended", "error", broken)
 		var looking sync.WaitGroup
 		defer looking.Wait()
@@ -72,19 +70,6 @@ func (p Program) serve(ctx context.Context, f flags) error {
 const mendPause = 2 * time.Second
 
 var errMended = errors.New("the configuration is mended; this process ends for one that uses it")
-
-// fallback is the configuration of a driver whose own is broken, if there is something to go on with. A container whose log
-// nobody reads stands still soon, and so does the daemon when it is to stop it.
-func (p Program) fallback(f flags) (*config.Config, error) {
-	cfg := config.Fallback(p.sources(f))
-	if f.stateDir != "" {
-		cfg.Logs.StateDir = f.stateDir
-	}
-	if !state.HasSessions(cfg.Logs.StateDir) {
-		return nil, errors.New("no session waits")
-	}
-	return cfg, nil
-}
 
 // awaitMending ends the process once its configuration can be read: whoever started it starts it again.
 func (p Program) awaitMending(ctx context.Context, f flags, mended context.CancelCauseFunc) {

@@ -10,7 +10,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/secretref/secretref/logplugin/control"
 	"github.com/secretref/secretref/logplugin/session"
 )
 
@@ -18,11 +17,7 @@ const watchPause = 2 * time.Second
 
 // status shows the sessions once, or with --watch until ctx ends.
 func (p Program) status(ctx context.Context, f flags) error {
-	cfg, err := p.load(f)
-	if err != nil {
-		return err
-	}
-	client := control.NewClient(cfg.Logs.StateDir)
+	client := p.client(f)
 	for {
 		all, err := client.Status(ctx)
 		if f.watch && ctx.Err() != nil {
@@ -99,11 +94,7 @@ func inBytes(n int64) string {
 }
 
 func (p Program) forget(ctx context.Context, f flags) error {
-	cfg, err := p.load(f)
-	if err != nil {
-		return err
-	}
-	st, err := control.NewClient(cfg.Logs.StateDir).Forget(ctx, f.id, session.Forgetting{Discard: f.discard, Force: f.force})
+	st, err := p.client(f).Forget(ctx, f.id, session.Forgetting{Discard: f.discard, Force: f.force})
 	if err != nil {
 		return err
 	}

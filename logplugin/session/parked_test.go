@@ -240,6 +240,10 @@ func TestVerify(t *testing.T) {
 	if tallies, _ := s.Tallies(); len(tallies) != 1 || !tallies[0].Failing {
 		t.Errorf("tallies %+v, want one that fails", tallies)
 	}
+	m.mu.Lock()
+	m.verify = nil
+	m.mu.Unlock()
+	awaitStatus(t, s, "a router that is there without a line", func(st Status) bool { return st.LastError == "" })
 	write(t, f, "1")
 	m.wait(t, "1")
 	st := awaitStatus(t, s, "the recovery", func(st Status) bool { return st.LastError == "" })

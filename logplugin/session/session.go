@@ -35,7 +35,7 @@ type session struct {
 	kind          *Kind // nil = none that is known here
 	spool         *spool.Spool
 	droppedBefore int64         // lines, by earlier processes
-	fifo          *os.File      // nil = only the spool is left
+	parked        error         // why it cannot be sent, for all that Start knew; nil = it did not know
 	done          chan struct{} // closed when all is delivered and nothing of the session is left
 	stop          context.CancelFunc
 	left          atomic.Bool // it is not to be read to its end
@@ -46,7 +46,6 @@ type session struct {
 	rejected      atomic.Int64
 
 	// The rest belongs to the delivery: between Fill and Commit to one worker, else to nobody.
-	after   *session // an older one of the same container, whose lines come first; nil = none
 	encoder router.Encoder
 	joiner  *frame.Joiner
 	batch   *router.Batch // during Fill
@@ -54,32 +53,80 @@ type session struct {
 	filled  int           // records of the last Fill
 	ended   bool          // all frames have been read
 
-	mu     sync.Mutex
-	linked *link          // nil = parked
-	timer  *time.Timer    // for lines that stay open
-	made   router.Encoder // nil = not yet
-	last   string         // what went wrong last; "" = nothing
+	mu      sync.Mutex
+	after   *session       // an older one of the same container, whose lines come first; nil = none
+	fifo    *os.File       // nil = not open
+	unread  error          // why it cannot be read; nil = it is, or has ended
+	told    bool           // the log says that it could not
+	linked  *link          // nil = parked
+	removed bool           // it will not be linked any more
+	timer   *time.Timer    // for lines that stay open
+	made    router.Encoder // nil = not yet
+	last    string         // what went wrong last on the way to the router; "" = nothing
 }
+
+// A FIFO that cannot be opened or read, for want of files or memory, is tried again after so long.
+const readPause = time.Second
 
 // run drains the FIFO until its end, and sees to it that the rest is delivered.
 func (s *session) run(ctx context.Context) {
-	if s.fifo != nil {
-		err := s.spool.Drain(ctx, s.fifo)
-		_ = s.fifo.Close()
-		if ctx.Err() != nil && !s.left.Load() {
-			return // the driver ends: the next one goes on from here
+	for s.read(ctx) {
+		again := time.NewTimer(readPause)
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			again.Stop()
 		}
-		if err != nil && ctx.Err() == nil {
-			s.table.log.Error("the log of a container cannot be read any more", "container", s.meta.ContainerID, "error", err)
-		}
+	}
+	if ctx.Err() != nil && !s.left.Load() {
+		return // the driver ends: the next one goes on from here
 	}
 	s.drained.Store(true)
 	s.spool.Finish()
-	if st := s.spool.Stats(); s.link() == nil && st.End <= st.Committed {
-		s.table.finish(s) // there was nothing to deliver
+	if st := s.spool.Stats(); st.End <= st.Committed {
+		s.table.finish(s) // there is nothing to deliver
 		return
 	}
 	s.wake()
+}
+
+// read drains the FIFO, and tells whether to try again: it has not ended, and could not be read.
+func (s *session) read(ctx context.Context) (again bool) {
+	fifo, err := s.pipe()
+	switch {
+	case isGone(err):
+		return false // the daemon has removed it: what is left is in the spool
+	case err == nil:
+		err = s.spool.Drain(ctx, fifo)
+		_ = fifo.Close()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fifo = nil
+	if err == nil || ctx.Err() != nil {
+		s.unread = nil
+		return false
+	}
+	if !s.told {
+		s.told = true // and not at every try
+		s.table.log.Error("the log of a container cannot be read; it is tried again", "container", s.meta.ContainerID, "error", err)
+	}
+	s.unread = err
+	return true
+}
+
+// pipe returns the open FIFO.
+func (s *session) pipe() (*os.File, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fifo != nil {
+		return s.fifo, nil
+	}
+	var err error
+	if s.fifo, err = open(s.meta.File); err == nil {
+		s.unread = nil
+	}
+	return s.fifo, err
 }
 
 // leave ends the session without waiting for the end of its FIFO.
@@ -88,8 +135,9 @@ func (s *session) leave() {
 	s.stop()
 }
 
-// supersede ends the session when its FIFO has been silent for a while: the daemon has made another for the container.
-func (s *session) supersede() {
+// supersede ends the session when its FIFO has been silent for a while: the daemon has made another for the container, newer.
+// One that ends without a line was for `docker logs`, and says nothing of this one.
+func (s *session) supersede(newer *session) {
 	quiet := time.NewTimer(leakedSilence)
 	defer quiet.Stop()
 	end := s.spool.Stats().End
@@ -100,8 +148,11 @@ func (s *session) supersede() {
 		case <-s.table.ctx.Done():
 			return
 		case <-quiet.C:
+			if (newer.stopping.Load() || newer.drained.Load()) && newer.spool.Stats().End == 0 {
+				return
+			}
 			now := s.spool.Stats().End
-			if now == end && pending(s.fifo) == 0 {
+			if now == end && s.pending() == 0 {
 				s.leave()
 				return
 			}
@@ -112,8 +163,13 @@ func (s *session) supersede() {
 }
 
 // pending is how many bytes lie in the FIFO.
-func pending(fifo *os.File) int {
-	raw, err := fifo.SyscallConn()
+func (s *session) pending() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fifo == nil {
+		return 0
+	}
+	raw, err := s.fifo.SyscallConn()
 	if err != nil {
 		return 0
 	}
@@ -166,16 +222,8 @@ func (s *session) Fill(b *router.Batch, limit int) (more bool) {
 
 // ready tells whether lines may be encoded: those of an older session come first, and an encoder may need a secret.
 func (s *session) ready() bool {
-	if s.after != nil {
-		select {
-		case <-s.after.done:
-			s.after = nil
-		default:
-			if s.after.link() != nil {
-				return false // its end says Ready
-			}
-			s.after = nil // it waits for a person
-		}
+	if s.waits() {
+		return false // the end of the other says Ready
 	}
 	if s.encoder != nil {
 		return true
@@ -186,10 +234,46 @@ func (s *session) ready() bool {
 	return s.encoder != nil // connect says Ready
 }
 
+// waits tells whether an older session of the container has lines to deliver. One that is parked waits for a person.
+func (s *session) waits() bool {
+	for {
+		p := s.previous()
+		if p == nil {
+			return false
+		}
+		select {
+		case <-p.done:
+		default:
+			if p.link() != nil {
+				return true
+			}
+		}
+		// It may have ended before those that it would have waited for: it had no lines.
+		next := p.previous()
+		s.mu.Lock()
+		s.after = next
+		s.mu.Unlock()
+	}
+}
+
+func (s *session) previous() *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.after
+}
+
 // link returns the way to the router; nil = the session is parked.
 func (s *session) link() *link {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.linked
+}
+
+// unlink is link for the last time.
+func (s *session) unlink() *link {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.removed = true
 	return s.linked
 }
 
@@ -200,14 +284,23 @@ func (s *session) join() bool {
 	}
 	l, err := s.table.link(s.meta.Options)
 	if err != nil {
+		if s.kind == nil && s.parked != nil {
+			err = s.parked // says more
+		}
 		s.note(err)
 		return false
 	}
 	s.mu.Lock()
-	s.linked = l
+	removed := s.removed
+	if !removed {
+		s.linked, s.last = l, ""
+		l.delivery.Add(s)
+	}
 	s.mu.Unlock()
-	l.delivery.Add(s)
-	return true
+	if removed {
+		s.table.release(l)
+	}
+	return !removed
 }
 
 // connect makes the encoder, once there is a router. The delivery does not wait for it: it has other sessions.

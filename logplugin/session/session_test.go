@@ -26,11 +26,11 @@ import (
 
 // memory is a router that keeps what it takes.
 type memory struct {
-	block  chan struct{} // until it is closed, Send does not return; nil = it does
-	deaf   bool          // not at the end of its context either
-	verify error
+	block chan struct{} // until it is closed, Send does not return; nil = it does
+	deaf  bool          // not at the end of its context either
 
 	mu      sync.Mutex
+	verify  error
 	lines   []string
 	blocked bool
 	closed  bool
@@ -56,7 +56,11 @@ func (m *memory) Send(ctx context.Context, b *router.Batch) error {
 	m.lines = append(m.lines, strings.Split(strings.TrimSuffix(string(b.Body), "\n"), "\n")...)
 	return nil
 }
-func (m *memory) Verify(context.Context) error { return m.verify }
+func (m *memory) Verify(context.Context) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.verify
+}
 
 func (m *memory) Close() error {
 	m.mu.Lock()

@@ -71,10 +71,21 @@ func New(c Config) (*Sessions, error) {
 	s := &Sessions{
 		admission: a, dir: c.State, log: c.Log,
 		claimed: map[string]bool{}, byFile: map[string]*session{}, routers: map[options.Connection]*shared{}, tallies: map[target]*tally{},
-		store: spool.NewStore(spool.Config{Dir: c.State.Path(), Total: c.Config.Logs.SpoolTotal, MinFree: c.Config.Logs.SpoolMinFree, Log: c.Log}),
+		store: spool.NewStore(spool.Config{Dir: c.State.Path(), Total: c.Config.Logs.SpoolTotal, MinFree: minFree(c.Config.Logs), Log: c.Log}),
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	return s, nil
+}
+
+// minFree says the same to package spool: there 0 is the default, which looks at the file system.
+func minFree(l config.Logs) int64 {
+	switch l.SpoolMinFree {
+	case config.DefaultSpoolMinFree:
+		return 0
+	case 0:
+		return -1
+	}
+	return l.SpoolMinFree
 }
 
 // Start is StartLogging.
@@ -86,13 +97,14 @@ func (s *Sessions) Start(ctx context.Context, file string, info api.Info) error 
 	if s.broken != nil {
 		err = s.broken
 	}
+	var parked error
 	switch {
 	case err == nil:
 		err = s.admit(ctx, info.ContainerID, o)
 	case s.dir.Accepted(info.ContainerID):
 		// Refused, it would stay down, or hang: its lines wait for somebody who mends what has changed on the host.
 		s.log.Error("the log of a container is kept, and not sent", "container", info, "error", err)
-		err = nil
+		parked, err = err, nil
 	}
 	if err != nil {
 		s.refuse(file)
@@ -106,7 +118,7 @@ func (s *Sessions) Start(ctx context.Context, file string, info api.Info) error 
 	if err != nil {
 		return fmt.Errorf("the container's log cannot be opened: %w", err)
 	}
-	if err := s.begin(meta, fifo, s.dir.Save); err != nil {
+	if err := s.begin(meta, beginning{fifo: fifo, save: s.dir.Save, parked: parked}); err != nil {
 		_ = fifo.Close()
 		s.refuse(file)
 		return err
@@ -163,12 +175,24 @@ func open(file string) (*os.File, error) {
 	return f, nil
 }
 
-// begin makes the session of meta and starts it, and then has the fifo. Without one there is only what its spool holds.
-// A session that cannot have its router is read all the same.
-func (s *Sessions) begin(meta state.Session, fifo *os.File, save func(state.Session) error) error {
+// isGone tells whether open says that there is no such FIFO. Everything else may pass, and then somebody has to read it.
+func isGone(err error) bool {
+	return errors.Is(err, os.ErrNotExist) || errors.Is(err, spool.ErrNotFIFO)
+}
+
+// beginning is how a session begins.
+type beginning struct {
+	fifo   *os.File // nil = to be opened, if it is still there
+	save   func(state.Session) error
+	parked error // why it cannot be sent, for all that is known; nil = it can
+}
+
+// begin makes the session of meta and starts it, and then has the fifo. A session that cannot have its router is read all
+// the same.
+func (s *Sessions) begin(meta state.Session, b beginning) error {
 	if !s.claim(meta.File) { // the daemon repeats itself
-		if fifo != nil {
-			_ = fifo.Close()
+		if b.fifo != nil {
+			_ = b.fifo.Close()
 		}
 		return nil
 	}
@@ -176,37 +200,55 @@ func (s *Sessions) begin(meta state.Session, fifo *os.File, save func(state.Sess
 	if s.ctx.Err() != nil {
 		return errEnding
 	}
-	saved := save(meta)
+	saved := b.save(meta)
 	if saved != nil {
 		// It is read all the same; only a restart of the driver would not know it.
 		s.log.Error("the state of a session cannot be kept: if the driver is restarted now its log is not read", "error", saved)
 	}
-	x := &session{table: s, meta: meta, kind: s.kinds[meta.Options.Router], fifo: fifo, done: make(chan struct{})}
+	x := &session{table: s, meta: meta, kind: s.kinds[meta.Options.Router], fifo: b.fifo, parked: b.parked, done: make(chan struct{})}
 	x.joiner = frame.NewJoiner(frame.JoinerOptions{}, x.emit)
 	x.spool = s.store.Open(s.spoolDir(meta.File), spool.Options{MaxBytes: meta.Options.SpoolMaxBytes, Notify: x.wake})
 	x.droppedBefore = x.spool.Stats().DroppedLines
-	x.join()
 	ctx, stop := context.WithCancel(s.ctx)
 	x.stop = stop
+	older, err := s.enter(x)
+	if err != nil {
+		stop()
+		return errors.Join(err, x.spool.Close())
+	}
+	x.join()
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ctx.Err() != nil {
-		stop()
-		return errors.Join(errEnding, x.spool.Close())
+		return nil // Close has it
 	}
-	older := s.newest(meta.ContainerID)
-	x.after = older
-	s.byFile[meta.File] = x
 	s.wait.Go(func() { x.run(ctx) })
 	s.wait.Go(x.connect)
 	if saved != nil {
-		s.wait.Go(func() { s.saveLater(x, save) })
+		s.wait.Go(func() { s.saveLater(x, b.save) })
 	}
-	if older != nil && older.fifo != nil {
-		s.wait.Go(older.supersede)
+	for _, o := range older {
+		s.wait.Go(func() { o.supersede(x) })
 	}
 	return nil
+}
+
+// enter makes the session known, and returns the others of its container that are still read.
+func (s *Sessions) enter(x *session) (older []*session, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx.Err() != nil {
+		return nil, errEnding
+	}
+	for _, o := range s.byFile {
+		if o.meta.ContainerID == x.meta.ContainerID && !o.drained.Load() {
+			older = append(older, o)
+		}
+	}
+	x.after = s.newest(x.meta.ContainerID)
+	s.byFile[x.meta.File] = x
+	return older, nil
 }
 
 // saveAgain is the pause before a state that the disk has not taken is written again.
@@ -276,7 +318,7 @@ func (s *Sessions) finish(x *session) {
 
 // remove takes away all that there is of a session.
 func (s *Sessions) remove(x *session) {
-	x.tally().dropped.Add(x.dropped())
+	l := x.unlink()
 	if err := x.spool.Remove(); err != nil {
 		s.log.Warn("the spool of a session that has ended cannot be removed", "error", err)
 	}
@@ -286,6 +328,7 @@ func (s *Sessions) remove(x *session) {
 	s.unlink(x.meta.File)
 	s.mu.Lock()
 	delete(s.byFile, x.meta.File)
+	s.tallyOf(x.target()).dropped.Add(x.dropped())
 	var next []*session
 	for _, o := range s.byFile {
 		if o.meta.ContainerID == x.meta.ContainerID {
@@ -297,7 +340,7 @@ func (s *Sessions) remove(x *session) {
 	for _, o := range next {
 		o.wake()
 	}
-	if l := x.link(); l != nil {
+	if l != nil {
 		s.release(l)
 	}
 }
@@ -313,21 +356,38 @@ func (s *Sessions) Attach() error {
 		s.log.Error("the state of a session cannot be read", "error", d)
 	}
 	for _, meta := range sessions {
-		fifo, err := open(meta.File)
-		if err != nil {
-			fifo = nil // the daemon has removed it: what is left is in the spool
-		}
-		if err := s.begin(meta, fifo, func(state.Session) error { return nil }); err != nil {
+		if err := s.begin(meta, beginning{save: func(state.Session) error { return nil }}); err != nil {
 			s.log.Error("a session cannot go on", "container", meta.ContainerID, "error", err)
-			if fifo != nil {
-				_ = fifo.Close()
-			}
 		}
 	}
+	s.sweep(sessions)
 	if len(sessions) > 0 {
 		s.log.Info("sessions of an earlier process go on", "sessions", len(sessions))
 	}
 	return nil
+}
+
+// sweep removes spools that belong to no session: nobody knows any more where their lines were to go. Those of a state that
+// was set aside stay, for whoever can mend it.
+func (s *Sessions) sweep(sessions []state.Session) {
+	known := map[string]bool{}
+	for _, meta := range sessions {
+		known[state.ID(meta.File)] = true
+	}
+	root := filepath.Join(s.dir.Path(), "spool")
+	entries, _ := os.ReadDir(root) // there is none before the first session
+	for _, e := range entries {
+		switch {
+		case known[e.Name()]:
+		case s.dir.IsDamaged(e.Name()):
+			s.log.Error("a spool waits for the state of its session, which cannot be read", "dir", filepath.Join(root, e.Name()))
+		default:
+			s.log.Warn("a spool that belongs to no session is removed", "dir", filepath.Join(root, e.Name()))
+			if err := os.RemoveAll(filepath.Join(root, e.Name())); err != nil {
+				s.log.Warn("it cannot be removed", "error", err)
+			}
+		}
+	}
 }
 
 // How long Close waits: for what is on its way to a router, and for the file system.

@@ -3,7 +3,7 @@ package session
 import (
 	"context"
 	"errors"
-	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -13,9 +13,11 @@ import (
 )
 
 // A router is asked whether it is there some time after its first session has begun: `docker logs` of a stopped
-// container begins one, too, and must not cost a connection.
+// container begins one, too, and must not cost a connection. It is asked again while it is not, ever more rarely: at the
+// start of a host the network may come later.
 const (
 	verifyDelay = 2 * time.Second
+	verifyRare  = time.Minute
 	verifyWait  = 15 * time.Second
 )
 
@@ -44,7 +46,7 @@ func (s *Sessions) link(o options.Options) (*link, error) {
 	case s.broken != nil:
 		return nil, s.broken
 	case kind == nil:
-		return nil, errors.New("this version of the log driver cannot read the container's log options")
+		return nil, errors.New("this version of the log driver cannot read the container's log options; start the container again with options that it knows, or give its lines up with forget --discard")
 	}
 	if err := s.rules.Allowed(o); err != nil {
 		return nil, err
@@ -72,11 +74,7 @@ func (s *Sessions) link(o options.Options) (*link, error) {
 		ctx, sh.stop = context.WithCancel(s.ctx)
 		s.routers[key] = sh
 		if v, ok := r.(router.Verifier); ok {
-			s.wait.Go(func() {
-				if err := sh.verify(ctx, v); err != nil {
-					log.Warn("the router does not answer as it should; lines are sent all the same", "error", err)
-				}
-			})
+			s.wait.Go(func() { sh.verify(ctx, v, log) })
 		}
 	}
 	sh.users++
@@ -100,32 +98,42 @@ func (s *Sessions) release(l *link) {
 	}
 }
 
-// verify looks at the router once, unless lines have done so already.
-func (sh *shared) verify(ctx context.Context, v router.Verifier) error {
-	pause := time.NewTimer(verifyDelay)
-	defer pause.Stop()
-	select {
-	case <-pause.C:
-	case <-ctx.Done():
-		return nil
+// verify looks at the router until it is well, or lines have gone there.
+func (sh *shared) verify(ctx context.Context, v router.Verifier, log *slog.Logger) {
+	for pause := verifyDelay; ; pause = min(2*pause, verifyRare) {
+		next := time.NewTimer(pause)
+		select {
+		case <-next.C:
+		case <-ctx.Done():
+			next.Stop()
+			return
+		}
+		if d := sh.delivery.Status(); d.Requests > 0 || d.LastError != "" {
+			return
+		}
+		try, cancel := context.WithTimeout(ctx, verifyWait)
+		err := v.Verify(try)
+		cancel()
+		if ctx.Err() != nil {
+			return
+		}
+		sh.mu.Lock()
+		first := sh.problem == ""
+		sh.problem = ""
+		if err != nil {
+			sh.problem = "before the first line: " + err.Error()
+		}
+		sh.mu.Unlock()
+		switch {
+		case err == nil:
+			return
+		case first:
+			log.Warn("the router does not answer as it should; lines are sent all the same", "error", err)
+		}
 	}
-	if d := sh.delivery.Status(); d.Requests > 0 || d.LastError != "" {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, verifyWait)
-	defer cancel()
-	err := v.Verify(ctx)
-	if err == nil || errors.Is(ctx.Err(), context.Canceled) {
-		return nil
-	}
-	err = fmt.Errorf("before the first line: %w", err)
-	sh.mu.Lock()
-	sh.problem = err.Error()
-	sh.mu.Unlock()
-	return err
 }
 
-// trouble returns what is wrong with the router at present, and since when that is known; "" = nothing.
+// trouble returns what is wrong with the router at present; "" = nothing.
 func (sh *shared) trouble() string {
 	d := sh.delivery.Status()
 	if d.LastError != "" || d.Requests > 0 {

@@ -83,11 +83,11 @@ func (s *session) status() Status {
 		SentLines: s.sent.Load(), RejectedLines: s.rejected.Load(), DroppedLines: st.DroppedLines,
 	}
 	s.mu.Lock()
-	l := s.linked
+	l, unread := s.linked, s.unread
 	x.LastError = s.last
 	s.mu.Unlock()
 	switch {
-	case l == nil:
+	case l == nil && x.LastError != "": // before its first try it has none
 		x.State = Parked
 	case s.drained.Load():
 		x.State = Delivering
@@ -99,6 +99,9 @@ func (s *session) status() Status {
 	if l != nil {
 		x.LastError = cmp.Or(l.trouble(), x.LastError)
 	}
+	if unread != nil {
+		x.LastError = "its log cannot be read: " + unread.Error()
+	}
 	if x.LastError == "" && st.Err != nil {
 		x.LastError = st.Err.Error()
 	}
@@ -107,12 +110,6 @@ func (s *session) status() Status {
 
 // dropped counts the lines that the spool has lost in this process.
 func (s *session) dropped() int64 { return s.spool.Stats().DroppedLines - s.droppedBefore }
-
-func (s *session) tally() *tally {
-	s.table.mu.Lock()
-	defer s.table.mu.Unlock()
-	return s.table.tallyOf(s.target())
-}
 
 // QuietFor is how long a session must have been silent to be forgotten without force.
 const QuietFor = time.Minute

@@ -71,8 +71,9 @@ func (s *Sessions) Tallies() (tallies []Tally, refused uint64) {
 		}
 		t.mu.Unlock()
 	}
+	present := slices.Collect(maps.Values(s.byFile)) // with the counts of the moment: a session counts here or there
 	s.mu.Unlock()
-	for _, x := range s.sessions() {
+	for _, x := range present {
 		w := x.target()
 		t := found[w]
 		if t == nil {

@@ -11,6 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// ErrNotFIFO says that a file is something else.
+var ErrNotFIFO = errors.New("it is not a FIFO")
+
 // OpenFIFO opens the reading end of a FIFO for Drain, without waiting for a writer.
 //
 // The runtime's own poller does not know the file: that one is woken by each write into a pipe that it knows, whether
@@ -24,7 +27,7 @@ func OpenFIFO(path string) (*os.File, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFIFO {
 		_ = unix.Close(fd)
-		return nil, &os.PathError{Op: "open", Path: path, Err: errors.New("it is not a FIFO")}
+		return nil, &os.PathError{Op: "open", Path: path, Err: ErrNotFIFO}
 	}
 	// NewFile shows a file to the poller if it does not block at that moment.
 	_ = unix.SetNonblock(fd, false)

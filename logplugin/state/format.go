@@ -17,7 +17,7 @@ import (
 // does not.
 const version = 1
 
-var errNewer = errors.New("it was written by a newer version; go back to that one, or remove the file")
+var errNewer = errors.New("it was written by a newer version; until that one is back its log is kept and not sent")
 
 // file is the format. Each field is written out here and not taken over from another type, so that what goes to the
 // disk is decided in this place alone.

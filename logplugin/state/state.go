@@ -21,7 +21,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -164,10 +163,10 @@ func holder(f *os.File) string {
 	return ""
 }
 
-// HasSessions tells whether there may be something to go on with in the directory at path.
-func HasSessions(path string) bool {
-	entries, err := os.ReadDir(filepath.Join(path, sessionsDir))
-	return err == nil && slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return strings.HasSuffix(e.Name(), suffix) })
+// IsDamaged tells whether the state file of the session with this ID was set aside.
+func (d *Dir) IsDamaged(id string) bool {
+	_, err := os.Lstat(d.file(id + suffix + DamagedSuffix))
+	return err == nil
 }
 
 // Close leaves the directory to others.

@@ -103,12 +103,15 @@ type Logs struct {
 	StateDir        string   // default /var/lib/secretref
 	SpoolMaxBytes   int64    // per container; default 256 MiB
 	SpoolTotal      int64    // default 2 GiB
-	SpoolMinFree    int64    // default 1 GiB
+	SpoolMinFree    int64    // default 1 GiB, which stands for 5 % of the file system where that is less; 0 = none
 	AllowReferences []string // glob patterns; nil = any reference, empty = none
 	AllowRouters    []string // glob patterns of router addresses; nil = any, empty = none
 	MetricsAddress  string   // host:port; "" = none
 	Hostname        string   // of this host, as logs name it; "" = what the system says
 }
+
+// DefaultSpoolMinFree is Logs.SpoolMinFree where nobody gives it.
+const DefaultSpoolMinFree = 1 << 30
 
 // Origin is a place in a file.
 type Origin struct {
@@ -134,7 +137,7 @@ func defaults() *Config {
 			StateDir:      "/var/lib/secretref",
 			SpoolMaxBytes: 256 << 20,
 			SpoolTotal:    2 << 30,
-			SpoolMinFree:  1 << 30,
+			SpoolMinFree:  DefaultSpoolMinFree,
 		},
 	}
 }

@@ -1,0 +1,156 @@
+package session
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/secretref/secretref/logplugin/options"
+	"github.com/secretref/secretref/logplugin/state"
+)
+
+// `docker logs` of a container that has stopped may be handled after the call for its next start. What it begins and ends
+// without a line must not end the session of the container that runs, however quiet that is.
+func TestQuietContainerAndDockerLogs(t *testing.T) {
+	dir, m := t.TempDir(), &memory{}
+	s := start(t, dir, m)
+	running, phantom := filepath.Join(dir, "running"), filepath.Join(dir, "phantom")
+	f, p := fifo(t, running), fifo(t, phantom)
+	for _, file := range []string{running, phantom} {
+		if err := s.Start(t.Context(), file, info()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Stop(phantom)
+	p.Close()
+	await(t, "the end of what docker logs began", func() bool { return len(s.Status()) == 1 })
+	quiet := time.NewTimer(leakedSilence + 500*time.Millisecond)
+	defer quiet.Stop()
+	<-quiet.C
+	write(t, f, "still", "read")
+	m.wait(t, "still read")
+	if st := only(t, s); st.State != Reading {
+		t.Errorf("state %s, want %s", st.State, Reading)
+	}
+}
+
+// While the router is away, what `docker logs` begins ends at once and does not pile up; and a session that comes behind
+// such a one still waits for the lines that came before it.
+func TestEmptySessionsDoNotPileUp(t *testing.T) {
+	dir, m := t.TempDir(), &memory{block: make(chan struct{})}
+	s := start(t, dir, m)
+	old := filepath.Join(dir, "old")
+	f := fifo(t, old)
+	if err := s.Start(t.Context(), old, info()); err != nil {
+		t.Fatal(err)
+	}
+	write(t, f, "1", "2")
+	await(t, "a request", m.isBlocked)
+	write(t, f, "3") // behind the batch that is under way
+	f.Close()
+	for _, name := range []string{"a", "b", "c"} {
+		file := filepath.Join(dir, name)
+		p := fifo(t, file)
+		if err := s.Start(t.Context(), file, info()); err != nil {
+			t.Fatal(err)
+		}
+		s.Stop(file)
+		p.Close()
+	}
+	await(t, "the end of the empty ones", func() bool { return len(s.Status()) == 1 })
+	next := filepath.Join(dir, "next")
+	g := fifo(t, next)
+	if err := s.Start(t.Context(), next, info()); err != nil {
+		t.Fatal(err)
+	}
+	write(t, g, "4")
+	close(m.block)
+	m.wait(t, "1 2 3 4")
+}
+
+// An empty session that ends before an older one with lines must not let a newer one overtake that.
+func TestEmptySessionBetween(t *testing.T) {
+	dir, m := t.TempDir(), &memory{block: make(chan struct{})}
+	s := start(t, dir, m)
+	begin := func(name string) *os.File {
+		t.Helper()
+		file := filepath.Join(dir, name)
+		f := fifo(t, file)
+		if err := s.Start(t.Context(), file, info()); err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	a := begin("a")
+	write(t, a, "1")
+	await(t, "a request", m.isBlocked)
+	b := begin("b")
+	c := begin("c") // knows b, not a
+	write(t, c, "3")
+	b.Close()
+	await(t, "the end of the empty one", func() bool { return len(s.Status()) == 2 })
+	write(t, a, "2")
+	a.Close()
+	close(m.block)
+	m.wait(t, "1 2 3")
+}
+
+// A FIFO that cannot be opened for another reason than that it is gone is tried again, and stays.
+func TestUnreadableForAWhile(t *testing.T) {
+	dir, m := t.TempDir(), &memory{}
+	s := start(t, dir, m)
+	parent := filepath.Join(dir, "parent")
+	if err := os.WriteFile(parent, nil, 0o600); err != nil { // "not a directory", for once
+		t.Fatal(err)
+	}
+	file := filepath.Join(parent, "f")
+	if err := s.dir.Save(state.Session{File: file, ContainerID: "c", Options: options.Options{Router: "memory"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Attach(); err != nil {
+		t.Fatal(err)
+	}
+	awaitStatus(t, s, "a word about it", func(st Status) bool { return strings.Contains(st.LastError, "cannot be read") })
+	// A directory with the FIFO in it takes the file's place in one step, so that nothing is ever gone.
+	ready := filepath.Join(dir, "ready")
+	if err := os.Mkdir(ready, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	f := fifo(t, filepath.Join(ready, "f"))
+	if err := unix.Renameat2(unix.AT_FDCWD, ready, unix.AT_FDCWD, parent, unix.RENAME_EXCHANGE); err != nil {
+		t.Fatal(err)
+	}
+	write(t, f, "1")
+	m.wait(t, "1")
+	awaitStatus(t, s, "that all is well", func(st Status) bool { return st.LastError == "" && st.State == Reading })
+}
+
+// Spools without a session do not stay for ever; those of a state that was set aside do.
+func TestSweep(t *testing.T) {
+	dir := t.TempDir()
+	s := start(t, dir, &memory{})
+	spoolDir := func(id string) string { return filepath.Join(s.dir.Path(), "spool", id) }
+	lost, kept := state.ID("/lost"), state.ID("/kept")
+	for _, id := range []string{lost, kept} {
+		if err := os.MkdirAll(spoolDir(id), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(s.dir.Path(), "sessions", kept+".json"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Attach(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(spoolDir(lost)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the spool of nobody: %v, want it gone", err)
+	}
+	if _, err := os.Stat(spoolDir(kept)); err != nil {
+		t.Errorf("the spool of a damaged state: %v, want it there", err)
+	}
+}
