@@ -36,6 +36,7 @@ type drain struct {
 	ready chan struct{} // has one element when there is something in the pipe, if that was asked for
 	n     int           // what came of move
 	err   error
+	at    time.Time // of the last move that has brought bytes
 	timer *time.Timer
 	pause time.Duration
 	last  time.Time // of the last bytes
@@ -74,7 +75,11 @@ func (s *Spool) Drain(ctx context.Context, f *os.File) error {
 	defer func() {
 		s.mu.Lock()
 		s.stop, s.stopped = nil, nil
+		orphan := s.orphan
 		s.mu.Unlock()
+		if orphan {
+			s.release()
+		}
 		close(stopped)
 	}()
 	d := &drain{s: s, ctx: ctx, f: f, conn: conn, timer: time.NewTimer(time.Hour), last: time.Now()}
@@ -168,10 +173,12 @@ func (d *drain) tryMove(fd uintptr) {
 	if d.n <= 0 {
 		return
 	}
+	d.at = time.Now()
 	s.mu.Lock()
 	if g.size == 0 {
-		g.born = time.Now()
+		g.born = d.at
 	}
+	s.arrived(d.at)
 	g.size += int64(d.n)
 	s.end = g.end()
 	s.version++
@@ -258,7 +265,7 @@ func (d *drain) nextFile() error {
 	defer st.leave()
 	s.out.Lock()
 	defer s.out.Unlock()
-	s.setCurrent(nil)
+	// The current chunk stays if this fails: it may have room.
 	if err := s.flushMemory(); err != nil {
 		return err
 	}
@@ -270,7 +277,8 @@ func (d *drain) nextFile() error {
 	return nil
 }
 
-// leaveDisk goes on in memory: the pipe is drained whatever the disk does.
+// leaveDisk goes on in memory: the pipe is drained whatever the disk does. A chunk with room stays the current segment, for
+// there may be many tries to return and few bytes between them.
 func (d *drain) leaveDisk(err error) {
 	s := d.s
 	if !d.memory {
@@ -278,7 +286,9 @@ func (d *drain) leaveDisk(err error) {
 	}
 	d.memory, d.why, d.nextTry = true, err, time.Now().Add(s.store.cfg.Retry)
 	s.out.Lock()
-	s.setCurrent(nil)
+	if !s.chunkHasRoom() {
+		s.setCurrent(nil)
+	}
 	s.out.Unlock()
 	s.mu.Lock()
 	s.inMemory, s.lastErr = true, err
@@ -286,14 +296,22 @@ func (d *drain) leaveDisk(err error) {
 	s.closeIdle()
 }
 
-// nextChunk makes a segment in memory the current one.
+// nextChunk makes a segment in memory the current one, if that is none with room.
 func (d *drain) nextChunk() {
 	s := d.s
 	s.out.Lock()
 	defer s.out.Unlock()
+	if s.chunkHasRoom() {
+		return
+	}
 	s.setCurrent(nil)
 	s.setCurrent(&segment{base: s.nextBase(), limit: chunkBytes, mem: make([]byte, chunkBytes), born: time.Now()})
 	s.count(0, chunkBytes)
+}
+
+// chunkHasRoom tells whether the current segment is in memory and takes more. Call it under out.
+func (s *Spool) chunkHasRoom() bool {
+	return s.cur != nil && s.cur.mem != nil && s.cur.size < s.cur.limit
 }
 
 // nextBase is where the next segment begins. Call it under out.
@@ -352,10 +370,9 @@ func (d *drain) keepLimits() {
 
 // pace lets a busy pipe fill, so that many lines are moved by one call, but not so far that its writer has to wait.
 func (d *drain) pace() {
-	now := time.Now()
-	busy := now.Sub(d.last) < idleTime
-	d.last = now
-	d.s.last.Store(now.UnixNano())
+	busy := d.at.Sub(d.last) < idleTime
+	d.last = d.at
+	d.s.last.Store(d.at.UnixNano())
 	switch {
 	case d.n >= d.pipe.size/2:
 		_ = d.conn.Control(d.pipe.grow)

@@ -210,10 +210,11 @@ func (s *Spool) afterHole(pos int64) (base int64, ok bool) {
 	return 0, false
 }
 
-// addGap adds g to the gaps, and joins it with those it touches if the reader has not been told of them. It
-// returns false if there is no room for it. Call it under mu.
+// addGap adds g to the gaps, and joins it with those it touches if the reader has not been told of them. A gap with an
+// exact number and one without stay apart while there is room. It returns false if there is no room for it. Call it under mu.
 func (s *Spool) addGap(g Gap) bool {
-	before := s.inGaps()
+	before, full := s.inGaps(), len(s.gaps) >= maxGaps
+	alike := func(a, b Gap) bool { return (a.Lines == 0) == (b.Lines == 0) }
 	i := 0
 	for i < len(s.gaps) && s.gaps[i].From < g.From {
 		i++
@@ -225,11 +226,11 @@ func (s *Spool) addGap(g Gap) bool {
 		return true // it is in a gap already
 	}
 	switch {
-	case i > 0 && !s.gaps[i-1].told && s.gaps[i-1].To == g.From:
+	case i > 0 && !s.gaps[i-1].told && s.gaps[i-1].To == g.From && (full || alike(s.gaps[i-1].Gap, g)):
 		i--
 		s.gaps[i].To = g.To
 		s.gaps[i].Lines += g.Lines
-	case len(s.gaps) < maxGaps:
+	case !full:
 		s.gaps = slices.Insert(s.gaps, i, gap{Gap: g})
 	case i < len(s.gaps) && s.gaps[i].From <= g.To && !s.gaps[i].told:
 		s.gaps[i].From = g.From
@@ -241,6 +242,9 @@ func (s *Spool) addGap(g Gap) bool {
 	s.lines += g.Lines
 	for i+1 < len(s.gaps) && s.gaps[i+1].From <= s.gaps[i].To {
 		next := s.gaps[i+1]
+		if next.From == s.gaps[i].To && !alike(next.Gap, s.gaps[i].Gap) {
+			break
+		}
 		s.gaps[i].To = max(s.gaps[i].To, next.To)
 		s.gaps[i].Lines += next.Lines
 		s.gaps = slices.Delete(s.gaps, i+1, i+2)

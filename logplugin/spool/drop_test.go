@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -273,6 +274,85 @@ func TestAfterCrashOfHost(t *testing.T) {
 	r.until(-1)
 	if r.next != 10 || before == 0 {
 		t.Errorf("read up to %d, want 10; committed %d", r.next, before)
+	}
+}
+
+// What the cursor file knows of, and no segment has any more, becomes a gap at once.
+func TestEndIsMissing(t *testing.T) {
+	exact, unknown := Gap{4000, 8000, 30}, func(from, to int64) Gap { return Gap{From: from, To: to} }
+	// One gap for each hundred bytes.
+	many := func(n int) (gaps []Gap) {
+		for i := range n {
+			gaps = append(gaps, Gap{int64(i) * 100, int64(i)*100 + 50, 1})
+		}
+		return gaps
+	}
+	for _, c := range []struct {
+		name  string
+		mark  mark
+		has   int64 // bytes in the only segment, from 0 on
+		gaps  []Gap
+		found bool // by the reader: there is a gap more
+	}{
+		{name: "cut", mark: mark{end: 9000}, has: 5000, gaps: []Gap{unknown(5000, 9000)}},
+		{name: "nothing left", mark: mark{cursor: 300, end: 9000}, gaps: []Gap{unknown(300, 9000)}},
+		{name: "committed behind the cut", mark: mark{cursor: 7000, end: 9000}, has: 5000, gaps: []Gap{unknown(7000, 9000)}},
+		{name: "all committed", mark: mark{cursor: 9000, end: 9000}, has: 5000},
+		{name: "longer", mark: mark{end: 4000}, has: 5000},
+		{name: "behind a gap", mark: mark{end: 9000, gaps: []Gap{exact}}, has: 4000, gaps: []Gap{exact, unknown(8000, 9000)}},
+		{name: "around a gap", mark: mark{end: 9000, gaps: []Gap{exact}}, has: 3000, gaps: []Gap{unknown(3000, 4000), exact, unknown(8000, 9000)}},
+		{name: "in a gap", mark: mark{end: 8000, gaps: []Gap{exact}}, has: 4500, gaps: []Gap{exact}},
+		{name: "joined where there is no room", mark: mark{end: 2000, gaps: many(maxGaps)}, has: 1500,
+			gaps: append(many(maxGaps-1), Gap{1500, 2000, 1})},
+		{name: "no room", mark: mark{end: 9000, gaps: many(maxGaps)}, has: 5000, gaps: many(maxGaps), found: true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			st := newStore(t, Config{Dir: t.TempDir()})
+			dir := st.cfg.Dir + "/one"
+			s := st.Open(dir, Options{SegmentBytes: 1 << 20})
+			put(t, s, appendLines(nil, 0, 100)[:c.has])
+			s.out.Lock()
+			s.setCurrent(nil)
+			s.out.Unlock()
+			if err := s.file.write(&c.mark); err != nil {
+				t.Fatal(err)
+			}
+			s.release()
+
+			s = st.Open(dir, Options{})
+			defer shut(t, s)
+			var got []Gap
+			for _, g := range s.gaps {
+				got = append(got, g.Gap)
+			}
+			if !slices.Equal(got, c.gaps) {
+				t.Errorf("gaps %v, want %v", got, c.gaps)
+			}
+			// The reader comes to the end, and then to what is written behind it.
+			r := newReader(t, s)
+			r.inText = c.mark.cursor > 0
+			read := func() {
+				for range 100 {
+					r.any = true
+					_, _ = r.step(1 << 30)
+					r.commit()
+				}
+			}
+			read()
+			want := len(c.gaps)
+			if c.found {
+				want++
+			}
+			if len(r.gaps) != want || !slices.Equal(r.gaps[:len(c.gaps)], c.gaps) {
+				t.Errorf("the reader sees gaps %v", r.gaps)
+			}
+			put(t, s, appendLines(nil, 500, 510))
+			s.Finish()
+			read()
+			if got := s.Stats(); r.next != 510 || got.Committed != got.End {
+				t.Errorf("read up to %d, %+v", r.next, got)
+			}
+		})
 	}
 }
 

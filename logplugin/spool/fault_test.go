@@ -1,7 +1,9 @@
 package spool
 
 import (
+	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -166,6 +168,113 @@ func TestCloseWritesMemory(t *testing.T) {
 	}
 	if got := st.Stats(); got.RAMBytes != 0 || got.DiskBytes != 0 {
 		t.Errorf("still counted: %+v", got)
+	}
+	s = st.Open(st.cfg.Dir+"/one", Options{SegmentBytes: minSegmentBytes})
+	defer shut(t, s)
+	s.Finish()
+	r = newReader(t, s)
+	r.until(-1)
+	if want := (Gap{From: int64(len(b)), To: 2 * int64(len(b))}); len(r.gaps) != 1 || r.gaps[0] != want {
+		t.Errorf("after a restart gaps %+v, want %+v", r.gaps, want)
+	}
+}
+
+// A quiet container whose spool tries again and again to return to the disk fills its memory before anything is dropped.
+func TestQuietInMemory(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		spoil func(t *testing.T, st *Store)
+	}{
+		{"low space", func(_ *testing.T, st *Store) { st.cfg.MinFree = 1 << 60 }},
+		{"full", func(t *testing.T, st *Store) { fillDisk(t, st.cfg.Dir) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			st := newStore(t, Config{Dir: smallDisk(t, "size=1m"), Total: 1 << 30, Retry: time.Millisecond})
+			s := st.Open(st.cfg.Dir+"/one", Options{MemoryBytes: 4 * chunkBytes})
+			c.spoil(t, st)
+			p := newFIFO(t)
+			_ = startDrain(t, s, p)
+			end := int64(0)
+			write := func(lines []byte) {
+				t.Helper()
+				p.write(t, lines)
+				end += int64(len(lines))
+				await(t, s, "all bytes", func(g Stats) bool { return g.End == end && g.Mode == Memory })
+			}
+			for n := range 20 {
+				write(appendLines(nil, n, n+1))
+				<-time.After(idleTime + 5*time.Millisecond) // the drain waits, and tries again
+			}
+			if got := s.Stats(); got.RAMBytes != chunkBytes || got.DroppedLines != 0 {
+				t.Errorf("%d bytes use %d, %d lines dropped", end, got.RAMBytes, got.DroppedLines)
+			}
+			n := 20
+			for ; end < 4*chunkBytes-4000; n += 20 {
+				write(appendLines(nil, n, n+20))
+			}
+			if got := s.Stats(); got.DroppedLines != 0 {
+				t.Errorf("%d lines dropped with %d bytes of %d", got.DroppedLines, end, 4*chunkBytes)
+			}
+			write(appendLines(nil, n, n+200))
+			await(t, s, "its limit", func(g Stats) bool { return g.DroppedLines > 0 && g.RAMBytes <= 4*chunkBytes })
+			s.Finish()
+			r := newReader(t, s)
+			for r.next < n+200 { // where there is no disk there may be no cursor
+				if _, err := r.step(1000); err != nil && !errors.Is(err, io.EOF) {
+					t.Fatal(err)
+				}
+			}
+			if r.garbage != 0 || len(r.gaps) != 1 {
+				t.Errorf("gaps %+v, garbage %d", r.gaps, r.garbage)
+			}
+			_ = s.Close()
+		})
+	}
+}
+
+// A drain that hangs in the file system keeps neither Close nor Remove, and releases the spool when it ends.
+func TestHangs(t *testing.T) {
+	for name, end := range map[string]func(*Spool) error{"Close": (*Spool).Close, "Remove": (*Spool).Remove} {
+		t.Run(name, func(t *testing.T) {
+			st := newStore(t, Config{Dir: t.TempDir()})
+			st.closeWait = 10 * time.Millisecond
+			s := st.Open(st.cfg.Dir+"/one", Options{})
+			put(t, s, appendLines(nil, 0, 10))
+			s.out.Lock()
+			s.setCurrent(nil)
+			s.out.Unlock()
+			st.cfg.MinFree = 1 << 60
+			st.room.Lock() // where it will hang, once it has asked for free space
+			p := newFIFO(t)
+			ended := startDrain(t, s, p)
+			for st.freeAt.Load() == 0 {
+				<-time.After(time.Millisecond)
+			}
+			// It may hold any of these.
+			s.drops.Lock()
+			s.out.Lock()
+			s.marks.Lock()
+			err := end(s)
+			if err == nil || !strings.Contains(err.Error(), "has not answered") {
+				t.Errorf("= %v", err)
+			}
+			if n := st.Stats().Spools; n != 0 {
+				t.Errorf("%d spools", n)
+			}
+			s.marks.Unlock()
+			s.out.Unlock()
+			s.drops.Unlock()
+			st.room.Unlock()
+			if err := ended(); !errors.Is(err, context.Canceled) {
+				t.Errorf("Drain = %v", err)
+			}
+			if got := st.Stats(); got.DiskBytes != 0 || got.RAMBytes != 0 {
+				t.Errorf("still counted: %+v", got)
+			}
+			if err := s.Remove(); err != nil || len(files(t, st.cfg.Dir)) != 0 {
+				t.Errorf("Remove: %v, leaves %v", err, files(t, st.cfg.Dir))
+			}
+		})
 	}
 }
 

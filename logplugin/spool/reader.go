@@ -147,14 +147,20 @@ func (s *Spool) lose(pos int64, cause error) bool {
 	defer s.drops.Unlock()
 	s.mu.Lock()
 	g := s.find(pos)
-	if g == nil || cause == nil && g.base <= pos || pos < s.taken {
+	if g == nil && (pos >= s.end || s.closed) || g != nil && g.base <= pos && cause == nil || pos < s.taken {
 		// Behind the last byte, or no hole any more: it has been dropped with a gap of its own.
 		s.mu.Unlock()
 		return g != nil
 	}
-	b, e := pos, g.base
-	if g.base <= pos {
-		e = g.end()
+	b, e := pos, s.end // with no segment behind it: see cutOff
+	if g != nil {
+		e = g.base
+		if e <= pos {
+			e = g.end()
+		}
+	}
+	if next := s.nextGap(); next != nil {
+		e = max(min(e, next.From), b)
 	}
 	v := s.view(b, e)
 	s.mu.Unlock()

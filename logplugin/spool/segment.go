@@ -118,7 +118,8 @@ func (s *Spool) inDir(f func() error) error {
 	return f()
 }
 
-// flushMemory writes the segments in memory to files, oldest first, until one fails.
+// flushMemory writes the segments in memory to files, oldest first, until one fails. Call it under out; a current segment
+// that is no longer in memory takes no more bytes.
 func (s *Spool) flushMemory() error {
 	s.mu.Lock()
 	var mem []*segment
@@ -136,7 +137,7 @@ func (s *Spool) flushMemory() error {
 	return nil
 }
 
-// writeOut moves a segment that takes no more bytes from memory to its file. The file has its name only when it is whole.
+// writeOut moves a segment from memory to its file. The file has its name only when it is whole.
 func (s *Spool) writeOut(g *segment) error {
 	path := s.path(g)
 	err := s.inDir(func() error { return os.WriteFile(path+unfinished, g.mem[:g.size], 0o600) })

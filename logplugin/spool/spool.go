@@ -79,12 +79,16 @@ type Spool struct {
 	lines     int64      // dropped so far
 	bytes     int64
 	moves     int64
+	since     time.Time // about when the byte at commit came in; zero = not since Open
+	stamp     int64     // a position, moved on when commit has reached it
+	stamped   time.Time // when the byte there came in
 	finished  bool
 	closed    bool
 	inMemory  bool
 	lastErr   error
 	stop      context.CancelFunc // ends the drain
 	stopped   chan struct{}      // closed after its end
+	orphan    bool               // the drain has not ended in time: it releases the spool when it does
 }
 
 // Open returns the spool in dir, an own directory, with what an earlier process has left there. It never fails: a
@@ -124,6 +128,7 @@ func (s *Spool) load() error {
 	}
 	// A crash of the host may have cut the last segment short of that.
 	s.end = m.end
+	there := int64(0) // the end of the last segment
 	for _, seg := range segs {
 		inGap := slices.ContainsFunc(m.gaps, func(g Gap) bool { return g.From <= seg.base && seg.end() <= g.To })
 		if seg.size == 0 || seg.end() <= s.commit || inGap {
@@ -133,15 +138,43 @@ func (s *Spool) load() error {
 			continue
 		}
 		s.segs = append(s.segs, seg)
-		s.end = max(s.end, seg.end())
+		there = seg.end()
+		s.end = max(s.end, there)
 		s.count(seg.size, 0)
 	}
-	if !known && len(s.segs) > 0 {
-		s.commit, s.persisted = s.segs[0].base, s.segs[0].base // no cursor: rather twice than not at all
+	if !known {
+		s.commit = s.end // nothing is left, or an empty segment
+		if len(s.segs) > 0 {
+			s.commit = s.segs[0].base // rather twice than not at all
+		}
+		s.persisted = s.commit
 	}
 	s.taken, s.seen = s.commit, s.commit
+	s.cutOff(max(there, s.commit))
 	s.version = 1
 	return errors.Join(errDir, errMark, errList)
+}
+
+// cutOff makes gaps of what the log had from pos on, behind its last segment, as far as it is in none: it was only in memory,
+// or the host has crashed. Nothing else will ever fill that place, or say that lines are missing. If there is no room
+// for another gap, the reader comes upon the hole.
+func (s *Spool) cutOff(pos int64) {
+	if pos >= s.end {
+		return
+	}
+	before := s.bytes
+	for _, g := range slices.Clone(s.gaps) {
+		if g.From > pos {
+			s.addGap(Gap{From: pos, To: g.From})
+		}
+		pos = max(pos, g.To)
+	}
+	if pos < s.end {
+		s.addGap(Gap{From: pos, To: s.end})
+	}
+	if n := s.bytes - before; n > 0 {
+		s.store.cfg.Log.Error("the end of the log is missing: it was only in memory, or the host has crashed", "dir", s.dir, "bytes", n)
+	}
 }
 
 // count adds to the bytes of the spool and of the store.
@@ -184,13 +217,30 @@ func (s *Spool) Stats() Stats {
 	case !s.store.CanSplice():
 		st.Mode = Copy
 	}
-	for _, seg := range s.segs {
-		if seg.end() > s.commit && seg.size > 0 {
-			st.Since = seg.born
-			break
-		}
-	}
+	st.Since = s.oldest()
 	return st
+}
+
+// oldest returns about when the oldest byte that waits came in. Call it under mu.
+func (s *Spool) oldest() time.Time {
+	if s.end <= s.commit {
+		return time.Time{}
+	}
+	if g := s.find(s.commit); g != nil && g.born.After(s.since) {
+		return g.born
+	}
+	return s.since
+}
+
+// arrived notes when the byte at end came in, if one needs to know. One such time on its way to commit is enough: what
+// oldest says is then too early by as long as a byte waits, at most. Call it under mu, before end moves.
+func (s *Spool) arrived(now time.Time) {
+	if s.end <= s.commit {
+		s.since = now
+	}
+	if s.stamp <= s.commit {
+		s.stamp, s.stamped = s.end, now
+	}
 }
 
 // Finish says that no more bytes will come: the reader gets io.EOF at the end.
@@ -226,6 +276,9 @@ func (s *Spool) Close() error {
 	s.out.Unlock()
 	s.trim()
 	left := s.ram.Load()
+	if left > 0 {
+		_ = s.persist() // so that the next Open says what is missing
+	}
 	s.release()
 	if left > 0 {
 		return fmt.Errorf("close spool %s: up to %d bytes of log were only in memory and are lost: %w", s.dir, left, err)
@@ -247,7 +300,8 @@ func (s *Spool) Remove() error {
 	return errs
 }
 
-// shut ends the drain and says whether this was the first call.
+// shut ends the drain and says whether this was the first call. A drain that hangs may hold any lock but mu: with an error,
+// it is the drain that releases the spool, when it ends.
 func (s *Spool) shut() (first bool, err error) {
 	s.mu.Lock()
 	stop, stopped := s.stop, s.stopped
@@ -260,18 +314,30 @@ func (s *Spool) shut() (first bool, err error) {
 		stop()
 		select {
 		case <-stopped:
-		case <-time.After(closeWait):
-			return first, fmt.Errorf("close spool %s: the file system has not answered for %v", s.dir, closeWait)
+		case <-time.After(s.store.closeWait):
+			s.mu.Lock()
+			late := s.stop != nil
+			s.orphan = late
+			s.mu.Unlock()
+			if late {
+				s.leaveStore()
+				return first, fmt.Errorf("close spool %s: the file system has not answered for %v", s.dir, s.store.closeWait)
+			}
 		}
 	}
 	return first, nil
 }
 
-// release forgets the segments and closes what is open.
-func (s *Spool) release() {
+// leaveStore takes the spool from those that make room for each other. What it has still counts.
+func (s *Spool) leaveStore() {
 	s.store.mu.Lock()
 	delete(s.store.spools, s)
 	s.store.mu.Unlock()
+}
+
+// release forgets the segments and closes what is open.
+func (s *Spool) release() {
+	s.leaveStore()
 	// A drop that has begun comes to its end first.
 	s.drops.Lock()
 	defer s.drops.Unlock()
@@ -303,6 +369,9 @@ func (s *Spool) Commit(pos int64) error {
 		return nil
 	}
 	s.commit = max(s.commit, pos)
+	if s.commit >= s.stamp && s.stamped.After(s.since) {
+		s.since = s.stamped
+	}
 	waiting := s.told() >= maxTold
 	s.gaps = slices.DeleteFunc(s.gaps, func(g gap) bool { return g.To <= s.commit })
 	if waiting {

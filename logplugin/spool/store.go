@@ -63,6 +63,8 @@ type Store struct {
 	poller poller
 	io     chan struct{}
 
+	closeWait time.Duration // how long Close and Remove wait for a drain
+
 	room sync.Mutex // makes room one at a time; taken before any lock of a Spool
 
 	asks   sync.Mutex   // for free space, one at a time
@@ -100,6 +102,7 @@ func NewStore(cfg Config) *Store {
 	}
 	st := &Store{cfg: cfg, io: make(chan struct{}, maxIO), spools: make(map[*Spool]struct{})}
 	st.pipes.limit, st.pipes.idle = pipeLimit(), pipeIdle
+	st.closeWait = closeWait
 	st.copies.Store(errors.Is(probe(cfg.Dir), unix.EINVAL))
 	return st
 }
