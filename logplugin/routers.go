@@ -48,7 +48,8 @@ func table(name string, list []router.Option, t options.Table) options.Table {
 	for _, o := range list {
 		if o.Session {
 			t.Session = append(t.Session, o.Name)
-		} else {
+		}
+		if !o.Session || o.Apart {
 			t.Connection = append(t.Connection, o.Name)
 		}
 	}

@@ -159,7 +159,6 @@ func TestConnection(t *testing.T) {
 	for name, same := range map[string]Connection{
 		"tag":       key("tag", "x"),
 		"source":    key("splunk-source", "x"),
-		"index":     key("secretOptions.splunk-index", "/i"),
 		"labels":    key("labels", "tier"),
 		"spool":     key("spool-max-bytes", "1g"),
 		"mode":      key("mode", "blocking"),
@@ -172,11 +171,15 @@ func TestConnection(t *testing.T) {
 	}
 	seen := map[Connection]string{base: "base"}
 	for name, other := range map[string]Connection{
-		"url":            key("splunk-url", "https://hec.example.com:8089"),
-		"reference":      key("secretOptions.splunk-token", arn+":other::"),
-		"plain token":    key("secretOptions.splunk-token", "-", "splunk-token", arn+":token::"),
-		"gzip":           key("splunk-gzip", "true"),
-		"gzip in capath": key("splunk-capath", "true"),
+		"url":                        key("splunk-url", "https://hec.example.com:8089"),
+		"reference":                  key("secretOptions.splunk-token", arn+":other::"),
+		"plain token":                key("secretOptions.splunk-token", "-", "splunk-token", arn+":token::"),
+		"gzip":                       key("splunk-gzip", "true"),
+		"gzip in capath":             key("splunk-capath", "true"),
+		"index":                      key("splunk-index", "main"),
+		"another index":              key("splunk-index", "other"),
+		"index by reference":         key("secretOptions.splunk-index", "/i"),
+		"another index by reference": key("secretOptions.splunk-index", "/j"),
 	} {
 		if before, ok := seen[other]; ok {
 			t.Errorf("%s is the same connection as %s", name, before)

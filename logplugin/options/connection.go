@@ -16,7 +16,7 @@ type Connection [sha256.Size]byte
 func (c Connection) String() string { return hex.EncodeToString(c[:6]) }
 
 // Connection returns the identity of o's connection: the router, its connection options and the references among them.
-// What belongs to one container's lines (tag, source, index, labels) does not count.
+// What belongs to one container's lines (tag, source, labels) does not count, unless the table has it among those.
 func (r *Rules) Connection(o Options) (Connection, error) {
 	t := r.table(o.Router)
 	if t == nil {

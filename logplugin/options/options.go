@@ -48,15 +48,19 @@ var dockers = []string{
 type Table struct {
 	Router      string   // its name, as logDriver gives it
 	Connection  []string // options that say where and how to connect: sessions that agree in all of them share a router
-	Session     []string // options that belong to one container's lines: source, index, format
+	Session     []string // options that belong to one container's lines: source, index, format; some are in Connection, too
 	Required    []string // options without which the router cannot work
 	Credentials []string // options that hold a credential, and are better given as a reference
 	EmptyTag    bool     // tag="" means no tag at all; false: it means the default
 	Address     Address
 }
 
-// options returns all names.
-func (t *Table) options() []string { return slices.Concat(t.Connection, t.Session) }
+// options returns all names, each once.
+func (t *Table) options() []string {
+	all := slices.Concat(t.Connection, t.Session)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
 
 // Rules is what containers may ask for on this host. The zero value of each field but Tables is usable.
 type Rules struct {

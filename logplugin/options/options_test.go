@@ -24,7 +24,7 @@ func rules() *Rules {
 		Tables: []Table{
 			{
 				Router:      "splunk",
-				Connection:  []string{"splunk-url", "splunk-token", "splunk-capath", "splunk-gzip"},
+				Connection:  []string{"splunk-url", "splunk-token", "splunk-capath", "splunk-gzip", "splunk-index"},
 				Session:     []string{"splunk-source", "splunk-index", "splunk-format"},
 				Required:    []string{"splunk-url", "splunk-token"},
 				Credentials: []string{"splunk-token"},
@@ -123,6 +123,7 @@ func TestMistakes(t *testing.T) {
 		"firelens":                    {splunk("logDriver", "awsfirelens"), []string{`"awsfirelens"`, "known are fluentd, splunk"}},
 		"unknown option":              {splunk("splunk-ulr", canary), []string{`"splunk-ulr"`, "did you mean splunk-url?"}},
 		"option of another router":    {splunk("fluentd-address", "x"), []string{`"fluentd-address"`, "logDriver splunk", "it belongs to logDriver fluentd"}},
+		"each known option once":      {splunk("zzzzzzzzzzzzzz", "x"), []string{"splunk-gzip, splunk-index, splunk-source"}},
 		"unknown common option":       {splunk("lables", "x"), []string{"did you mean labels?"}},
 		"case of secretOptions":       {splunk("SecretOptions", "[]"), []string{"did you mean secretOptions?"}},
 		"missing required":            {splunk("secretOptions.splunk-token", "-"), []string{"splunk-token is required", "secretOptions.splunk-token"}},

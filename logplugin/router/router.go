@@ -58,6 +58,9 @@ type Option struct {
 	Name string
 	// Session tells that the option is the encoder's. Sessions whose other options are the same may share a router.
 	Session bool
+	// Apart tells that sessions which differ in the option do not share a router, though it is the encoder's: the receiver
+	// refuses a whole batch for one wrong value, and all who share the router would wait.
+	Apart bool
 	// Ignored tells that the option is taken and checked because Docker's driver has it, and does nothing here.
 	Ignored bool
 }

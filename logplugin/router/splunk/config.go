@@ -36,7 +36,7 @@ var options = []router.Option{
 	{Name: "splunk-token"},
 	{Name: "splunk-source", Session: true},
 	{Name: "splunk-sourcetype", Session: true},
-	{Name: "splunk-index", Session: true},
+	{Name: "splunk-index", Session: true, Apart: true}, // code 7 stops everybody who is in the batch
 	{Name: "splunk-capath"},
 	{Name: "splunk-caname"},
 	{Name: "splunk-insecureskipverify"},
@@ -56,6 +56,7 @@ var tlsNames = router.TLSNames{
 	Key:        "splunk-client-key",
 	ServerName: "splunk-caname",
 	SkipVerify: "splunk-insecureskipverify",
+	NoTLS:      "http:// in splunk-url",
 }
 
 // Options lists the router's own log options.
