@@ -2,16 +2,24 @@ package router_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/router/routertest"
 	"github.com/secretref/secretref/shared/fault"
+	"github.com/secretref/secretref/shared/rig"
 	"github.com/secretref/secretref/shared/secret"
 )
 
@@ -163,8 +171,102 @@ func TestValues(t *testing.T) {
 	}
 }
 
+// Each fault of a real handshake has its own remedy.
 func TestTLSFault(t *testing.T) {
-	if c, _ := router.TLSFault(errors.New("tls: bad certificate")); c != "" {
-		t.Errorf("any text counts as an alert: %s", c)
+	ca, err := rig.NewCA()
+	if err != nil {
+		t.Fatal(err)
 	}
+	server, err := ca.ServerConfig("logs.example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mutual := server.Clone()
+	mutual.ClientCAs, mutual.ClientAuth = ca.Pool(), tls.RequireAndVerifyClientCert
+	certPEM, keyPEM, err := ca.Issue("client")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := tls.X509KeyPair(certPEM, keyPEM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := tls.Config{RootCAs: ca.Pool(), ServerName: "logs.example.com", MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
+	const renew = "renew the receiver's certificate, and compare this host's clock"
+	names := router.TLSNames{CA: []string{"x-ca", "x-capath"}, ServerName: "x-name", NoTLS: "tcp:// in x-address"}
+	for _, c := range []struct {
+		name   string
+		server *tls.Config // nil = it does not speak TLS
+		change func(*tls.Config)
+		class  router.Class
+		hint   string
+	}{
+		{"good", mutual, func(*tls.Config) {}, "", ""},
+		{"unknown authority", server, func(c *tls.Config) { c.RootCAs = x509.NewCertPool() }, router.Config, "give its authority in x-ca or x-capath"},
+		{"other name", server, func(c *tls.Config) { c.ServerName = "other.example.com" }, router.Config, "give the name that is in it in x-name"},
+		{"expired", server, clock(48 * time.Hour), router.Config, renew},
+		{"not yet valid", server, clock(-48 * time.Hour), router.Config, renew},
+		{"no TLS", nil, func(*tls.Config) {}, router.Config, "write tcp:// in x-address, or enable TLS at the receiver"},
+		{"no client certificate", mutual, func(c *tls.Config) { c.Certificates = nil }, router.Credentials, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			client := good.Clone()
+			c.change(client)
+			err := handshake(t, c.server, client)
+			class, cause, hint := router.TLSFault(err, names)
+			if class != c.class || hint != c.hint || (cause == "") != (class == "") {
+				t.Errorf("%v: class %q, %q; %q, want class %q and %q", err, class, cause, hint, c.class, c.hint)
+			}
+		})
+	}
+	for _, c := range []struct {
+		err   error
+		class router.Class
+		hint  string
+	}{
+		{errors.New("tls: bad certificate"), "", ""}, // any text is no alert
+		{&url.Error{Op: "Post", Err: http.ErrSchemeMismatch}, router.Config, "write tcp:// in x-address, or enable TLS at the receiver"},
+		{x509.CertificateInvalidError{Reason: x509.IncompatibleUsage}, router.Config, "give the receiver another one"},
+	} {
+		if class, _, hint := router.TLSFault(c.err, names); class != c.class || hint != c.hint {
+			t.Errorf("%v: class %q, %q, want class %q and %q", c.err, class, hint, c.class, c.hint)
+		}
+	}
+}
+
+// clock sets a client's clock.
+func clock(ahead time.Duration) func(*tls.Config) {
+	return func(c *tls.Config) { c.Time = func() time.Time { return time.Now().Add(ahead) } }
+}
+
+// handshake returns what a client gets that connects, and reads.
+func handshake(t *testing.T, server, client *tls.Config) error {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		if server == nil {
+			_, _ = io.WriteString(c, "HTTP/1.0 400 Bad Request\r\n\r\n")
+		} else if s := tls.Server(c, server); s.Handshake() == nil {
+			_, _ = s.Write([]byte("x"))
+		}
+		_, _ = io.Copy(io.Discard, c) // a close with something unread would overtake what was written
+	})
+	c, err := tls.Dial("tcp", l.Addr().String(), client)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_, err = c.Read(make([]byte, 1)) // in TLS 1.3 a server judges the client after the handshake
+	return err
 }

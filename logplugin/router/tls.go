@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,6 +19,7 @@ type TLSNames struct {
 	Cert, Key  string
 	ServerName string
 	SkipVerify string
+	NoTLS      string // what the address of a receiver without TLS has: "http:// in splunk-url"
 }
 
 // Credentials lists the options that hold certificates and keys.
@@ -109,9 +111,9 @@ func (v *Values) pathShown(name string) string {
 	return "its value"
 }
 
-// TLSFault tells what a failed TLS handshake means: class "" when err is none. Refused client certificates and servers
-// that cannot be verified may both mean that a certificate was rotated.
-func TLSFault(err error) (c Class, cause string) {
+// TLSFault tells what a failed TLS handshake means, and what to do about it with the options n: class "" when err is none.
+// Refused client certificates and servers that cannot be verified may both mean that a certificate was rotated.
+func TLSFault(err error, n TLSNames) (c Class, cause, hint string) {
 	var (
 		unknown x509.UnknownAuthorityError
 		host    x509.HostnameError
@@ -121,17 +123,22 @@ func TLSFault(err error) (c Class, cause string) {
 	)
 	switch {
 	case errors.As(err, &unknown):
-		return Config, "the receiver's certificate is signed by an unknown authority"
+		return Config, "the receiver's certificate is signed by an unknown authority", "give its authority in " + strings.Join(n.CA, " or ")
 	case errors.As(err, &host):
-		return Config, "the receiver's certificate is for another name"
+		return Config, "the receiver's certificate is for another name", "give the name that is in it in " + n.ServerName
 	case errors.As(err, &invalid):
-		return Config, "the receiver's certificate is not valid: " + invalid.Error()
-	case errors.As(err, &record):
-		return Config, "the receiver does not speak TLS"
+		hint = "give the receiver another one"
+		if invalid.Reason == x509.Expired { // or not yet valid
+			hint = "renew the receiver's certificate, and compare this host's clock"
+		}
+		return Config, "the receiver's certificate is not valid: " + invalid.Error(), hint
+	// net/http puts its own error in the place of this one when the answer looks like HTTP.
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
+		return Config, "the receiver does not speak TLS", "write " + n.NoTLS + ", or enable TLS at the receiver"
 	case errors.As(err, &remote) && remote.Op == "remote error" && isAboutCertificate(remote.Err.Error()):
-		return Credentials, "the receiver refuses the client certificate: " + remote.Err.Error()
+		return Credentials, "the receiver refuses the client certificate: " + remote.Err.Error(), ""
 	}
-	return "", ""
+	return "", "", ""
 }
 
 // crypto/tls does not export the alert that a peer has sent, only its text: bad certificate, certificate required,

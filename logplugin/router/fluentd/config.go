@@ -53,6 +53,7 @@ var tlsNames = router.TLSNames{
 	Key:        "fluentd-tls-key",
 	ServerName: "fluentd-tls-server-name",
 	SkipVerify: "fluentd-tls-skip-verify",
+	NoTLS:      "tcp:// in fluentd-address",
 }
 
 // The options whose values a handshake uses.

@@ -382,14 +382,11 @@ func (s *sending) failed(err error) *router.Error {
 	}
 	var no *refusal
 	var op *net.OpError
-	class, cause := router.TLSFault(err)
+	class, cause, hint := router.TLSFault(err, tlsNames)
 	switch {
 	case class != "":
-		e.Class, e.Cause = class, cause
+		e.Class, e.Cause, e.Hint = class, cause, hint
 		s.r.options.Invalidate(s.values, tlsNames.Credentials()...) // it may have been rotated
-		if class == router.Config {
-			e.Hint = "give its authority in fluentd-tls-ca-cert, and its name in fluentd-tls-server-name"
-		}
 	case errors.As(err, &no):
 		e.Class, e.Cause, e.Hint = router.Credentials, no.cause, no.hint
 		if no.config {

@@ -536,13 +536,14 @@ func TestTLS(t *testing.T) {
 		name    string
 		options map[string]string
 		want    router.Class
+		hint    string
 	}{
-		{"good", nil, ""},
-		{"server name", map[string]string{"fluentd-tls-server-name": "logs.example.com"}, ""},
-		{"wrong name", map[string]string{"fluentd-tls-server-name": "evil.example.com"}, router.Config},
-		{"system roots", map[string]string{"fluentd-tls-ca-cert": "-"}, router.Config},
-		{"not verified", map[string]string{"fluentd-tls-ca-cert": "-", "fluentd-tls-skip-verify": "true"}, ""},
-		{"no client certificate", map[string]string{"fluentd-tls-cert": "-", "fluentd-tls-key": "-"}, router.Credentials},
+		{"good", nil, "", ""},
+		{"server name", map[string]string{"fluentd-tls-server-name": "logs.example.com"}, "", ""},
+		{"wrong name", map[string]string{"fluentd-tls-server-name": "evil.example.com"}, router.Config, "give the name that is in it in fluentd-tls-server-name"},
+		{"system roots", map[string]string{"fluentd-tls-ca-cert": "-"}, router.Config, "give its authority in fluentd-tls-ca-cert"},
+		{"not verified", map[string]string{"fluentd-tls-ca-cert": "-", "fluentd-tls-skip-verify": "true"}, "", ""},
+		{"no client certificate", map[string]string{"fluentd-tls-cert": "-", "fluentd-tls-key": "-"}, router.Credentials, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			options := maps.Clone(client)
@@ -558,11 +559,18 @@ func TestTLS(t *testing.T) {
 			if e != nil {
 				got = e.Class
 			}
-			if got != c.want {
-				t.Errorf("%v, want class %q", e, c.want)
+			if got != c.want || e != nil && e.Hint != c.hint {
+				t.Errorf("%v, want class %q and the hint %q", e, c.want, c.hint)
 			}
 		})
 	}
+	t.Run("no TLS", func(t *testing.T) {
+		s := start(t, forwardtest.Options{TLS: server}, client)
+		s.server.SetFault(forwardtest.Page)
+		if e := s.send(t, s.batch(1)); e == nil || e.Class != router.Config || e.Hint != "write tcp:// in fluentd-address, or enable TLS at the receiver" {
+			t.Errorf("%v, want class config and what to write", e)
+		}
+	})
 }
 
 func TestParse(t *testing.T) {

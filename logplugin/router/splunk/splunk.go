@@ -233,14 +233,11 @@ func (u *use) do(ctx context.Context, op, method, path string, body []byte, gzip
 func (u *use) failed(op string, err error) *router.Error {
 	e := &router.Error{Class: router.Retry, Op: op, Bad: router.NoRecord, Err: secret.RedactError(err)}
 	var timeout net.Error
-	class, cause := router.TLSFault(err)
+	class, cause, hint := router.TLSFault(err, tlsNames)
 	switch {
 	case class != "":
-		e.Class, e.Cause = class, cause
+		e.Class, e.Cause, e.Hint = class, cause, hint
 		u.r.options.Invalidate(u.values, tlsNames.Credentials()...) // it may have been rotated
-		if class == router.Config {
-			e.Hint = "give its authority in splunk-capath or splunk-ca-cert, and its name in splunk-caname"
-		}
 	case errors.Is(err, context.Canceled):
 		e.Cause = "stopped"
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():

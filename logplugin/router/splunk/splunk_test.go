@@ -620,20 +620,22 @@ func TestTLS(t *testing.T) {
 	}
 	path := writeFile(t, ca.PEM())
 	client := map[string]string{"splunk-client-cert": string(certPEM), "splunk-client-key": string(keyPEM)}
+	const authority = "give its authority in splunk-capath or splunk-ca-cert"
 	for _, c := range []struct {
 		name    string
 		options map[string]string
 		want    router.Class
+		hint    string
 	}{
-		{"CA as a path", map[string]string{"splunk-capath": path}, ""},
-		{"CA as PEM", map[string]string{"splunk-ca-cert": string(ca.PEM())}, ""},
-		{"CA and name", map[string]string{"splunk-ca-cert": string(ca.PEM()), "splunk-caname": "hec.example.com"}, ""},
-		{"not verified", map[string]string{"splunk-insecureskipverify": "true"}, ""},
-		{"system roots", nil, router.Config},
-		{"other CA", map[string]string{"splunk-ca-cert": string(other.PEM())}, router.Config},
-		{"other name", map[string]string{"splunk-ca-cert": string(ca.PEM()), "splunk-caname": "evil.example.com"}, router.Config},
-		{"no client certificate", map[string]string{"splunk-capath": path, "splunk-client-cert": "", "splunk-client-key": ""}, router.Credentials},
-		{"other client", map[string]string{"splunk-capath": path, "splunk-client-cert": string(otherCert), "splunk-client-key": string(otherKey)}, router.Credentials},
+		{"CA as a path", map[string]string{"splunk-capath": path}, "", ""},
+		{"CA as PEM", map[string]string{"splunk-ca-cert": string(ca.PEM())}, "", ""},
+		{"CA and name", map[string]string{"splunk-ca-cert": string(ca.PEM()), "splunk-caname": "hec.example.com"}, "", ""},
+		{"not verified", map[string]string{"splunk-insecureskipverify": "true"}, "", ""},
+		{"system roots", nil, router.Config, authority},
+		{"other CA", map[string]string{"splunk-ca-cert": string(other.PEM())}, router.Config, authority},
+		{"other name", map[string]string{"splunk-ca-cert": string(ca.PEM()), "splunk-caname": "evil.example.com"}, router.Config, "give the name that is in it in splunk-caname"},
+		{"no client certificate", map[string]string{"splunk-capath": path, "splunk-client-cert": "", "splunk-client-key": ""}, router.Credentials, ""},
+		{"other client", map[string]string{"splunk-capath": path, "splunk-client-cert": string(otherCert), "splunk-client-key": string(otherKey)}, router.Credentials, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			options := map[string]string{}
@@ -656,11 +658,28 @@ func TestTLS(t *testing.T) {
 			if router.ClassOf(asError(e)) != c.want {
 				t.Errorf("%v, want class %q", e, c.want)
 			}
+			if e != nil && e.Hint != c.hint {
+				t.Errorf("%v, want the hint %q", e, c.hint)
+			}
 			if (s.hec.Count() == 1) != (c.want == "") {
 				t.Errorf("%d events", s.hec.Count())
 			}
 			routertest.Quiet(t, asError(e), string(keyPEM), "PRIVATE")
 		})
+	}
+}
+
+// A receiver without TLS, and https:// in splunk-url.
+func TestNoTLS(t *testing.T) {
+	hec, err := hectest.Start(hectest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(hec.Close)
+	s := start(t, hectest.Options{}, map[string]string{"splunk-url": "https" + strings.TrimPrefix(hec.URL(), "http")})
+	e := s.send(t, s.batch(1))
+	if e == nil || e.Class != router.Config || e.Cause != "the receiver does not speak TLS" || e.Hint != "write http:// in splunk-url, or enable TLS at the receiver" {
+		t.Errorf("%v, want class config and what to write", e)
 	}
 }
 
