@@ -34,6 +34,7 @@ type Config struct {
 	BatchBytes int           // a batch is sent when it has this many; 0 = 512 KiB
 	Linger     time.Duration // how long a line waits for company; 0 = 250 ms
 	Workers    int           // batches under way at once; 0 = 2
+	Grace      time.Duration // how long Close lets a batch go on that is under way; 0 = 1500 ms
 	Log        *slog.Logger  // first failure and recovery; nil = nowhere
 	// Observe is told of each request: "" = taken, else the class of the failure, and how long it took. nil = nobody is.
 	Observe func(class router.Class, took time.Duration)
@@ -48,6 +49,9 @@ func (c *Config) defaults() {
 	}
 	if c.Workers <= 0 {
 		c.Workers = 2
+	}
+	if c.Grace <= 0 {
+		c.Grace = 1500 * time.Millisecond
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -184,8 +188,8 @@ func (d *Delivery) Status() Status {
 	return s
 }
 
-// Close sends no more, ends what is under way and closes the router. What was not taken stays with the sessions. A second
-// Close does nothing.
+// Close begins nothing more, gives what is under way the grace to be taken, and closes the router. What was not taken
+// stays with the sessions. A second Close does nothing.
 func (d *Delivery) Close() error {
 	d.stop()
 	d.done.Wait()
@@ -250,7 +254,7 @@ func (d *Delivery) await(ctx context.Context) bool {
 		pause := time.NewTimer(time.Until(due))
 		select {
 		case <-pause.C:
-			return true
+			return ctx.Err() == nil // both may be due
 		case <-ctx.Done():
 			pause.Stop()
 			return false

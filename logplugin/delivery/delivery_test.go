@@ -232,13 +232,13 @@ func TestRefusedTogether(t *testing.T) {
 			t.Errorf("the first is news: %v, the second: %v; want true, false", first, second)
 		}
 		began := time.Now()
-		failures, err := g.pass(t.Context(), func(context.Context) error { return nil })
+		failures, err := g.pass(t.Context(), func() error { return nil })
 		if took := time.Since(began); failures != 1 || err != nil || took > 0 {
 			t.Errorf("the next request begins after %v and %d failures (%v), want at once and 1", took, failures, err)
 		}
 		// The new token is refused too: that is worth a pause.
 		g.close(failure(router.Credentials), failures)
-		_, _ = g.pass(t.Context(), func(context.Context) error { return nil })
+		_, _ = g.pass(t.Context(), func() error { return nil })
 		if took := time.Since(began); took < personPause/2 {
 			t.Errorf("the one after that begins after %v, want at least %v", took, personPause/2)
 		}
@@ -388,36 +388,133 @@ func TestDeliveredPartIsNotSentAgain(t *testing.T) {
 	})
 }
 
-// Closing while the router hangs ends soon; what was not taken is with the feeds again.
+// Close lets what is under way be taken, for a while; what was not is with the feeds again.
 func TestCloseWhileSending(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := &hanging{began: make(chan struct{})}
-		d := New(h, Config{Workers: 1})
-		f := newFeed(d, "a")
-		f.write(3)
-		<-h.began
-		began := time.Now()
-		if err := d.Close(); err != nil {
-			t.Fatal(err)
-		}
-		if took := time.Since(began); took > time.Second {
-			t.Errorf("Close took %v", took)
-		}
-		if f.filled != 0 || len(f.lines) != 3 {
-			t.Errorf("after Close the feed has %d lines, %d of them in a batch", len(f.lines), f.filled)
-		}
-	})
+	for _, c := range []struct {
+		name         string
+		needs, grace time.Duration
+		err          error
+		took         time.Duration // of Close
+		sent, left   int
+	}{
+		{"taken in the grace", time.Second, 0, nil, time.Second, 3, 0},
+		{"cut after the grace", time.Hour, 0, nil, 1500 * time.Millisecond, 0, 3},
+		{"another grace", time.Hour, 5 * time.Second, nil, 5 * time.Second, 0, 3},
+		{"refused in the grace", time.Second, 0, failure(router.Retry), time.Second, 0, 3},
+		{"to be divided", time.Second, 0, failure(router.TooLarge), time.Second, 0, 3},
+		{"all of it taken before an error", time.Second, 0, &router.Error{Class: router.Retry, Delivered: 3}, time.Second, 3, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := &slow{needs: c.needs, err: c.err, began: make(chan struct{}, 9)}
+				d := New(r, Config{Workers: 1, Grace: c.grace})
+				f := newFeed(d, "a")
+				f.write(3)
+				<-r.began
+				newFeed(d, "b").write(1) // waits, and is not begun
+				began := time.Now()
+				if err := d.Close(); err != nil {
+					t.Fatal(err)
+				}
+				if took := time.Since(began); took != c.took {
+					t.Errorf("Close took %v, want %v", took, c.took)
+				}
+				if f.filled != 0 || len(f.lines) != c.left {
+					t.Errorf("after Close the feed has %d lines, %d of them in a batch; want %d and none", len(f.lines), f.filled, c.left)
+				}
+				if s := d.Status(); s.Sent != uint64(c.sent) || r.calls != 1 || s.LastError != "" {
+					t.Errorf("%d lines are sent in %d requests, error %q; want %d in 1, none", s.Sent, r.calls, s.LastError, c.sent)
+				}
+			})
+		})
+	}
 }
 
-type hanging struct{ began chan struct{} }
-
-func (h *hanging) Send(ctx context.Context, _ *router.Batch) error {
-	close(h.began)
-	<-ctx.Done()
-	return failure(router.Retry)
+// slow is a router that needs its time, and then answers err.
+type slow struct {
+	needs time.Duration
+	err   error
+	began chan struct{}
+	calls int
 }
 
-func (h *hanging) Close() error { return nil }
+func (s *slow) Send(ctx context.Context, _ *router.Batch) error {
+	s.calls++
+	s.began <- struct{}{}
+	select {
+	case <-time.After(s.needs):
+		return s.err
+	case <-ctx.Done():
+		return failure(router.Retry)
+	}
+}
+
+func (s *slow) Close() error { return nil }
+
+// Nobody waits for the end of a pause: neither of the back-off, nor for company, nor for another who tries.
+func TestCloseInAPause(t *testing.T) {
+	for name, c := range map[string]struct {
+		after time.Duration
+		calls bool
+	}{
+		"for company":     {0, false},
+		"of the back-off": {5 * time.Second, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := &receiver{answer: func(int, []string) error { return failure(router.Config) }}
+				d := New(r, Config{Workers: 3, BatchBytes: 1})
+				feeds := []*feed{newFeed(d, "a"), newFeed(d, "b"), newFeed(d, "c")}
+				for _, f := range feeds {
+					f.write(1)
+				}
+				time.Sleep(c.after)
+				synctest.Wait()
+				before, began := r.count(), time.Now()
+				if (before > 0) != c.calls {
+					t.Fatalf("%d requests before Close", before)
+				}
+				if err := d.Close(); err != nil {
+					t.Fatal(err)
+				}
+				if took := time.Since(began); took != 0 || r.count() != before {
+					t.Errorf("Close took %v and %d requests, want none of both", took, r.count()-before)
+				}
+				for _, f := range feeds {
+					if f.filled != 0 || len(f.lines) != 1 {
+						t.Errorf("feed %s has %d lines, %d of them in a batch; want 1 and none", f.name, len(f.lines), f.filled)
+					}
+				}
+			})
+		})
+	}
+}
+
+// What is due when Close is called does not begin, whichever of the two a select sees first.
+func TestNothingBeginsAfterClose(t *testing.T) {
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	r := &receiver{}
+	d := New(r, Config{})
+	_ = d.Close() // no worker is in the way
+	f := newFeed(d, "a")
+	f.write(1)
+	d.oldest = time.Time{}
+	for range 100 {
+		if d.await(ended) {
+			t.Fatal("a batch is to be filled")
+		}
+		g := gate{probe: make(chan struct{}, 1), failures: 1}
+		if _, err := g.pass(ended, func() error { return nil }); err == nil {
+			t.Fatal("the gate lets a request pass")
+		}
+	}
+	b := &batch{}
+	d.fill(b)
+	if d.deliver(ended, &b.Batch, 0, b) || r.count() != 0 {
+		t.Errorf("a batch is delivered in %d requests", r.count())
+	}
+}
 
 func TestRemove(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -18,9 +18,9 @@ type gate struct {
 }
 
 // pass calls send when it is its turn, and tells after how many failures that was.
-func (g *gate) pass(ctx context.Context, send func(context.Context) error) (failures int, err error) {
+func (g *gate) pass(ctx context.Context, send func() error) (failures int, err error) {
 	if failures, _ = g.state(); failures == 0 {
-		return 0, send(ctx)
+		return 0, send()
 	}
 	select {
 	case g.probe <- struct{}{}:
@@ -33,7 +33,10 @@ func (g *gate) pass(ctx context.Context, send func(context.Context) error) (fail
 	defer pause.Stop()
 	select {
 	case <-pause.C:
-		return failures, send(ctx)
+		if ctx.Err() != nil { // both may be due
+			return failures, ctx.Err()
+		}
+		return failures, send()
 	case <-ctx.Done():
 		return failures, ctx.Err()
 	}

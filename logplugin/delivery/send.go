@@ -19,20 +19,13 @@ const (
 )
 
 // deliver sends b, whose first record is record from of the whole batch, until all of it is taken or given up. It
-// returns false when ctx has ended.
+// returns false when ctx has ended before that.
 func (d *Delivery) deliver(ctx context.Context, b *router.Batch, from int, whole *batch) bool {
 	for b.Len() > 0 {
-		failures, err := d.gate.pass(ctx, func(ctx context.Context) error {
-			ctx, cancel := context.WithTimeout(ctx, sendTimeout)
-			defer cancel()
-			began := time.Now()
-			err := d.router.Send(ctx, b)
-			d.config.Observe(router.ClassOf(err), time.Since(began))
-			return err
-		})
 		if ctx.Err() != nil {
-			return err == nil && b.Len() > 0 // taken in the last moment
+			return false
 		}
+		failures, err := d.gate.pass(ctx, func() error { return d.send(ctx, b) })
 		if err == nil {
 			d.succeeded()
 			return true
@@ -42,16 +35,28 @@ func (d *Delivery) deliver(ctx context.Context, b *router.Batch, from int, whole
 			b, from = b.Slice(n, b.Len()), from+n
 			e.Bad -= n
 		}
-		switch e.Class {
-		case router.BadRecords, router.TooLarge:
+		switch {
+		case e.Class == router.BadRecords || e.Class == router.TooLarge:
 			// The receiver is well, it is these records.
 			d.succeeded()
 			return d.divide(ctx, b, from, whole, e)
-		default:
+		case ctx.Err() == nil: // else it is we who stopped it
 			d.failed(e, failures)
 		}
 	}
 	return true
+}
+
+// send makes one request. When ctx ends it may go on for the grace: what is cut is sent twice.
+func (d *Delivery) send(ctx context.Context, b *router.Batch) error {
+	under, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(d.config.Grace, cancel) })
+	defer stop()
+	began := time.Now()
+	err := d.router.Send(under, b)
+	d.config.Observe(router.ClassOf(err), time.Since(began))
+	return err
 }
 
 // divide sends what was refused in smaller parts, until the record at fault is alone, and gives that up.
