@@ -67,7 +67,7 @@ func TestChildren(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cmd.Wait() //nolint:errcheck // it is killed
-	defer cmd.Process.Kill()
+	defer func() { _ = cmd.Process.Kill() }()
 	if got := children(os.Getpid()); !slices.Contains(got, cmd.Process.Pid) {
 		t.Errorf("children = %v, want %d among them", got, cmd.Process.Pid)
 	}

@@ -57,7 +57,8 @@ func (w *world) quiet(ctx context.Context, e effort) (q quiet, err error) {
 	if q.anon, err = anonOf(w.driver.pid()); err != nil {
 		return q, err
 	}
-	return q, w.talk(ctx, &q, fifos, e.seconds)
+	err = w.talk(ctx, &q, fifos, e.seconds)
+	return q, err
 }
 
 // talk lets each session say one line a second, evenly spread.

@@ -76,7 +76,8 @@ func newWorld(ctx context.Context) (w *world, err error) {
 	if err := w.dockerd.Import(ctx, image, w.path("talker")); err != nil {
 		return w, err
 	}
-	return w, w.readLines(ctx)
+	err = w.readLines(ctx)
+	return w, err
 }
 
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
@@ -130,7 +131,8 @@ func (w *world) readLines(ctx context.Context) error {
 type counts struct{ Lines, Requests, Bytes int }
 
 func (w *world) counts(ctx context.Context) (c counts, err error) {
-	return c, w.ask(ctx, "counts", &c)
+	err = w.ask(ctx, "counts", &c)
+	return c, err
 }
 
 func (w *world) ask(ctx context.Context, what string, into any) error {
