@@ -130,6 +130,35 @@ func TestUnreadableForAWhile(t *testing.T) {
 	awaitStatus(t, s, "that all is well", func(st Status) bool { return st.LastError == "" && st.State == Reading })
 }
 
+// One that cannot be opened is not given up for a newer one of its container: there may be lines in it.
+func TestUnreadableIsNotSuperseded(t *testing.T) {
+	dir, m := t.TempDir(), &memory{}
+	s := start(t, dir, m)
+	parent := filepath.Join(dir, "parent")
+	if err := os.WriteFile(parent, nil, 0o600); err != nil { // "not a directory"
+		t.Fatal(err)
+	}
+	old := state.Session{File: filepath.Join(parent, "f"), ContainerID: info().ContainerID, Options: options.Options{Router: "memory"}}
+	if err := s.dir.Save(old); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Attach(); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "new")
+	f := fifo(t, file)
+	if err := s.Start(t.Context(), file, info()); err != nil {
+		t.Fatal(err)
+	}
+	write(t, f, "1")
+	quiet := time.NewTimer(leakedSilence + 500*time.Millisecond)
+	defer quiet.Stop()
+	<-quiet.C
+	if n := len(s.Status()); n != 2 {
+		t.Errorf("%d sessions, want both", n)
+	}
+}
+
 // Spools without a session do not stay for ever; those of a state that was set aside do.
 func TestSweep(t *testing.T) {
 	dir := t.TempDir()

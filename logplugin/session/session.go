@@ -93,17 +93,14 @@ func (s *session) run(ctx context.Context) {
 // read drains the FIFO, and tells whether to try again: it has not ended, and could not be read.
 func (s *session) read(ctx context.Context) (again bool) {
 	fifo, err := s.pipe()
-	switch {
-	case isGone(err):
-		return false // the daemon has removed it: what is left is in the spool
-	case err == nil:
+	if err == nil {
+		defer fifo.Close()
 		err = s.spool.Drain(ctx, fifo)
-		_ = fifo.Close()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fifo = nil
-	if err == nil || ctx.Err() != nil {
+	if err == nil || ctx.Err() != nil || isGone(err) { // gone: the daemon has removed it, and what is left is in the spool
 		s.unread = nil
 		return false
 	}
@@ -152,7 +149,7 @@ func (s *session) supersede(newer *session) {
 				return
 			}
 			now := s.spool.Stats().End
-			if now == end && s.pending() == 0 {
+			if now == end && s.isEmpty() {
 				s.leave()
 				return
 			}
@@ -162,20 +159,20 @@ func (s *session) supersede(newer *session) {
 	}
 }
 
-// pending is how many bytes lie in the FIFO.
-func (s *session) pending() int {
+// isEmpty tells whether nothing lies in the FIFO. Of one that cannot be opened at the moment nobody knows.
+func (s *session) isEmpty() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fifo == nil {
-		return 0
+		return false
 	}
 	raw, err := s.fifo.SyscallConn()
 	if err != nil {
-		return 0
+		return false
 	}
-	n := 0
-	_ = raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
-	return n
+	n, failed := 0, error(nil)
+	err = raw.Control(func(fd uintptr) { n, failed = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
+	return n == 0 && err == nil && failed == nil
 }
 
 // buffers are shared by all sessions: an idle one needs none. One holds the largest frame.
