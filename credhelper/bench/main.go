@@ -47,16 +47,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "bench: all numbers are 1 or more, and there are no other arguments")
 		return 2
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it took longer than %v", limit))
-	defer cancel()
-	if err := bench(ctx, e, stdout); err != nil {
-		if ctx.Err() != nil {
-			err = fmt.Errorf("%w; it was at: %w", context.Cause(ctx), err)
-		}
-		fmt.Fprintf(stderr, "bench: %v\n", err)
-		return 1
-	}
-	return 0
+	return measure.Run(ctx, limit, stderr, func(ctx context.Context) error { return bench(ctx, e, stdout) })
 }
 
 func bench(ctx context.Context, e effort, out io.Writer) (err error) {

@@ -3,6 +3,7 @@
 package measure
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -64,3 +65,19 @@ func Table(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 0, 
 
 // MS is a duration as text.
 func MS(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d)/float64(time.Millisecond)) }
+
+// Run carries a benchmark out, for at most limit, and returns the exit status of its program. What went wrong goes to
+// stderr, with where the benchmark was when it was stopped.
+func Run(ctx context.Context, limit time.Duration, stderr io.Writer, bench func(context.Context) error) int {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it took longer than %v", limit))
+	defer cancel()
+	err := bench(ctx)
+	if err == nil {
+		return 0
+	}
+	if ctx.Err() != nil {
+		err = fmt.Errorf("%w; it was at: %w", context.Cause(ctx), err)
+	}
+	fmt.Fprintf(stderr, "bench: %v\n", err)
+	return 1
+}
