@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/secretref/secretref/logplugin/api"
+	"github.com/secretref/secretref/logplugin/dockerplugin"
 	"github.com/secretref/secretref/logplugin/frame"
 	"github.com/secretref/secretref/logplugin/router/routertest"
 	"github.com/secretref/secretref/logplugin/session"
@@ -55,7 +55,7 @@ func BenchmarkFIFOToRouter(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer w.Close()
-			info := api.Info{ContainerID: strings.Repeat("a", 64), ContainerName: "/web", Config: c.options}
+			info := dockerplugin.Info{ContainerID: strings.Repeat("a", 64), ContainerName: "/web", Config: c.options}
 			if err := s.Start(b.Context(), file, info); err != nil {
 				b.Fatal(err)
 			}

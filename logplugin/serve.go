@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/secretref/secretref/logplugin/api"
 	"github.com/secretref/secretref/logplugin/control"
+	"github.com/secretref/secretref/logplugin/dockerplugin"
 	"github.com/secretref/secretref/logplugin/metrics"
 	"github.com/secretref/secretref/logplugin/session"
 	"github.com/secretref/secretref/logplugin/state"
@@ -21,7 +21,7 @@ import (
 
 // serve listens before all else: a daemon that starts at the same time waits half a second for the socket.
 func (p Program) serve(ctx context.Context, f flags) error {
-	listener, err := api.Listen(f.socket)
+	listener, err := dockerplugin.Listen(f.socket)
 	if err != nil {
 		return err
 	}
@@ -58,7 +58,7 @@ func (p Program) serve(ctx context.Context, f flags) error {
 	}
 	stop := answer(cfg, dir, sessions, metrics.Handler(p.Version, sessions, &resolves, log), log)
 	log.Info("ready", "version", p.Version, "socket", listener.Addr().String(), "stateDir", dir.Path())
-	err = api.New(sessions, api.Options{Logger: log, CloseTimeout: 2 * time.Second}).Serve(ctx, listener)
+	err = dockerplugin.New(sessions, dockerplugin.Options{Logger: log, CloseTimeout: 2 * time.Second}).Serve(ctx, listener)
 	err = errors.Join(err, stop(), sessions.Close())
 	if errors.Is(context.Cause(ctx), errMended) {
 		return errors.Join(errMended, err)

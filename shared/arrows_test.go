@@ -192,7 +192,7 @@ func TestArrowsCanFail(t *testing.T) {
 		{"shared knows neither program", "shared/a shared/b, shared/b credhelper", "shared/a -> shared/b -> credhelper"},
 		{"shared knows neither program", "shared/a logplugin/router/x", "shared/a -> logplugin/router/x"},
 		{"shared knows neither program", "credhelper shared/a, shared/a shared/b", ""},
-		{"the programs do not know each other", "credhelper/cmd/x logplugin/api", "credhelper/cmd/x -> logplugin/api"},
+		{"the programs do not know each other", "credhelper/cmd/x logplugin/dockerplugin", "credhelper/cmd/x -> logplugin/dockerplugin"},
 		{"the programs do not know each other", "logplugin credhelper/payload", "logplugin -> credhelper/payload"},
 		{"the warm path links no network", "credhelper/cmd/docker-credential-secretref credhelper, credhelper " + tls,
 			"credhelper/cmd/docker-credential-secretref -> credhelper -> " + tls},

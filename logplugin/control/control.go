@@ -6,7 +6,7 @@
 //	POST /forget?session=ID[&discard=true][&force=true]
 //
 // It answers while a router, AWS or the disk hangs, and never shows a line, an option's value or a secret. It is no
-// part of Docker's protocol, which is in package api.
+// part of Docker's protocol, which is in package dockerplugin.
 package control
 
 import (

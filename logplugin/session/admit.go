@@ -9,7 +9,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/secretref/secretref/logplugin/api"
+	"github.com/secretref/secretref/logplugin/dockerplugin"
 	"github.com/secretref/secretref/logplugin/options"
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/shared/config"
@@ -56,7 +56,7 @@ func newAdmission(c Config) (admission, error) {
 }
 
 // options reads the container's log options, as far as that is possible: with an error they may be empty.
-func (a *admission) options(info api.Info) (options.Options, error) {
+func (a *admission) options(info dockerplugin.Info) (options.Options, error) {
 	o, err := a.rules.Parse(info.Config, info)
 	if err == nil {
 		_, err = a.kinds[o.Router].Parse(a.routerOptions(o))

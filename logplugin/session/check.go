@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/secretref/secretref/logplugin/api"
+	"github.com/secretref/secretref/logplugin/dockerplugin"
 	"github.com/secretref/secretref/logplugin/router"
 )
 
@@ -33,7 +33,7 @@ func Check(ctx context.Context, c Config, logOpts map[string]string, say func(Fi
 	if err != nil {
 		return err
 	}
-	o, err := a.options(api.Info{Config: logOpts, ContainerID: strings.Repeat("0", 64), ContainerName: "/check"})
+	o, err := a.options(dockerplugin.Info{Config: logOpts, ContainerID: strings.Repeat("0", 64), ContainerName: "/check"})
 	if err != nil {
 		say(Finding{"log options", err})
 		return nil

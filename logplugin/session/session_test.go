@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/secretref/secretref/logplugin/api"
+	"github.com/secretref/secretref/logplugin/dockerplugin"
 	"github.com/secretref/secretref/logplugin/frame"
 	"github.com/secretref/secretref/logplugin/options"
 	"github.com/secretref/secretref/logplugin/router"
@@ -158,12 +158,12 @@ func write(t *testing.T, f *os.File, lines ...string) {
 	}
 }
 
-func info(extra ...string) api.Info {
+func info(extra ...string) dockerplugin.Info {
 	c := map[string]string{"logDriver": "memory"}
 	for i := 0; i < len(extra); i += 2 {
 		c[extra[i]] = extra[i+1]
 	}
-	return api.Info{ContainerID: strings.Repeat("a", 64), ContainerName: "/web", Config: c}
+	return dockerplugin.Info{ContainerID: strings.Repeat("a", 64), ContainerName: "/web", Config: c}
 }
 
 func gone(t *testing.T, s *Sessions, file string) {
@@ -234,7 +234,7 @@ func TestPolicy(t *testing.T) {
 	tests := []struct {
 		name    string
 		fault   fakeaws.Fault
-		info    api.Info
+		info    dockerplugin.Info
 		refused bool
 		calls   int
 	}{

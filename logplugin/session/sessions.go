@@ -17,7 +17,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/secretref/secretref/logplugin/api"
+	"github.com/secretref/secretref/logplugin/dockerplugin"
 	"github.com/secretref/secretref/logplugin/frame"
 	"github.com/secretref/secretref/logplugin/options"
 	"github.com/secretref/secretref/logplugin/spool"
@@ -36,7 +36,7 @@ type Config struct {
 	Broken   error        // why Config is only a fallback: FIFOs are read, and nothing is sent; nil = it is whole
 }
 
-// Sessions is all FIFOs that are read. It is the api.Sessions.
+// Sessions is all FIFOs that are read. It is the dockerplugin.Sessions.
 type Sessions struct {
 	admission
 	dir   *state.Dir
@@ -55,7 +55,7 @@ type Sessions struct {
 	refused uint64 // containers
 }
 
-var _ api.Sessions = (*Sessions)(nil)
+var _ dockerplugin.Sessions = (*Sessions)(nil)
 
 var errEnding = errors.New("the log driver is ending; try again")
 
@@ -89,7 +89,7 @@ func minFree(l config.Logs) int64 {
 }
 
 // Start is StartLogging.
-func (s *Sessions) Start(ctx context.Context, file string, info api.Info) error {
+func (s *Sessions) Start(ctx context.Context, file string, info dockerplugin.Info) error {
 	if s.knows(file) {
 		return nil // the daemon repeats itself
 	}

@@ -1,6 +1,6 @@
 //go:build integration
 
-package reference
+package parity
 
 import (
 	"bytes"

@@ -1,4 +1,4 @@
-// Package api is the protocol of Docker's log plugins (docker.logdriver/1.0): HTTP on a unix socket, on which the
+// Package dockerplugin is the protocol of Docker's log plugins (docker.logdriver/1.0): HTTP on a unix socket, on which the
 // daemon announces each container that begins or ends to log.
 //
 // The daemon makes these calls while it holds the container's lock, often without a time limit of its own. So every
@@ -10,7 +10,7 @@
 // cannot read, knows neither deadlines nor recovery for a call, and keeps connections open. A connection kept open is a
 // danger: when the process ends just as the daemon uses it, the daemon tries again with the body lost, and the user
 // reads of a malformed request.
-package api
+package dockerplugin
 
 import (
 	"bytes"

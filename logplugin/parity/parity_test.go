@@ -1,9 +1,9 @@
 //go:build integration
 
-// Package reference runs the same container twice, with one of Docker's own log drivers and with ours under the same
+// Package parity runs the same container twice, with one of Docker's own log drivers and with ours under the same
 // options, into the same receiver. Both must give the same events, but for the differences that the router's package
 // declares; a declared one that does not show is a failure, too.
-package reference
+package parity
 
 import (
 	"context"
@@ -51,7 +51,7 @@ func newHost(t *testing.T) *host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	emit, err := rig.Build(ctx, filepath.Join(h.dir, "emit"), "./logplugin/reference/testdata/emit")
+	emit, err := rig.Build(ctx, filepath.Join(h.dir, "emit"), "./logplugin/parity/testdata/emit")
 	if err != nil {
 		t.Fatal(err)
 	}
