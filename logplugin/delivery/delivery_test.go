@@ -228,7 +228,7 @@ func TestLargeFeedsTakeTurns(t *testing.T) {
 func TestRefusedTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := gate{probe: make(chan struct{}, 1)}
-		if first, second := g.close(failure(router.Credentials), 0), g.close(failure(router.Credentials), 0); !first || second {
+		if first, second := g.close(failure(router.ClassCredentials), 0), g.close(failure(router.ClassCredentials), 0); !first || second {
 			t.Errorf("the first is news: %v, the second: %v; want true, false", first, second)
 		}
 		began := time.Now()
@@ -237,7 +237,7 @@ func TestRefusedTogether(t *testing.T) {
 			t.Errorf("the next request begins after %v and %d failures (%v), want at once and 1", took, failures, err)
 		}
 		// The new token is refused too: that is worth a pause.
-		g.close(failure(router.Credentials), failures)
+		g.close(failure(router.ClassCredentials), failures)
 		_, _ = g.pass(t.Context(), func() error { return nil })
 		if took := time.Since(began); took < personPause/2 {
 			t.Errorf("the one after that begins after %v, want at least %v", took, personPause/2)
@@ -246,7 +246,7 @@ func TestRefusedTogether(t *testing.T) {
 }
 
 func TestRetryKeepsEverything(t *testing.T) {
-	for _, class := range []router.Class{router.Retry, router.Credentials, router.Config} {
+	for _, class := range []router.Class{router.ClassRetry, router.ClassCredentials, router.ClassConfig} {
 		t.Run(string(class), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := &receiver{answer: func(call int, _ []string) error {
@@ -277,7 +277,7 @@ func TestRetryKeepsEverything(t *testing.T) {
 func TestBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &receiver{answer: func(call int, _ []string) error {
-			e := failure(router.Retry)
+			e := failure(router.ClassRetry)
 			if call == 3 {
 				e.RetryAfter = 2 * time.Minute
 			}
@@ -305,7 +305,7 @@ func TestCredentialsAreTriedAgainAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &receiver{answer: func(call int, _ []string) error {
 			if call == 1 {
-				return failure(router.Credentials)
+				return failure(router.ClassCredentials)
 			}
 			return nil
 		}}
@@ -322,7 +322,7 @@ func TestCredentialsAreTriedAgainAtOnce(t *testing.T) {
 // A record that the router will never take costs itself alone, whether or not the router says which one it is.
 func TestBadRecord(t *testing.T) {
 	for _, tells := range []bool{true, false} {
-		for _, class := range []router.Class{router.BadRecords, router.TooLarge} {
+		for _, class := range []router.Class{router.ClassBadRecords, router.ClassTooLarge} {
 			t.Run(fmt.Sprint(class, tells), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					bad := []string{"a-3", "b-0", "b-9"}
@@ -374,7 +374,7 @@ func TestDeliveredPartIsNotSentAgain(t *testing.T) {
 		r = &receiver{answer: func(call int, lines []string) error {
 			if call == 1 {
 				r.took = append(r.took, lines[:4]...)
-				e := failure(router.Retry)
+				e := failure(router.ClassRetry)
 				e.Delivered = 4
 				return e
 			}
@@ -400,9 +400,9 @@ func TestCloseWhileSending(t *testing.T) {
 		{"taken in the grace", time.Second, 0, nil, time.Second, 3, 0},
 		{"cut after the grace", time.Hour, 0, nil, 1500 * time.Millisecond, 0, 3},
 		{"another grace", time.Hour, 5 * time.Second, nil, 5 * time.Second, 0, 3},
-		{"refused in the grace", time.Second, 0, failure(router.Retry), time.Second, 0, 3},
-		{"to be divided", time.Second, 0, failure(router.TooLarge), time.Second, 0, 3},
-		{"all of it taken before an error", time.Second, 0, &router.Error{Class: router.Retry, Delivered: 3}, time.Second, 3, 0},
+		{"refused in the grace", time.Second, 0, failure(router.ClassRetry), time.Second, 0, 3},
+		{"to be divided", time.Second, 0, failure(router.ClassTooLarge), time.Second, 0, 3},
+		{"all of it taken before an error", time.Second, 0, &router.Error{Class: router.ClassRetry, Delivered: 3}, time.Second, 3, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -445,7 +445,7 @@ func (s *slow) Send(ctx context.Context, _ *router.Batch) error {
 	case <-time.After(s.needs):
 		return s.err
 	case <-ctx.Done():
-		return failure(router.Retry)
+		return failure(router.ClassRetry)
 	}
 }
 
@@ -462,7 +462,7 @@ func TestCloseInAPause(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := &receiver{answer: func(int, []string) error { return failure(router.Config) }}
+				r := &receiver{answer: func(int, []string) error { return failure(router.ClassConfig) }}
 				d := New(r, Config{Workers: 3, BatchBytes: 1})
 				feeds := []*feed{newFeed(d, "a"), newFeed(d, "b"), newFeed(d, "c")}
 				for _, f := range feeds {

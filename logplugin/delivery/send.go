@@ -36,7 +36,7 @@ func (d *Delivery) deliver(ctx context.Context, b *router.Batch, from int, whole
 			e.Bad -= n
 		}
 		switch {
-		case e.Class == router.BadRecords || e.Class == router.TooLarge:
+		case e.Class == router.ClassBadRecords || e.Class == router.ClassTooLarge:
 			// The receiver is well, it is these records.
 			d.succeeded()
 			return d.divide(ctx, b, from, whole, e)
@@ -71,7 +71,7 @@ func (d *Delivery) divide(ctx context.Context, b *router.Batch, from int, whole 
 		return true
 	}
 	cuts := []int{0, n / 2, n}
-	if e.Class == router.BadRecords && e.Bad >= 0 && e.Bad < n {
+	if e.Class == router.ClassBadRecords && e.Bad >= 0 && e.Bad < n {
 		cuts = []int{0, e.Bad, e.Bad + 1, n}
 	}
 	for i := range cuts[1:] {
@@ -97,7 +97,7 @@ func asError(err error) *router.Error {
 		c := *e
 		return &c
 	}
-	return &router.Error{Class: router.Retry, Op: "send", Cause: "unknown failure", Bad: router.NoRecord, Err: err}
+	return &router.Error{Class: router.ClassRetry, Op: "send", Cause: "unknown failure", Bad: router.NoRecord, Err: err}
 }
 
 func (d *Delivery) succeeded() {
@@ -132,10 +132,10 @@ func nextPause(n int, e *router.Error) time.Duration {
 		pause = min(pause*3/2, longestPause)
 	}
 	switch {
-	case e.Class == router.Credentials && n == 1:
+	case e.Class == router.ClassCredentials && n == 1:
 		// The source has been told: what it gives now may be right.
 		return 0
-	case e.Class == router.Credentials || e.Class == router.Config:
+	case e.Class == router.ClassCredentials || e.Class == router.ClassConfig:
 		pause = personPause
 	}
 	pause = pause/2 + rand.N(pause/2+1)

@@ -13,15 +13,17 @@ type Class string
 
 // The closed set of classes.
 const (
-	Retry       Class = "retry"       // the same batch again, after a pause
-	Credentials Class = "credentials" // refused; the source has been told, the same batch again with what it then gives
-	Config      Class = "config"      // a person must change an option, here or at the receiver; keep the records, try rarely
-	BadRecords  Class = "bad_records" // the receiver will never take some record of the batch
-	TooLarge    Class = "too_large"   // fewer records at once; a batch of one will never be taken
+	ClassRetry       Class = "retry"       // the same batch again, after a pause
+	ClassCredentials Class = "credentials" // refused; the source has been told, the same batch again with what it then gives
+	ClassConfig      Class = "config"      // a person must change an option, here or at the receiver; keep the records, try rarely
+	ClassBadRecords  Class = "bad_records" // the receiver will never take some record of the batch
+	ClassTooLarge    Class = "too_large"   // fewer records at once; a batch of one will never be taken
 )
 
 // Classes lists the closed set.
-func Classes() []Class { return []Class{Retry, Credentials, Config, BadRecords, TooLarge} }
+func Classes() []Class {
+	return []Class{ClassRetry, ClassCredentials, ClassConfig, ClassBadRecords, ClassTooLarge}
+}
 
 // MaxRetryAfter is the longest pause that a receiver may ask for: it may be wrong, and lines wait.
 const MaxRetryAfter = 5 * time.Minute
@@ -67,20 +69,20 @@ func ClassOf(err error) Class {
 	if errors.As(err, &e) {
 		return e.Class
 	}
-	return Retry
+	return ClassRetry
 }
 
 // FromSource makes an *Error of a secret that could not be had. A permanent reason waits for a person or a rotation, a
 // transient one for AWS. A context that has ended is told as such.
 func FromSource(op string, err error) *Error {
-	e := &Error{Class: Retry, Op: op, Cause: err.Error(), Bad: NoRecord, Err: err}
+	e := &Error{Class: ClassRetry, Op: op, Cause: err.Error(), Bad: NoRecord, Err: err}
 	switch k := fault.KindOf(err); {
 	case k == "" && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)):
 		e.Cause = "stopped while waiting for a secret"
 	case k == "":
 		e.Cause, e.Err = "a secret could not be read", nil // the text of an unknown error is not ours to show
 	case !k.Transient():
-		e.Class = Credentials
+		e.Class = ClassCredentials
 	}
 	return e
 }

@@ -106,10 +106,10 @@ func TestFromSource(t *testing.T) {
 		want router.Class
 		says string
 	}{
-		{"denied", &fault.Error{Kind: fault.Denied, Op: "get secret x", Cause: "access denied"}, router.Credentials, "access denied"},
-		{"throttled, wrapped", fmt.Errorf("log-opt a: %w", &fault.Error{Kind: fault.Throttled, Op: "get", Cause: "slow"}), router.Retry, "log-opt a"},
-		{"stopped", context.Canceled, router.Retry, "stopped"},
-		{"unknown", errors.New(hidden), router.Retry, "could not be read"},
+		{"denied", &fault.Error{Kind: fault.Denied, Op: "get secret x", Cause: "access denied"}, router.ClassCredentials, "access denied"},
+		{"throttled, wrapped", fmt.Errorf("log-opt a: %w", &fault.Error{Kind: fault.Throttled, Op: "get", Cause: "slow"}), router.ClassRetry, "log-opt a"},
+		{"stopped", context.Canceled, router.ClassRetry, "stopped"},
+		{"unknown", errors.New(hidden), router.ClassRetry, "could not be read"},
 	} {
 		err := router.FromSource("op", c.err)
 		if err.Class != c.want || !strings.Contains(err.Error(), c.says) || err.Bad != router.NoRecord {
@@ -117,7 +117,7 @@ func TestFromSource(t *testing.T) {
 		}
 		routertest.Quiet(t, err, hidden)
 	}
-	if router.ClassOf(nil) != "" || router.ClassOf(errors.New("x")) != router.Retry || router.ClassOf(fmt.Errorf("x: %w", &router.Error{Class: router.Config})) != router.Config {
+	if router.ClassOf(nil) != "" || router.ClassOf(errors.New("x")) != router.ClassRetry || router.ClassOf(fmt.Errorf("x: %w", &router.Error{Class: router.ClassConfig})) != router.ClassConfig {
 		t.Error("ClassOf is wrong")
 	}
 	if len(router.Classes()) != 5 {
@@ -202,12 +202,12 @@ func TestTLSFault(t *testing.T) {
 		hint   string
 	}{
 		{"good", mutual, func(*tls.Config) {}, "", ""},
-		{"unknown authority", server, func(c *tls.Config) { c.RootCAs = x509.NewCertPool() }, router.Config, "give its authority in x-ca or x-capath"},
-		{"other name", server, func(c *tls.Config) { c.ServerName = "other.example.com" }, router.Config, "give the name that is in it in x-name"},
-		{"expired", server, clock(48 * time.Hour), router.Config, renew},
-		{"not yet valid", server, clock(-48 * time.Hour), router.Config, renew},
-		{"no TLS", nil, func(*tls.Config) {}, router.Config, "write tcp:// in x-address, or enable TLS at the receiver"},
-		{"no client certificate", mutual, func(c *tls.Config) { c.Certificates = nil }, router.Credentials, ""},
+		{"unknown authority", server, func(c *tls.Config) { c.RootCAs = x509.NewCertPool() }, router.ClassConfig, "give its authority in x-ca or x-capath"},
+		{"other name", server, func(c *tls.Config) { c.ServerName = "other.example.com" }, router.ClassConfig, "give the name that is in it in x-name"},
+		{"expired", server, clock(48 * time.Hour), router.ClassConfig, renew},
+		{"not yet valid", server, clock(-48 * time.Hour), router.ClassConfig, renew},
+		{"no TLS", nil, func(*tls.Config) {}, router.ClassConfig, "write tcp:// in x-address, or enable TLS at the receiver"},
+		{"no client certificate", mutual, func(c *tls.Config) { c.Certificates = nil }, router.ClassCredentials, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			client := good.Clone()
@@ -225,8 +225,8 @@ func TestTLSFault(t *testing.T) {
 		hint  string
 	}{
 		{errors.New("tls: bad certificate"), "", ""}, // any text is no alert
-		{&url.Error{Op: "Post", Err: http.ErrSchemeMismatch}, router.Config, "write tcp:// in x-address, or enable TLS at the receiver"},
-		{x509.CertificateInvalidError{Reason: x509.IncompatibleUsage}, router.Config, "give the receiver another one"},
+		{&url.Error{Op: "Post", Err: http.ErrSchemeMismatch}, router.ClassConfig, "write tcp:// in x-address, or enable TLS at the receiver"},
+		{x509.CertificateInvalidError{Reason: x509.IncompatibleUsage}, router.ClassConfig, "give the receiver another one"},
 	} {
 		if class, _, hint := router.TLSFault(c.err, names); class != c.class || hint != c.hint {
 			t.Errorf("%v: class %q, %q, want class %q and %q", c.err, class, hint, c.class, c.hint)

@@ -123,20 +123,20 @@ func TLSFault(err error, n TLSNames) (c Class, cause, hint string) {
 	)
 	switch {
 	case errors.As(err, &unknown):
-		return Config, "the receiver's certificate is signed by an unknown authority", "give its authority in " + strings.Join(n.CA, " or ")
+		return ClassConfig, "the receiver's certificate is signed by an unknown authority", "give its authority in " + strings.Join(n.CA, " or ")
 	case errors.As(err, &host):
-		return Config, "the receiver's certificate is for another name", "give the name that is in it in " + n.ServerName
+		return ClassConfig, "the receiver's certificate is for another name", "give the name that is in it in " + n.ServerName
 	case errors.As(err, &invalid):
 		hint = "give the receiver another one"
 		if invalid.Reason == x509.Expired { // or not yet valid
 			hint = "renew the receiver's certificate, and compare this host's clock"
 		}
-		return Config, "the receiver's certificate is not valid: " + invalid.Error(), hint
+		return ClassConfig, "the receiver's certificate is not valid: " + invalid.Error(), hint
 	// net/http puts its own error in the place of this one when the answer looks like HTTP.
 	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
-		return Config, "the receiver does not speak TLS", "write " + n.NoTLS + ", or enable TLS at the receiver"
+		return ClassConfig, "the receiver does not speak TLS", "write " + n.NoTLS + ", or enable TLS at the receiver"
 	case errors.As(err, &remote) && remote.Op == "remote error" && isAboutCertificate(remote.Err.Error()):
-		return Credentials, "the receiver refuses the client certificate: " + remote.Err.Error(), ""
+		return ClassCredentials, "the receiver refuses the client certificate: " + remote.Err.Error(), ""
 	}
 	return "", "", ""
 }

@@ -229,7 +229,7 @@ var _ router.Verifier = (*memory)(nil)
 // A router is asked before there are lines, and what it says is shown.
 func TestVerify(t *testing.T) {
 	dir := t.TempDir()
-	m := &memory{verify: &router.Error{Class: router.Retry, Op: "reach it", Cause: "it is away", Bad: router.NoRecord}}
+	m := &memory{verify: &router.Error{Class: router.ClassRetry, Op: "reach it", Cause: "it is away", Bad: router.NoRecord}}
 	s := start(t, dir, m)
 	file := filepath.Join(dir, "f")
 	f := fifo(t, file)

@@ -56,7 +56,7 @@ func NewEncoder(ctx context.Context, c Config, s router.Session) (*Encoder, erro
 	}
 	e := &Encoder{tag: s.Tag, subSecond: v.Bool("fluentd-sub-second-precision", false), keys: 4}
 	if err := v.Err(); err != nil {
-		return nil, &router.Error{Class: router.Config, Op: op, Cause: err.Error(), Bad: router.NoRecord}
+		return nil, &router.Error{Class: router.ClassConfig, Op: op, Cause: err.Error(), Bad: router.NoRecord}
 	}
 	if e.tag == "" {
 		e.tag = s.ContainerID[:min(12, len(s.ContainerID))]

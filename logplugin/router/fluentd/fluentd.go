@@ -114,7 +114,7 @@ func (r *Router) use(ctx context.Context, op string, f func(*sending) *router.Er
 	case r.turn <- struct{}{}:
 		defer func() { <-r.turn }()
 	case <-ctx.Done():
-		return &router.Error{Class: router.Retry, Op: op + " the fluentd receiver", Cause: "stopped", Bad: router.NoRecord, Err: ctx.Err()}
+		return &router.Error{Class: router.ClassRetry, Op: op + " the fluentd receiver", Cause: "stopped", Bad: router.NoRecord, Err: ctx.Err()}
 	}
 	s, failed := r.begin(ctx, op)
 	if failed == nil {
@@ -139,7 +139,7 @@ func (r *Router) begin(ctx context.Context, purpose string) (*sending, *router.E
 	}
 	t := targetOf(values)
 	if err := values.Err(); err != nil {
-		return nil, &router.Error{Class: router.Config, Op: op, Cause: err.Error(), Bad: router.NoRecord}
+		return nil, &router.Error{Class: router.ClassConfig, Op: op, Cause: err.Error(), Bad: router.NoRecord}
 	}
 	if t.selfHostname == "" {
 		t.selfHostname = r.hostname
@@ -189,7 +189,7 @@ func (s *sending) verify() *router.Error {
 func (s *sending) send(b *router.Batch) *router.Error {
 	for i := range b.Len() {
 		if b.Ends[i]-b.Start(i) > maxMessage {
-			return &router.Error{Class: router.TooLarge, Op: s.op, Bad: i, Cause: fmt.Sprintf("a record of %d bytes, and receivers take %d", b.Ends[i]-b.Start(i), maxMessage)}
+			return &router.Error{Class: router.ClassTooLarge, Op: s.op, Bad: i, Cause: fmt.Sprintf("a record of %d bytes, and receivers take %d", b.Ends[i]-b.Start(i), maxMessage)}
 		}
 	}
 	for from, run := 0, 0; from < b.Len(); {
@@ -200,7 +200,7 @@ func (s *sending) send(b *router.Batch) *router.Error {
 		to := lastFit(b, from, b.Runs[run].End)
 		e, ok := b.Runs[run].Encoder.(*Encoder)
 		if !ok {
-			return &router.Error{Class: router.Config, Op: s.op, Cause: "a batch of another router", Bad: router.NoRecord}
+			return &router.Error{Class: router.ClassConfig, Op: s.op, Cause: "a batch of another router", Bad: router.NoRecord}
 		}
 		if failed := s.message(e.tag, b.Body[b.Start(from):b.Ends[to-1]], to-from, to); failed != nil {
 			return failed
@@ -373,7 +373,7 @@ func (s *sending) failed(err error) *router.Error {
 	if s.conn != nil {
 		s.takeAcks()
 	}
-	e := &router.Error{Class: router.Retry, Op: s.op, Bad: router.NoRecord, Err: err}
+	e := &router.Error{Class: router.ClassRetry, Op: s.op, Bad: router.NoRecord, Err: err}
 	for i, ok := range s.acked {
 		if !ok {
 			break
@@ -388,15 +388,15 @@ func (s *sending) failed(err error) *router.Error {
 		e.Class, e.Cause, e.Hint = class, cause, hint
 		s.r.options.Invalidate(s.values, tlsNames.Credentials()...) // it may have been rotated
 	case errors.As(err, &no):
-		e.Class, e.Cause, e.Hint = router.Credentials, no.cause, no.hint
+		e.Class, e.Cause, e.Hint = router.ClassCredentials, no.cause, no.hint
 		if no.config {
-			e.Class = router.Config
+			e.Class = router.ClassConfig
 		}
 		s.r.options.Invalidate(s.values, credentials...)
 	case errors.Is(err, errHello):
-		e.Class, e.Cause, e.Hint = router.Config, err.Error(), "set fluentd-shared-key"
+		e.Class, e.Cause, e.Hint = router.ClassConfig, err.Error(), "set fluentd-shared-key"
 	case errors.Is(err, errMsgpack):
-		e.Class, e.Cause, e.Hint = router.Config, err.Error(), "check fluentd-address"
+		e.Class, e.Cause, e.Hint = router.ClassConfig, err.Error(), "check fluentd-address"
 	case s.ctx.Err() != nil:
 		e.Cause = "stopped"
 	case errors.Is(err, os.ErrDeadlineExceeded) && s.conn == nil && s.target.handshake:

@@ -150,19 +150,19 @@ func subject(t *testing.T, o forwardtest.Options, options map[string]string) *ro
 			reset(forwardtest.None)()
 		},
 		Faults: []routertest.Fault{
-			{Name: "close", Break: reset(forwardtest.Close), Want: router.Retry},
-			{Name: "web server", Break: reset(forwardtest.Page), Want: router.Config},
-			{Name: "wrong proof", Break: reset(forwardtest.WrongProof), Want: router.Credentials},
+			{Name: "close", Break: reset(forwardtest.Close), Want: router.ClassRetry},
+			{Name: "web server", Break: reset(forwardtest.Page), Want: router.ClassConfig},
+			{Name: "wrong proof", Break: reset(forwardtest.WrongProof), Want: router.ClassCredentials},
 		},
 	}
 	if o.TLS != nil {
 		out.Faults = out.Faults[2:]
-		out.Faults = append(out.Faults, routertest.Fault{Name: "no TLS", Break: reset(forwardtest.Page), Want: router.Config})
+		out.Faults = append(out.Faults, routertest.Fault{Name: "no TLS", Break: reset(forwardtest.Page), Want: router.ClassConfig})
 	}
 	if options["fluentd-request-ack"] == "true" {
 		out.Faults = append(out.Faults,
-			routertest.Fault{Name: "close after", Break: reset(forwardtest.CloseAfter), Want: router.Retry},
-			routertest.Fault{Name: "garbage", Break: reset(forwardtest.Garbage), Want: router.Config})
+			routertest.Fault{Name: "close after", Break: reset(forwardtest.CloseAfter), Want: router.ClassRetry},
+			routertest.Fault{Name: "garbage", Break: reset(forwardtest.Garbage), Want: router.ClassConfig})
 	}
 	return out
 }
@@ -235,7 +235,7 @@ func TestLargeBatchIsSplit(t *testing.T) {
 		t.Errorf("messages %+v, want 3, 3 and 2 entries", m)
 	}
 	b.Append(s.encoders[0], &router.Record{Line: []byte(strings.Repeat("x", maxMessage))})
-	if e := s.send(t, b); e == nil || e.Class != router.TooLarge || e.Bad != 8 {
+	if e := s.send(t, b); e == nil || e.Class != router.ClassTooLarge || e.Bad != 8 {
 		t.Errorf("%v, want class too_large for record 8", e)
 	}
 	if s.server.Count() != 8 {
@@ -261,7 +261,7 @@ func TestManyTags(t *testing.T) {
 	}
 	b = b.Slice(0, 20)
 	b.Runs[10].Encoder = nil // ten messages wait to be written when this is found
-	if e := s.send(t, b); e == nil || e.Class != router.Config {
+	if e := s.send(t, b); e == nil || e.Class != router.ClassConfig {
 		t.Errorf("a batch of nobody: %v, want class config", e)
 	}
 	if e := s.send(t, b.Slice(0, 10)); e != nil || s.server.Count() != n+10 {
@@ -273,7 +273,7 @@ func TestAcknowledgement(t *testing.T) {
 	for _, f := range []forwardtest.Fault{forwardtest.NeverAck, forwardtest.WrongAck} {
 		s := start(t, forwardtest.Options{}, map[string]string{"fluentd-request-ack": "true", "fluentd-read-timeout": "50ms"})
 		s.server.SetFault(f)
-		if e := s.send(t, s.batch(4)); e == nil || e.Class != router.Retry || e.Delivered != 0 || !strings.Contains(e.Error(), "not acknowledged") {
+		if e := s.send(t, s.batch(4)); e == nil || e.Class != router.ClassRetry || e.Delivered != 0 || !strings.Contains(e.Error(), "not acknowledged") {
 			t.Errorf("%s: %v, want class retry and why", f, e)
 		}
 	}
@@ -281,7 +281,7 @@ func TestAcknowledgement(t *testing.T) {
 		s := start(t, forwardtest.Options{MaxMessage: 100_000}, map[string]string{"fluentd-request-ack": "true"})
 		b := s.batch(4)
 		b.Append(s.encoders[0], &router.Record{Line: []byte(strings.Repeat("x", 200_000))}) // the receiver closes on this
-		if e := s.send(t, b); e == nil || e.Class != router.Retry || e.Delivered > 4 {
+		if e := s.send(t, b); e == nil || e.Class != router.ClassRetry || e.Delivered > 4 {
 			t.Errorf("%+v, want class retry, at most 4 delivered", e)
 		}
 		routertest.Await(t, "the first two messages are there", func() bool { return s.server.Count() == 4 })
@@ -298,15 +298,15 @@ func TestHandshakeRefusals(t *testing.T) {
 		want    router.Class
 		says    string
 	}{
-		{"wrong key", forwardtest.Options{SharedKey: sharedKey}, func(s *setup) { s.server.SetSharedKey("other") }, nil, router.Credentials, "shared_key mismatch"},
-		{"wrong key, like Fluent Bit", forwardtest.Options{SharedKey: sharedKey, FluentBit: true}, func(s *setup) { s.server.SetSharedKey("other") }, nil, router.Credentials, "closed the connection at the handshake"},
-		{"wrong password", forwardtest.Options{SharedKey: sharedKey, Users: users}, func(s *setup) { s.server.SetUsers(map[string]string{"user": "x"}) }, nil, router.Credentials, "username/password mismatch"},
-		{"user wanted", forwardtest.Options{SharedKey: sharedKey}, func(s *setup) { s.server.SetUsers(users) }, nil, router.Config, "fluentd-username"},
-		{"wrong proof", forwardtest.Options{SharedKey: sharedKey}, func(s *setup) { s.server.SetFault(forwardtest.WrongProof) }, nil, router.Credentials, "does not know the shared key"},
-		{"key wanted", forwardtest.Options{}, func(s *setup) { s.server.SetSharedKey(sharedKey) }, nil, router.Config, "set fluentd-shared-key"},
-		{"key wanted, ack", forwardtest.Options{}, func(s *setup) { s.server.SetSharedKey(sharedKey) }, map[string]string{"fluentd-request-ack": "true"}, router.Config, "set fluentd-shared-key"},
-		{"no key wanted", forwardtest.Options{SharedKey: sharedKey}, func(s *setup) { s.server.SetSharedKey("") }, nil, router.Retry, "leave fluentd-shared-key out"},
-		{"hangs", forwardtest.Options{SharedKey: sharedKey}, func(s *setup) { s.server.SetFault(forwardtest.Hang) }, nil, router.Retry, "handshake in time"},
+		{"wrong key", forwardtest.Options{SharedKey: sharedKey}, func(s *setup) { s.server.SetSharedKey("other") }, nil, router.ClassCredentials, "shared_key mismatch"},
+		{"wrong key, like Fluent Bit", forwardtest.Options{SharedKey: sharedKey, FluentBit: true}, func(s *setup) { s.server.SetSharedKey("other") }, nil, router.ClassCredentials, "closed the connection at the handshake"},
+		{"wrong password", forwardtest.Options{SharedKey: sharedKey, Users: users}, func(s *setup) { s.server.SetUsers(map[string]string{"user": "x"}) }, nil, router.ClassCredentials, "username/password mismatch"},
+		{"user wanted", forwardtest.Options{SharedKey: sharedKey}, func(s *setup) { s.server.SetUsers(users) }, nil, router.ClassConfig, "fluentd-username"},
+		{"wrong proof", forwardtest.Options{SharedKey: sharedKey}, func(s *setup) { s.server.SetFault(forwardtest.WrongProof) }, nil, router.ClassCredentials, "does not know the shared key"},
+		{"key wanted", forwardtest.Options{}, func(s *setup) { s.server.SetSharedKey(sharedKey) }, nil, router.ClassConfig, "set fluentd-shared-key"},
+		{"key wanted, ack", forwardtest.Options{}, func(s *setup) { s.server.SetSharedKey(sharedKey) }, map[string]string{"fluentd-request-ack": "true"}, router.ClassConfig, "set fluentd-shared-key"},
+		{"no key wanted", forwardtest.Options{SharedKey: sharedKey}, func(s *setup) { s.server.SetSharedKey("") }, nil, router.ClassRetry, "leave fluentd-shared-key out"},
+		{"hangs", forwardtest.Options{SharedKey: sharedKey}, func(s *setup) { s.server.SetFault(forwardtest.Hang) }, nil, router.ClassRetry, "handshake in time"},
 	} {
 		for name, do := range map[string]func(*setup) *router.Error{
 			"Send":   func(s *setup) *router.Error { return s.send(t, s.batch(2)) },
@@ -321,7 +321,7 @@ func TestHandshakeRefusals(t *testing.T) {
 				if e == nil || e.Class != c.want || !strings.Contains(e.Error(), c.says) {
 					t.Errorf("%v, want class %s, saying %q", e, c.want, c.says)
 				}
-				if told := s.key.Invalidated() > 0; c.server.SharedKey != "" && told != (c.want == router.Credentials) && c.name != "user wanted" {
+				if told := s.key.Invalidated() > 0; c.server.SharedKey != "" && told != (c.want == router.ClassCredentials) && c.name != "user wanted" {
 					t.Errorf("the key was invalidated: %v", told)
 				}
 				if s.server.Count() != 0 {
@@ -367,7 +367,7 @@ func TestVerify(t *testing.T) {
 		s := start(t, key, ack)
 		s.server.SetSharedKey(newSharedKey)
 		s.key.Rotate(newSharedKey)
-		if e := s.verify(t); e == nil || e.Class != router.Credentials || !strings.HasPrefix(e.Error(), "reach "+s.server.Address()+": ") {
+		if e := s.verify(t); e == nil || e.Class != router.ClassCredentials || !strings.HasPrefix(e.Error(), "reach "+s.server.Address()+": ") {
 			t.Errorf("with the old key: %v, want class credentials", e)
 		}
 		if e := s.verify(t); e != nil {
@@ -379,7 +379,7 @@ func TestVerify(t *testing.T) {
 			s := start(t, forwardtest.Options{}, options)
 			s.router.timing.grace = 5 * time.Second
 			s.server.SetFault(forwardtest.Close)
-			if e := s.verify(t); e == nil || e.Class != router.Retry {
+			if e := s.verify(t); e == nil || e.Class != router.ClassRetry {
 				t.Errorf("options %v: %v, want class retry", options, e)
 			}
 		}
@@ -389,7 +389,7 @@ func TestVerify(t *testing.T) {
 		s.router.timing.grace = time.Minute
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
-		if err := s.router.Verify(ctx); router.ClassOf(err) != router.Retry || !errors.Is(err, context.DeadlineExceeded) {
+		if err := s.router.Verify(ctx); router.ClassOf(err) != router.ClassRetry || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%v, want class retry", err)
 		}
 		if e := s.send(t, s.batch(1)); e != nil {
@@ -399,7 +399,7 @@ func TestVerify(t *testing.T) {
 	t.Run("nobody listens", func(t *testing.T) {
 		s := start(t, forwardtest.Options{}, nil)
 		s.server.Close()
-		if e := s.verify(t); e == nil || e.Class != router.Retry || !strings.Contains(e.Error(), "connection refused") {
+		if e := s.verify(t); e == nil || e.Class != router.ClassRetry || !strings.Contains(e.Error(), "connection refused") {
 			t.Errorf("%v, want class retry and the reason", e)
 		}
 	})
@@ -439,7 +439,7 @@ func TestReconnects(t *testing.T) {
 		t.Errorf("Close has not waited for the reader: %v", err)
 	}
 	s.server.Close()
-	if e := s.send(t, s.batch(1)); e == nil || e.Class != router.Retry || !strings.Contains(e.Error(), "connection refused") {
+	if e := s.send(t, s.batch(1)); e == nil || e.Class != router.ClassRetry || !strings.Contains(e.Error(), "connection refused") {
 		t.Errorf("%v, want class retry and the reason", e)
 	}
 }
@@ -480,7 +480,7 @@ func TestWriteTimeout(t *testing.T) {
 	s := start(t, forwardtest.Options{}, map[string]string{"fluentd-write-timeout": "50ms"})
 	s.server.SetFault(forwardtest.Hang)
 	at := time.Now()
-	if e := s.send(t, s.batch(200_000)); e == nil || e.Class != router.Retry || !strings.Contains(e.Error(), "in time") {
+	if e := s.send(t, s.batch(200_000)); e == nil || e.Class != router.ClassRetry || !strings.Contains(e.Error(), "in time") {
 		t.Errorf("%v, want class retry", e)
 	}
 	if d := time.Since(at); d > 5*time.Second {
@@ -490,7 +490,7 @@ func TestWriteTimeout(t *testing.T) {
 
 func TestSourceFails(t *testing.T) {
 	s := start(t, forwardtest.Options{SharedKey: sharedKey}, nil)
-	for kind, want := range map[fault.Kind]router.Class{fault.Denied: router.Credentials, fault.Throttled: router.Retry} {
+	for kind, want := range map[fault.Kind]router.Class{fault.Denied: router.ClassCredentials, fault.Throttled: router.ClassRetry} {
 		s.key.Fail(&fault.Error{Kind: kind, Op: "get secret x", Cause: "no"})
 		if e := s.send(t, s.batch(1)); e == nil || e.Class != want || !errors.Is(e, kind) {
 			t.Errorf("%s: %v, want class %s", kind, e, want)
@@ -506,13 +506,13 @@ func TestWaitsForItsTurn(t *testing.T) {
 	s.router.turn <- struct{}{}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if err := s.router.Send(ctx, s.batch(1)); router.ClassOf(err) != router.Retry {
+	if err := s.router.Send(ctx, s.batch(1)); router.ClassOf(err) != router.ClassRetry {
 		t.Errorf("%v, want class retry", err)
 	}
 	<-s.router.turn
 	b := s.batch(1)
 	b.Runs[0].Encoder = nil
-	if e := s.send(t, b); e == nil || e.Class != router.Config {
+	if e := s.send(t, b); e == nil || e.Class != router.ClassConfig {
 		t.Errorf("a batch of nobody: %v, want class config", e)
 	}
 }
@@ -540,10 +540,10 @@ func TestTLS(t *testing.T) {
 	}{
 		{"good", nil, "", ""},
 		{"server name", map[string]string{"fluentd-tls-server-name": "logs.example.com"}, "", ""},
-		{"wrong name", map[string]string{"fluentd-tls-server-name": "evil.example.com"}, router.Config, "give the name that is in it in fluentd-tls-server-name"},
-		{"system roots", map[string]string{"fluentd-tls-ca-cert": "-"}, router.Config, "give its authority in fluentd-tls-ca-cert"},
+		{"wrong name", map[string]string{"fluentd-tls-server-name": "evil.example.com"}, router.ClassConfig, "give the name that is in it in fluentd-tls-server-name"},
+		{"system roots", map[string]string{"fluentd-tls-ca-cert": "-"}, router.ClassConfig, "give its authority in fluentd-tls-ca-cert"},
 		{"not verified", map[string]string{"fluentd-tls-ca-cert": "-", "fluentd-tls-skip-verify": "true"}, "", ""},
-		{"no client certificate", map[string]string{"fluentd-tls-cert": "-", "fluentd-tls-key": "-"}, router.Credentials, ""},
+		{"no client certificate", map[string]string{"fluentd-tls-cert": "-", "fluentd-tls-key": "-"}, router.ClassCredentials, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			options := maps.Clone(client)
@@ -551,7 +551,7 @@ func TestTLS(t *testing.T) {
 			s := start(t, forwardtest.Options{TLS: server}, options)
 			var e *router.Error
 			for range 20 { // in TLS 1.3 the reset may overtake the alert that says why
-				if e = s.send(t, s.batch(1)); e == nil || e.Class != router.Retry {
+				if e = s.send(t, s.batch(1)); e == nil || e.Class != router.ClassRetry {
 					break
 				}
 			}
@@ -567,7 +567,7 @@ func TestTLS(t *testing.T) {
 	t.Run("no TLS", func(t *testing.T) {
 		s := start(t, forwardtest.Options{TLS: server}, client)
 		s.server.SetFault(forwardtest.Page)
-		if e := s.send(t, s.batch(1)); e == nil || e.Class != router.Config || e.Hint != "write tcp:// in fluentd-address, or enable TLS at the receiver" {
+		if e := s.send(t, s.batch(1)); e == nil || e.Class != router.ClassConfig || e.Hint != "write tcp:// in fluentd-address, or enable TLS at the receiver" {
 			t.Errorf("%v, want class config and what to write", e)
 		}
 	})

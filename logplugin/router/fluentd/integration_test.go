@@ -199,7 +199,7 @@ func TestFluentServer(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
 			err := r.Send(ctx, b)
-			if router.ClassOf(err) != router.Credentials || sources[c.wrong].Invalidated() != 1 {
+			if router.ClassOf(err) != router.ClassCredentials || sources[c.wrong].Invalidated() != 1 {
 				t.Fatalf("%v, want class credentials", err)
 			}
 			t.Log(err)

@@ -140,7 +140,7 @@ func TestOtelReceiverRefuses(t *testing.T) {
 	r, encoders, _ := to(t, p, false, map[string]string{"fluentd-request-ack": "true"}, nil)
 	b, lines := routertest.Batch(encoders[:1], 10)
 	err := r.Send(t.Context(), b)
-	if router.ClassOf(err) != router.Retry {
+	if router.ClassOf(err) != router.ClassRetry {
 		t.Fatalf("%v, want class retry", err)
 	}
 	if err := r.Send(t.Context(), b); err != nil {

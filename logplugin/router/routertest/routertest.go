@@ -205,7 +205,7 @@ func cancels(t *testing.T, s *Subject) {
 		at := time.Now()
 		select {
 		case err := <-done:
-			if router.ClassOf(err) != router.Retry {
+			if router.ClassOf(err) != router.ClassRetry {
 				t.Errorf("a stopped Send gives %v, want class retry", err)
 			}
 			Quiet(t, err, s.Secrets...)
@@ -234,7 +234,7 @@ func ends(t *testing.T, s *Subject) {
 	defer cancel()
 	b, _ := Batch(s.Encoders, s.fill())
 	at := time.Now()
-	if err := s.Router.Send(ctx, b); router.ClassOf(err) != router.Retry {
+	if err := s.Router.Send(ctx, b); router.ClassOf(err) != router.ClassRetry {
 		t.Errorf("a hanging receiver gives %v, want class retry", err)
 	}
 	if d := time.Since(at); d > 2*time.Second {
@@ -250,7 +250,7 @@ func rotates(t *testing.T, s *Subject) {
 	received(t, s, lines)
 	s.Rotate()
 	err := send(t, s, b)
-	if router.ClassOf(err) != router.Credentials {
+	if router.ClassOf(err) != router.ClassCredentials {
 		t.Fatalf("with the old credential: %v, want class credentials", err)
 	}
 	Quiet(t, err, s.Secrets...)

@@ -61,7 +61,7 @@ func (a *acks) await(ctx context.Context, op string, id int64) *router.Error {
 	if a.waiting[id] == w {
 		delete(a.waiting, id)
 	}
-	e := &router.Error{Class: router.Retry, Op: op, Cause: "the indexers have not acknowledged the batch in time", Bad: router.NoRecord, Err: ctx.Err()}
+	e := &router.Error{Class: router.ClassRetry, Op: op, Cause: "the indexers have not acknowledged the batch in time", Bad: router.NoRecord, Err: ctx.Err()}
 	if a.last != nil {
 		e.Cause += ", and the last answer was no help: " + a.last.Cause
 	}
@@ -76,7 +76,7 @@ func (a *acks) add(op string, id int64) *waiter {
 	if old := a.waiting[id]; old != nil {
 		// A receiver counts up; another one behind the same address has begun to count. Whose acknowledgement will come
 		// cannot be known: the older batch is sent again.
-		old.tell(&router.Error{Class: router.Retry, Op: op, Cause: "the receiver has given the same ackId twice", Bad: router.NoRecord,
+		old.tell(&router.Error{Class: router.ClassRetry, Op: op, Cause: "the receiver has given the same ackId twice", Bad: router.NoRecord,
 			Hint: "a load balancer before it must keep a client at one receiver"})
 	}
 	a.waiting[id] = w
@@ -153,7 +153,7 @@ func (a *acks) ask(ctx context.Context, op string, asked map[int64]*waiter) *rou
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	// A token may have been rotated meanwhile: its source has been told, and the next request has what it then gives.
-	final := e != nil && e.Class != router.Retry && (e.Class != router.Credentials || a.last != nil && a.last.Class == router.Credentials)
+	final := e != nil && e.Class != router.ClassRetry && (e.Class != router.ClassCredentials || a.last != nil && a.last.Class == router.ClassCredentials)
 	for id, w := range asked {
 		if a.waiting[id] != w || !final && !answer.acks[fmt.Sprint(id)] {
 			continue // it has gone meanwhile, or goes on waiting
@@ -181,8 +181,8 @@ func (a *acks) request(ctx context.Context, op string, body []byte) (answer, *ro
 	}
 	if e != nil {
 		e.Bad = router.NoRecord // it is not about records
-		if e.Class == router.BadRecords || e.Class == router.TooLarge {
-			e.Class = router.Config
+		if e.Class == router.ClassBadRecords || e.Class == router.ClassTooLarge {
+			e.Class = router.ClassConfig
 		}
 	}
 	return got, e

@@ -30,33 +30,33 @@ const (
 // codes is the whole table of HEC's codes.
 var codes = map[int]verdict{
 	0:  {delivered, ""},
-	1:  {router.Credentials, "enable the HEC token, or put another into the secret of splunk-token"},
-	2:  {router.Credentials, tokenHint},
-	3:  {router.Credentials, tokenHint},
-	4:  {router.Credentials, tokenHint},
-	5:  {router.BadRecords, ""},
-	6:  {router.BadRecords, ""},
-	7:  {router.Config, "allow splunk-index for the token, or set another"},
-	8:  {router.Retry, ""},
-	9:  {router.Retry, ""},
-	10: {router.Config, channelHint},
-	11: {router.Config, channelHint},
-	12: {router.BadRecords, ""},
-	13: {router.BadRecords, ""},
-	14: {router.Config, "enable indexer acknowledgement for the token, or leave splunk-index-acknowledgment out"},
-	15: {router.BadRecords, ""},
-	16: {router.Config, ""},
+	1:  {router.ClassCredentials, "enable the HEC token, or put another into the secret of splunk-token"},
+	2:  {router.ClassCredentials, tokenHint},
+	3:  {router.ClassCredentials, tokenHint},
+	4:  {router.ClassCredentials, tokenHint},
+	5:  {router.ClassBadRecords, ""},
+	6:  {router.ClassBadRecords, ""},
+	7:  {router.ClassConfig, "allow splunk-index for the token, or set another"},
+	8:  {router.ClassRetry, ""},
+	9:  {router.ClassRetry, ""},
+	10: {router.ClassConfig, channelHint},
+	11: {router.ClassConfig, channelHint},
+	12: {router.ClassBadRecords, ""},
+	13: {router.ClassBadRecords, ""},
+	14: {router.ClassConfig, "enable indexer acknowledgement for the token, or leave splunk-index-acknowledgment out"},
+	15: {router.ClassBadRecords, ""},
+	16: {router.ClassConfig, ""},
 	17: {delivered, ""},
-	18: {router.Retry, ""},
-	19: {router.Retry, ""},
-	20: {router.Retry, ""},
-	21: {router.Credentials, tokenHint},
-	22: {router.Credentials, "enable the HEC token, or put another into the secret of splunk-token"},
-	23: {router.Retry, ""},
+	18: {router.ClassRetry, ""},
+	19: {router.ClassRetry, ""},
+	20: {router.ClassRetry, ""},
+	21: {router.ClassCredentials, tokenHint},
+	22: {router.ClassCredentials, "enable the HEC token, or put another into the secret of splunk-token"},
+	23: {router.ClassRetry, ""},
 	24: {delivered, ""}, // near its capacity, but it took the batch
 	25: {delivered, ""},
-	26: {router.Retry, ""},
-	27: {router.Retry, ""},
+	26: {router.ClassRetry, ""},
+	27: {router.ClassRetry, ""},
 }
 
 const codeNoData = 5
@@ -122,21 +122,21 @@ func (a answer) verdict() verdict {
 	}
 	switch {
 	case a.html && a.status < 400:
-		return verdict{router.Config, "this is a web page and no HTTP Event Collector; check splunk-url"}
+		return verdict{router.ClassConfig, "this is a web page and no HTTP Event Collector; check splunk-url"}
 	case a.status >= 200 && a.status < 300:
 		return verdict{delivered, ""}
 	case a.status >= 300 && a.status < 400:
-		return verdict{router.Config, "redirects are not followed; check splunk-url"}
+		return verdict{router.ClassConfig, "redirects are not followed; check splunk-url"}
 	case a.status == http.StatusUnauthorized, a.status == http.StatusForbidden:
-		return verdict{router.Credentials, tokenHint}
+		return verdict{router.ClassCredentials, tokenHint}
 	case a.status == http.StatusRequestEntityTooLarge:
-		return verdict{router.TooLarge, ""}
+		return verdict{router.ClassTooLarge, ""}
 	case a.status == http.StatusRequestTimeout, a.status == http.StatusTooManyRequests, a.status >= 500:
-		return verdict{router.Retry, ""}
+		return verdict{router.ClassRetry, ""}
 	case a.status == http.StatusBadRequest && a.code != noCode:
-		return verdict{router.BadRecords, ""}
+		return verdict{router.ClassBadRecords, ""}
 	}
-	return verdict{router.Config, "this is no HTTP Event Collector; check splunk-url"}
+	return verdict{router.ClassConfig, "this is no HTTP Event Collector; check splunk-url"}
 }
 
 // err returns nil for an answer that is no failure. n is the number of records that were sent.
@@ -151,9 +151,9 @@ func (a answer) err(op string, n int, ack bool) *router.Error {
 		bad--
 	}
 	switch {
-	case n == 1 && v.class == router.BadRecords:
+	case n == 1 && v.class == router.ClassBadRecords:
 		e.Bad = 0
-	case bad >= 0 && bad < n && v.class != router.Retry:
+	case bad >= 0 && bad < n && v.class != router.ClassRetry:
 		e.Bad = bad
 	}
 	// Events before the one that the receiver stopped at are indexed. Some servers count it from 1, so one fewer is

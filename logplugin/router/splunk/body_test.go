@@ -76,7 +76,7 @@ func TestEarlyAnswer(t *testing.T) {
 		b.Body[i] = 'X'
 	}
 	close(returned)
-	if router.ClassOf(err) != router.TooLarge {
+	if router.ClassOf(err) != router.ClassTooLarge {
 		t.Errorf("%v, want class too_large", err)
 	}
 	if err := r.Close(); err != nil {

@@ -52,7 +52,7 @@ func NewEncoder(ctx context.Context, c Config, s router.Session) (*Encoder, erro
 	}
 	e := &Encoder{format: v.OneOf("splunk-format", formats...)}
 	if err := v.Err(); err != nil {
-		return nil, &router.Error{Class: router.Config, Op: op, Cause: err.Error(), Bad: router.NoRecord}
+		return nil, &router.Error{Class: router.ClassConfig, Op: op, Cause: err.Error(), Bad: router.NoRecord}
 	}
 	names := slices.Sorted(maps.Keys(s.Attrs))
 	if e.format == formatRaw {

@@ -118,7 +118,7 @@ func (r *Router) begin(ctx context.Context) (*use, *router.Error) {
 	if r.client == nil || made != r.print {
 		conn := connectionOf(values)
 		if err := values.Err(); err != nil {
-			return nil, &router.Error{Class: router.Config, Op: op, Cause: err.Error(), Bad: router.NoRecord}
+			return nil, &router.Error{Class: router.ClassConfig, Op: op, Cause: err.Error(), Bad: router.NoRecord}
 		}
 		if r.client != nil {
 			r.client.CloseIdleConnections()
@@ -163,11 +163,11 @@ func (r *Router) Send(ctx context.Context, b *router.Batch) error {
 	if u.conn.gzip {
 		c, err := r.compressor(u.conn.level)
 		if err != nil {
-			return &router.Error{Class: router.Config, Op: op, Cause: "compress: " + err.Error(), Bad: router.NoRecord, Err: err}
+			return &router.Error{Class: router.ClassConfig, Op: op, Cause: "compress: " + err.Error(), Bad: router.NoRecord, Err: err}
 		}
 		defer r.giveBack(c, u.conn.level)
 		if body, err = c.compress(b.Body); err != nil {
-			return &router.Error{Class: router.Config, Op: op, Cause: "compress: " + err.Error(), Bad: router.NoRecord, Err: err}
+			return &router.Error{Class: router.ClassConfig, Op: op, Cause: "compress: " + err.Error(), Bad: router.NoRecord, Err: err}
 		}
 	}
 	a, failed := u.do(ctx, op, http.MethodPost, eventPath, body, u.conn.gzip)
@@ -186,7 +186,7 @@ func (r *Router) Send(ctx context.Context, b *router.Batch) error {
 // judge makes an error of an answer, and tells the source of a token that was refused.
 func (u *use) judge(a answer, op string, n int) *router.Error {
 	e := a.err(op, n, u.conn.ack)
-	if e != nil && e.Class == router.Credentials {
+	if e != nil && e.Class == router.ClassCredentials {
 		u.r.options.Invalidate(u.values, "splunk-token")
 	}
 	return e
@@ -231,7 +231,7 @@ func (u *use) do(ctx context.Context, op, method, path string, body []byte, gzip
 
 // failed makes an error of a request that got no answer.
 func (u *use) failed(op string, err error) *router.Error {
-	e := &router.Error{Class: router.Retry, Op: op, Bad: router.NoRecord, Err: secret.RedactError(err)}
+	e := &router.Error{Class: router.ClassRetry, Op: op, Bad: router.NoRecord, Err: secret.RedactError(err)}
 	var timeout net.Error
 	class, cause, hint := router.TLSFault(err, tlsNames)
 	switch {
@@ -305,8 +305,8 @@ func (u *use) ask(ctx context.Context, op, method, path string) error {
 	if failed == nil {
 		return nil
 	}
-	if failed.Class == router.BadRecords || failed.Class == router.TooLarge {
-		failed.Class = router.Config // nothing was sent
+	if failed.Class == router.ClassBadRecords || failed.Class == router.ClassTooLarge {
+		failed.Class = router.ClassConfig // nothing was sent
 	}
 	return failed
 }

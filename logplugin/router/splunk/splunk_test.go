@@ -113,16 +113,16 @@ func TestSuite(t *testing.T) {
 					fault hectest.Fault
 					want  router.Class
 				}{
-					"drop": {hectest.Fault{Drop: true}, router.Retry}, "cut": {hectest.Fault{Cut: true}, router.Retry},
-					"page": {hectest.Fault{HTML: true}, router.Config}, "page 503": {hectest.Fault{HTML: true, Status: 503}, router.Retry},
-					"page 400": {hectest.Fault{HTML: true, Status: 400}, router.Config},
-					"400":      {hectest.Fault{Status: 400}, router.Config}, "401": {hectest.Fault{Status: 401}, router.Credentials},
-					"403": {hectest.Fault{Status: 403}, router.Credentials}, "404": {hectest.Fault{Status: 404}, router.Config},
-					"408": {hectest.Fault{Status: 408}, router.Retry}, "413": {hectest.Fault{Status: 413}, router.TooLarge},
-					"413 early": {hectest.Fault{Status: 413, Early: true}, router.TooLarge},
-					"429":       {hectest.Fault{Status: 429}, router.Retry}, "500": {hectest.Fault{Status: 500}, router.Retry},
-					"502": {hectest.Fault{Status: 502}, router.Retry}, "503": {hectest.Fault{Status: 503}, router.Retry},
-					"redirect": {hectest.Fault{Location: "https://user:" + token + "@other.example.com/?t=" + token}, router.Config},
+					"drop": {hectest.Fault{Drop: true}, router.ClassRetry}, "cut": {hectest.Fault{Cut: true}, router.ClassRetry},
+					"page": {hectest.Fault{HTML: true}, router.ClassConfig}, "page 503": {hectest.Fault{HTML: true, Status: 503}, router.ClassRetry},
+					"page 400": {hectest.Fault{HTML: true, Status: 400}, router.ClassConfig},
+					"400":      {hectest.Fault{Status: 400}, router.ClassConfig}, "401": {hectest.Fault{Status: 401}, router.ClassCredentials},
+					"403": {hectest.Fault{Status: 403}, router.ClassCredentials}, "404": {hectest.Fault{Status: 404}, router.ClassConfig},
+					"408": {hectest.Fault{Status: 408}, router.ClassRetry}, "413": {hectest.Fault{Status: 413}, router.ClassTooLarge},
+					"413 early": {hectest.Fault{Status: 413, Early: true}, router.ClassTooLarge},
+					"429":       {hectest.Fault{Status: 429}, router.ClassRetry}, "500": {hectest.Fault{Status: 500}, router.ClassRetry},
+					"502": {hectest.Fault{Status: 502}, router.ClassRetry}, "503": {hectest.Fault{Status: 503}, router.ClassRetry},
+					"redirect": {hectest.Fault{Location: "https://user:" + token + "@other.example.com/?t=" + token}, router.ClassConfig},
 				} {
 					subject.Faults = append(subject.Faults, routertest.Fault{Name: name, Break: func() { s.hec.Fail(f.fault) }, Want: f.want})
 				}
@@ -166,7 +166,7 @@ func TestCodes(t *testing.T) {
 		if e != nil && !strings.Contains(e.Error(), fmt.Sprintf("HEC code %d: %s", code, hectest.Codes[code].Text)) {
 			t.Errorf("code %d: the error does not say so: %v", code, e)
 		}
-		if told := s.token.Invalidated() > before; told != (class == router.Credentials) {
+		if told := s.token.Invalidated() > before; told != (class == router.ClassCredentials) {
 			t.Errorf("code %d: token invalidated: %v", code, told)
 		}
 	}
@@ -191,10 +191,10 @@ func TestBadEventIsIsolated(t *testing.T) {
 		class     router.Class
 		delivered int
 	}{
-		{"no event", `{"time":"1"}`, router.BadRecords, 2},
-		{"blank event", `{"event":""}`, router.BadRecords, 2},
-		{"no JSON", `{"event":}`, router.BadRecords, 2},
-		{"wrong index", `{"event":"x","index":"evil"}`, router.Config, 3},
+		{"no event", `{"time":"1"}`, router.ClassBadRecords, 2},
+		{"blank event", `{"event":""}`, router.ClassBadRecords, 2},
+		{"no JSON", `{"event":}`, router.ClassBadRecords, 2},
+		{"wrong index", `{"event":"x","index":"evil"}`, router.ClassConfig, 3},
 	} {
 		b := s.batch(7)
 		replace(b, 3, c.bad)
@@ -229,7 +229,7 @@ func TestBadEventIsIsolated(t *testing.T) {
 	t.Run("busy in the middle", func(t *testing.T) {
 		n := 10
 		s.hec.Fail(hectest.Fault{Code: 9, Bad: &n})
-		if e := s.send(t, s.batch(20)); e == nil || e.Class != router.Retry || e.Bad != router.NoRecord || e.Delivered != 9 {
+		if e := s.send(t, s.batch(20)); e == nil || e.Class != router.ClassRetry || e.Bad != router.NoRecord || e.Delivered != 9 {
 			t.Errorf("%+v, want class retry, 9 delivered", e)
 		}
 	})
@@ -244,7 +244,7 @@ func replace(b *router.Batch, i int, text string) {
 func TestTooLargeIsHalved(t *testing.T) {
 	s := start(t, hectest.Options{MaxBytes: 1000}, nil)
 	b := s.batch(16)
-	if e := s.send(t, b); e == nil || e.Class != router.TooLarge {
+	if e := s.send(t, b); e == nil || e.Class != router.ClassTooLarge {
 		t.Fatalf("%v, want class too_large", e)
 	}
 	if e := s.send(t, b.Slice(0, 4)); e != nil {
@@ -298,7 +298,7 @@ func TestAcknowledgement(t *testing.T) {
 	t.Run("never", func(t *testing.T) {
 		s := start(t, hectest.Options{Ack: true, NeverAck: true}, options)
 		s.router.timing.ack = 50 * time.Millisecond
-		if e := s.send(t, s.batch(2)); e == nil || e.Class != router.Retry || !strings.Contains(e.Error(), "not acknowledged") {
+		if e := s.send(t, s.batch(2)); e == nil || e.Class != router.ClassRetry || !strings.Contains(e.Error(), "not acknowledged") {
 			t.Errorf("%v, want class retry and why", e)
 		}
 	})
@@ -317,7 +317,7 @@ func TestAcknowledgement(t *testing.T) {
 	t.Run("refused while polling", func(t *testing.T) {
 		s := start(t, hectest.Options{Ack: true}, options)
 		s.hec.Fail(hectest.Fault{}, hectest.Fault{Code: 14})
-		if e := s.send(t, s.batch(2)); e == nil || e.Class != router.Config || e.Bad != router.NoRecord {
+		if e := s.send(t, s.batch(2)); e == nil || e.Class != router.ClassConfig || e.Bad != router.NoRecord {
 			t.Errorf("%v, want class config", e)
 		}
 	})
@@ -373,7 +373,7 @@ func TestAcknowledgement(t *testing.T) {
 		n := len(s.hec.Requests())
 		routertest.Await(t, "it is asked", func() bool { return len(s.hec.Requests()) > n+1 })
 		s.hec.SetTokens(token)
-		if err := <-done; router.ClassOf(err) != router.Credentials {
+		if err := <-done; router.ClassOf(err) != router.ClassCredentials {
 			t.Errorf("no token is good: %v, want class credentials", err)
 		}
 	})
@@ -419,7 +419,7 @@ func TestAcknowledgement(t *testing.T) {
 		second := s.router.acks.add("op", 7)
 		select {
 		case <-first.told:
-			if first.err == nil || first.err.Class != router.Retry {
+			if first.err == nil || first.err.Class != router.ClassRetry {
 				t.Errorf("the first batch: %v, want class retry", first.err)
 			}
 		default:
@@ -439,7 +439,7 @@ func TestAcknowledgement(t *testing.T) {
 	})
 	t.Run("a token that wants a channel", func(t *testing.T) {
 		s := start(t, hectest.Options{Ack: true}, nil)
-		if e := s.send(t, s.batch(2)); e == nil || e.Class != router.Config || !strings.Contains(e.Hint, "splunk-index-acknowledgment") {
+		if e := s.send(t, s.batch(2)); e == nil || e.Class != router.ClassConfig || !strings.Contains(e.Hint, "splunk-index-acknowledgment") {
 			t.Errorf("%v, want class config and the option", e)
 		}
 	})
@@ -505,25 +505,25 @@ func TestVerify(t *testing.T) {
 		t.Errorf("Verify sends %s %s %v", r.Method, r.Path, r.Header)
 	}
 	err := s.router.Health(t.Context())
-	if router.ClassOf(err) != router.Credentials || s.token.Invalidated() != 1 {
+	if router.ClassOf(err) != router.ClassCredentials || s.token.Invalidated() != 1 {
 		t.Errorf("Health with a bad token: %v", err)
 	}
 	// An older server is well whatever the token is.
 	s.hec.Fail(hectest.Fault{Code: 17})
-	if err := s.router.Health(t.Context()); router.ClassOf(err) != router.Credentials || !strings.Contains(err.Error(), "HEC code 4") {
+	if err := s.router.Health(t.Context()); router.ClassOf(err) != router.ClassCredentials || !strings.Contains(err.Error(), "HEC code 4") {
 		t.Errorf("Health of an older server with a bad token: %v", err)
 	}
 	s.hec.SetTokens(token)
 	if err := s.router.Health(t.Context()); err != nil || s.hec.Count() != 0 {
 		t.Errorf("Health: %v, and %d events", err, s.hec.Count())
 	}
-	for status, want := range map[int]router.Class{404: router.Config, 400: router.Config, 413: router.Config, 503: router.Retry, 204: ""} {
+	for status, want := range map[int]router.Class{404: router.ClassConfig, 400: router.ClassConfig, 413: router.ClassConfig, 503: router.ClassRetry, 204: ""} {
 		s.hec.Fail(hectest.Fault{Status: status})
 		if err := s.router.Verify(t.Context()); router.ClassOf(err) != want {
 			t.Errorf("OPTIONS answered %d: %v, want class %q", status, err, want)
 		}
 	}
-	for code, want := range map[int]router.Class{17: "", 18: router.Retry, 19: router.Retry, 20: router.Retry, 21: router.Credentials, 22: router.Credentials, 23: router.Retry} {
+	for code, want := range map[int]router.Class{17: "", 18: router.ClassRetry, 19: router.ClassRetry, 20: router.ClassRetry, 21: router.ClassCredentials, 22: router.ClassCredentials, 23: router.ClassRetry} {
 		s.hec.Fail(hectest.Fault{Code: code})
 		if err := s.router.Health(t.Context()); router.ClassOf(err) != want {
 			t.Errorf("health code %d: %v, want class %q", code, err, want)
@@ -538,7 +538,7 @@ func TestVerify(t *testing.T) {
 func TestNobodyListens(t *testing.T) {
 	s := start(t, hectest.Options{}, nil)
 	s.hec.Close()
-	if e := s.send(t, s.batch(1)); e == nil || e.Class != router.Retry || !strings.Contains(e.Error(), "connection refused") {
+	if e := s.send(t, s.batch(1)); e == nil || e.Class != router.ClassRetry || !strings.Contains(e.Error(), "connection refused") {
 		t.Errorf("%v, want class retry and the reason", e)
 	}
 }
@@ -547,10 +547,10 @@ func TestSourceFails(t *testing.T) {
 	s := start(t, hectest.Options{}, nil)
 	unknown := errors.New("holds " + token)
 	for kind, want := range map[error]router.Class{
-		&fault.Error{Kind: fault.Denied, Op: "get secret x", Cause: "denied"}:  router.Credentials,
-		&fault.Error{Kind: fault.Throttled, Op: "get secret x", Cause: "slow"}: router.Retry,
-		unknown:                  router.Retry,
-		context.DeadlineExceeded: router.Retry,
+		&fault.Error{Kind: fault.Denied, Op: "get secret x", Cause: "denied"}:  router.ClassCredentials,
+		&fault.Error{Kind: fault.Throttled, Op: "get secret x", Cause: "slow"}: router.ClassRetry,
+		unknown:                  router.ClassRetry,
+		context.DeadlineExceeded: router.ClassRetry,
 	} {
 		s.token.Fail(kind)
 		if e := s.send(t, s.batch(1)); e == nil || e.Class != want || errors.Is(e, kind) == errors.Is(kind, unknown) {
@@ -589,7 +589,7 @@ func TestOtherSecrets(t *testing.T) {
 	url.Rotate("https://user:" + token + "@h.example/" + token)
 	url.Invalidate(secret.New(second.hec.URL()))
 	err = r.Send(t.Context(), b)
-	if router.ClassOf(err) != router.Config {
+	if router.ClassOf(err) != router.ClassConfig {
 		t.Errorf("a bad URL: %v, want class config", err)
 	}
 	routertest.Quiet(t, err, token)
@@ -631,11 +631,11 @@ func TestTLS(t *testing.T) {
 		{"CA as PEM", map[string]string{"splunk-ca-cert": string(ca.PEM())}, "", ""},
 		{"CA and name", map[string]string{"splunk-ca-cert": string(ca.PEM()), "splunk-caname": "hec.example.com"}, "", ""},
 		{"not verified", map[string]string{"splunk-insecureskipverify": "true"}, "", ""},
-		{"system roots", nil, router.Config, authority},
-		{"other CA", map[string]string{"splunk-ca-cert": string(other.PEM())}, router.Config, authority},
-		{"other name", map[string]string{"splunk-ca-cert": string(ca.PEM()), "splunk-caname": "evil.example.com"}, router.Config, "give the name that is in it in splunk-caname"},
-		{"no client certificate", map[string]string{"splunk-capath": path, "splunk-client-cert": "", "splunk-client-key": ""}, router.Credentials, ""},
-		{"other client", map[string]string{"splunk-capath": path, "splunk-client-cert": string(otherCert), "splunk-client-key": string(otherKey)}, router.Credentials, ""},
+		{"system roots", nil, router.ClassConfig, authority},
+		{"other CA", map[string]string{"splunk-ca-cert": string(other.PEM())}, router.ClassConfig, authority},
+		{"other name", map[string]string{"splunk-ca-cert": string(ca.PEM()), "splunk-caname": "evil.example.com"}, router.ClassConfig, "give the name that is in it in splunk-caname"},
+		{"no client certificate", map[string]string{"splunk-capath": path, "splunk-client-cert": "", "splunk-client-key": ""}, router.ClassCredentials, ""},
+		{"other client", map[string]string{"splunk-capath": path, "splunk-client-cert": string(otherCert), "splunk-client-key": string(otherKey)}, router.ClassCredentials, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			options := map[string]string{}
@@ -650,7 +650,7 @@ func TestTLS(t *testing.T) {
 			s := start(t, hectest.Options{TLS: server.Clone()}, options)
 			e := s.send(t, s.batch(1))
 			for range 20 { // in TLS 1.3 the reset may overtake the alert that says why
-				if e == nil || e.Class != router.Retry {
+				if e == nil || e.Class != router.ClassRetry {
 					break
 				}
 				e = s.send(t, s.batch(1))
@@ -678,7 +678,7 @@ func TestNoTLS(t *testing.T) {
 	t.Cleanup(hec.Close)
 	s := start(t, hectest.Options{}, map[string]string{"splunk-url": "https" + strings.TrimPrefix(hec.URL(), "http")})
 	e := s.send(t, s.batch(1))
-	if e == nil || e.Class != router.Config || e.Cause != "the receiver does not speak TLS" || e.Hint != "write http:// in splunk-url, or enable TLS at the receiver" {
+	if e == nil || e.Class != router.ClassConfig || e.Cause != "the receiver does not speak TLS" || e.Hint != "write http:// in splunk-url, or enable TLS at the receiver" {
 		t.Errorf("%v, want class config and what to write", e)
 	}
 }
@@ -727,11 +727,11 @@ func TestClientCertificateIsASecret(t *testing.T) {
 	}
 	b, _ := routertest.Batch([]router.Encoder{e}, 1)
 	for range 20 { // in TLS 1.3 the reset may overtake the alert that says why
-		if err = r.Send(t.Context(), b); router.ClassOf(err) != router.Retry {
+		if err = r.Send(t.Context(), b); router.ClassOf(err) != router.ClassRetry {
 			break
 		}
 	}
-	if router.ClassOf(err) != router.Credentials || cert.Invalidated() != 1 || key.Invalidated() != 1 {
+	if router.ClassOf(err) != router.ClassCredentials || cert.Invalidated() != 1 || key.Invalidated() != 1 {
 		t.Errorf("a certificate of nobody: %v, invalidated %d and %d times; want class credentials, once each", err, cert.Invalidated(), key.Invalidated())
 	}
 	routertest.Quiet(t, err, oldKey, oldCert, "PRIVATE")
