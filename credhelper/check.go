@@ -59,13 +59,13 @@ func (p Program) checkHost(ctx context.Context, cfg *config.Config, fetcher Fetc
 	}
 	if t.Helper != "" {
 		h := &Helper{ctx: ctx, cfg: cfg, getenv: p.Getenv}
-		user, _, err := h.Get(host)
+		_, _, err := h.Get(host)
 		if credentials.IsErrCredentialsNotFound(err) {
 			p.report(fmt.Sprintf("ok     registry %s: %s has no credentials for it", t.Name, t.Source()))
 			return nil
 		}
 		if err == nil {
-			p.report(fmt.Sprintf("ok     registry %s: user %s from %s", t.Name, user, t.Source()))
+			p.report(fmt.Sprintf("ok     registry %s: credentials from %s", t.Name, t.Source()))
 		}
 		return err
 	}
@@ -73,11 +73,10 @@ func (p Program) checkHost(ctx context.Context, cfg *config.Config, fetcher Fetc
 	if err != nil {
 		return wrap(t, err)
 	}
-	c, err := t.credentials(f.Payload)
-	if err != nil {
+	if _, err := t.credentials(f.Payload); err != nil {
 		return wrap(t, err)
 	}
-	p.report(fmt.Sprintf("ok     registry %s: user %s from %s%s%s", t.Name, c.Username, t.Source(), version(f.VersionID), as(t)))
+	p.report(fmt.Sprintf("ok     registry %s: credentials from %s%s%s", t.Name, t.Source(), version(f.VersionID), as(t)))
 	return nil
 }
 

@@ -319,6 +319,9 @@ func (s *script) lookAt(r result) []string {
 	if s.w.canary.In(r.stderr) || s.w.canary.In(r.stdout) && !strings.HasPrefix(rendered, "gives ") {
 		s.t.Fatalf("the password is in the output:\n%s", s.w.show(rendered))
 	}
+	if s.w.login.In(r.stderr) || s.w.login.In(r.stdout) && !strings.HasPrefix(rendered, "gives ") {
+		s.t.Fatalf("the user name is in the output:\n%s", s.w.show(rendered))
+	}
 	return strings.Split(s.brief(s.w.show(rendered)), "\n")
 }
 

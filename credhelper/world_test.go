@@ -81,6 +81,7 @@ type world struct {
 	env    map[string]string
 	aws    *fakeaws.Server
 	canary *rig.Canary
+	login  *rig.Canary // a user name out of a secret
 }
 
 func newWorld(t *testing.T, o fakeaws.Options) *world {
@@ -94,7 +95,7 @@ func newWorld(t *testing.T, o fakeaws.Options) *world {
 			t.Error(err)
 		}
 	})
-	w := &world{t: t, dir: dir, bin: bin, uid: newUID(), aws: fakeaws.New(t, o), canary: rig.NewCanary()}
+	w := &world{t: t, dir: dir, bin: bin, uid: newUID(), aws: fakeaws.New(t, o), canary: rig.NewCanary(), login: rig.NewCanary()}
 	for _, name := range []string{"run", "home", "bin"} {
 		w.mkdir(name)
 	}
@@ -228,7 +229,7 @@ func (w *world) start(attr *syscall.SysProcAttr, stdin string, args ...string) f
 func (w *world) show(text string) string {
 	host, _ := os.Hostname() // "" stays as it is
 	pairs := []string{
-		w.canary.Value(), "$CANARY", w.dir, "$WORK", bin, "$BIN", strings.TrimPrefix(strings.TrimPrefix(w.aws.URL, "http://"), "https://"), "$AWS",
+		w.canary.Value(), "$CANARY", w.login.Value(), "$LOGIN", w.dir, "$WORK", bin, "$BIN", strings.TrimPrefix(strings.TrimPrefix(w.aws.URL, "http://"), "https://"), "$AWS",
 		strings.TrimPrefix(w.aws.IMDSURL, "http://"), "$IMDS", fmt.Sprint("uid ", w.uid), "uid $UID",
 	}
 	if host != "" {
@@ -240,7 +241,7 @@ func (w *world) show(text string) string {
 // expand is the opposite of show.
 func (w *world) expand(text string) string {
 	return strings.NewReplacer(
-		"$CANARY", w.canary.Value(), "$WORK", w.dir, "$BIN", bin, "$AWS", strings.TrimPrefix(strings.TrimPrefix(w.aws.URL, "http://"), "https://"),
+		"$CANARY", w.canary.Value(), "$LOGIN", w.login.Value(), "$WORK", w.dir, "$BIN", bin, "$AWS", strings.TrimPrefix(strings.TrimPrefix(w.aws.URL, "http://"), "https://"),
 		"$IMDS", strings.TrimPrefix(w.aws.IMDSURL, "http://"),
 		"$HUGE", strings.Repeat("a", 1<<20), "$64K", strings.Repeat(w.canary.Value(), 1+65536/len(w.canary.Value()))[:65536],
 	).Replace(text)

@@ -56,7 +56,7 @@ func check(ctx context.Context, h *host) error {
 	err := h.sh(ctx,
 		command{line: "docker-credential-secretref configure docker", want: []string{h.privateN}},
 		command{line: "cat $DOCKER_CONFIG/config.json", want: []string{`"` + h.privateN + `": "secretref"`}},
-		command{line: "docker-credential-secretref check", want: []string{"ok     registry " + h.privateN + ": user " + user}},
+		command{line: "docker-credential-secretref check", want: []string{"ok     registry " + h.privateN + ": credentials from "}},
 		command{line: "docker-credential-secretref explain " + h.privateN, want: []string{"rule:", h.secret, "cache:         nothing kept"}},
 	)
 	if err != nil {
