@@ -65,7 +65,7 @@ func (c *Config) defaults() {
 type Delivery struct {
 	router router.Router
 	config Config
-	gate   gate
+	breaker   breaker
 	stop   context.CancelFunc
 	done   sync.WaitGroup
 	close  func() error // of the router, once
@@ -105,7 +105,7 @@ func New(r router.Router, c Config) *Delivery {
 	ctx, stop := context.WithCancel(context.Background())
 	d := &Delivery{router: r, config: c, stop: stop, feeds: map[Feed]*place{}, arrived: make(chan struct{}, 1), filling: make(chan struct{}, 1)}
 	d.close = sync.OnceValue(r.Close)
-	d.gate.probe = make(chan struct{}, 1)
+	d.breaker.probe = make(chan struct{}, 1)
 	for range c.Workers {
 		d.done.Go(func() { d.work(ctx) })
 	}

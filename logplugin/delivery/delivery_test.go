@@ -227,8 +227,8 @@ func TestLargeFeedsTakeTurns(t *testing.T) {
 // the new token is tried at once.
 func TestRefusedTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := gate{probe: make(chan struct{}, 1)}
-		if first, second := g.close(failure(router.ClassCredentials), 0), g.close(failure(router.ClassCredentials), 0); !first || second {
+		g := breaker{probe: make(chan struct{}, 1)}
+		if first, second := g.failed(failure(router.ClassCredentials), 0), g.failed(failure(router.ClassCredentials), 0); !first || second {
 			t.Errorf("the first is news: %v, the second: %v; want true, false", first, second)
 		}
 		began := time.Now()
@@ -237,7 +237,7 @@ func TestRefusedTogether(t *testing.T) {
 			t.Errorf("the next request begins after %v and %d failures (%v), want at once and 1", took, failures, err)
 		}
 		// The new token is refused too: that is worth a pause.
-		g.close(failure(router.ClassCredentials), failures)
+		g.failed(failure(router.ClassCredentials), failures)
 		_, _ = g.pass(t.Context(), func() error { return nil })
 		if took := time.Since(began); took < personPause/2 {
 			t.Errorf("the one after that begins after %v, want at least %v", took, personPause/2)
@@ -504,9 +504,9 @@ func TestNothingBeginsAfterClose(t *testing.T) {
 		if d.await(ended) {
 			t.Fatal("a batch is to be filled")
 		}
-		g := gate{probe: make(chan struct{}, 1), failures: 1}
+		g := breaker{probe: make(chan struct{}, 1), failures: 1}
 		if _, err := g.pass(ended, func() error { return nil }); err == nil {
-			t.Fatal("the gate lets a request pass")
+			t.Fatal("the breaker lets a request pass")
 		}
 	}
 	b := &batch{}

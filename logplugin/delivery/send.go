@@ -25,7 +25,7 @@ func (d *Delivery) deliver(ctx context.Context, b *router.Batch, from int, whole
 		if ctx.Err() != nil {
 			return false
 		}
-		failures, err := d.gate.pass(ctx, func() error { return d.send(ctx, b) })
+		failures, err := d.breaker.pass(ctx, func() error { return d.send(ctx, b) })
 		if err == nil {
 			d.succeeded()
 			return true
@@ -101,7 +101,7 @@ func asError(err error) *router.Error {
 }
 
 func (d *Delivery) succeeded() {
-	recovered := d.gate.open()
+	recovered := d.breaker.succeeded()
 	d.mu.Lock()
 	since := d.status.FailingSince
 	d.status.Requests++
@@ -113,7 +113,7 @@ func (d *Delivery) succeeded() {
 }
 
 func (d *Delivery) failed(e *router.Error, failures int) {
-	first := d.gate.close(e, failures)
+	first := d.breaker.failed(e, failures)
 	d.mu.Lock()
 	d.status.LastError, d.status.Class = e.Error(), e.Class
 	if first {
