@@ -1,0 +1,57 @@
+package filebudget
+
+import (
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestFor(t *testing.T) {
+	for _, tt := range []struct {
+		limit int
+		want  Budget
+	}{
+		{0, Budget{0, 12, 4, 2, 2, 4, 1, 1}},
+		{60, Budget{60, 12, 4, 2, 2, 7, 33, 42}},
+		{64, Budget{64, 12, 4, 2, 2, 8, 36, 46}},
+		{128, Budget{128, 16, 8, 4, 4, 16, 80, 100}},
+		{1024, Budget{1024, 24, 64, 8, 8, 128, 792, 928}},
+		{65536, Budget{65536, 24, 64, 8, 8, 1024, 64408, 65440}},
+	} {
+		got := For(tt.limit)
+		if got != tt.want {
+			t.Errorf("For(%d) = %+v, want %+v", tt.limit, got, tt.want)
+		}
+		if all := got.Fixed + got.Daemon + got.Status + got.Metrics + got.Destinations + got.Sessions; tt.limit > 32 && all != tt.limit {
+			t.Errorf("For(%d): the parts are %d files together", tt.limit, all)
+		}
+		if got.Accepted < got.Sessions {
+			t.Errorf("For(%d): accepted sessions may have %d files, and new ones %d", tt.limit, got.Accepted, got.Sessions)
+		}
+	}
+}
+
+// The soft limit of this process is lowered first: the Go runtime raises it by itself at the start of a program.
+func TestRaise(t *testing.T) {
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &before) })
+	low := unix.Rlimit{Cur: 100, Max: before.Max}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &low); err != nil {
+		t.Fatal(err)
+	}
+	limit, err := Raise()
+	var now unix.Rlimit
+	if gerr := unix.Getrlimit(unix.RLIMIT_NOFILE, &now); gerr != nil {
+		t.Fatal(gerr)
+	}
+	want := min(before.Max, most)
+	if err != nil || now.Cur != want || uint64(limit) != want { //nolint:gosec // not negative
+		t.Errorf("Raise() = %d, %v, and the soft limit is %d, want %d", limit, err, now.Cur, want)
+	}
+	if again, err := Raise(); err != nil || again != limit {
+		t.Errorf("a second Raise() = %d, %v, want %d", again, err, limit)
+	}
+}
