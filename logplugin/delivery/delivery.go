@@ -63,12 +63,12 @@ func (c *Config) defaults() {
 
 // Delivery is one router with its queue. It is safe for concurrent use.
 type Delivery struct {
-	router router.Router
-	config Config
-	breaker   breaker
-	stop   context.CancelFunc
-	done   sync.WaitGroup
-	close  func() error // of the router, once
+	router  router.Router
+	config  Config
+	breaker breaker
+	stop    context.CancelFunc
+	done    sync.WaitGroup
+	close   func() error // of the router, once
 
 	filling chan struct{} // holds one element while a worker fills its batch
 
