@@ -20,7 +20,7 @@ func TestQuietContainerAndDockerLogs(t *testing.T) {
 	dir, m := t.TempDir(), &memory{}
 	s := start(t, dir, m)
 	running, phantom := filepath.Join(dir, "running"), filepath.Join(dir, "phantom")
-	f, p := fifo(t, running), fifo(t, phantom)
+	f, p := newFIFO(t, running), newFIFO(t, phantom)
 	for _, file := range []string{running, phantom} {
 		if err := s.Start(t.Context(), file, info()); err != nil {
 			t.Fatal(err)
@@ -45,7 +45,7 @@ func TestEmptySessionsDoNotPileUp(t *testing.T) {
 	dir, m := t.TempDir(), &memory{block: make(chan struct{})}
 	s := start(t, dir, m)
 	old := filepath.Join(dir, "old")
-	f := fifo(t, old)
+	f := newFIFO(t, old)
 	if err := s.Start(t.Context(), old, info()); err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func TestEmptySessionsDoNotPileUp(t *testing.T) {
 	f.Close()
 	for _, name := range []string{"a", "b", "c"} {
 		file := filepath.Join(dir, name)
-		p := fifo(t, file)
+		p := newFIFO(t, file)
 		if err := s.Start(t.Context(), file, info()); err != nil {
 			t.Fatal(err)
 		}
@@ -64,7 +64,7 @@ func TestEmptySessionsDoNotPileUp(t *testing.T) {
 	}
 	await(t, "the end of the empty ones", func() bool { return len(s.Status()) == 1 })
 	next := filepath.Join(dir, "next")
-	g := fifo(t, next)
+	g := newFIFO(t, next)
 	if err := s.Start(t.Context(), next, info()); err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func TestEmptySessionBetween(t *testing.T) {
 	begin := func(name string) *os.File {
 		t.Helper()
 		file := filepath.Join(dir, name)
-		f := fifo(t, file)
+		f := newFIFO(t, file)
 		if err := s.Start(t.Context(), file, info()); err != nil {
 			t.Fatal(err)
 		}
@@ -121,7 +121,7 @@ func TestUnreadableForAWhile(t *testing.T) {
 	if err := os.Mkdir(ready, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	f := fifo(t, filepath.Join(ready, "f"))
+	f := newFIFO(t, filepath.Join(ready, "f"))
 	if err := unix.Renameat2(unix.AT_FDCWD, ready, unix.AT_FDCWD, parent, unix.RENAME_EXCHANGE); err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func TestUnreadableIsNotSuperseded(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(dir, "new")
-	f := fifo(t, file)
+	f := newFIFO(t, file)
 	if err := s.Start(t.Context(), file, info()); err != nil {
 		t.Fatal(err)
 	}

@@ -50,7 +50,7 @@ func TestAcceptedAndNotAllowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(dir, "f")
-	f := fifo(t, file)
+	f := newFIFO(t, file)
 	if err := s.Start(t.Context(), file, there); err != nil {
 		t.Fatalf("an accepted container is refused: %v", err)
 	}
@@ -62,7 +62,7 @@ func TestAcceptedAndNotAllowed(t *testing.T) {
 	other := there
 	other.ContainerID = strings.Repeat("b", 64)
 	file2 := filepath.Join(dir, "f2")
-	fifo(t, file2)
+	newFIFO(t, file2)
 	if err := s.Start(t.Context(), file2, other); err == nil || !strings.Contains(err.Error(), "allow_routers") {
 		t.Errorf("a container that was never accepted: %v", err)
 	}
@@ -96,7 +96,7 @@ func TestUnknownHere(t *testing.T) {
 			dir, m := t.TempDir(), &memory{}
 			s := start(t, dir, m)
 			file := filepath.Join(dir, "f")
-			f := fifo(t, file)
+			f := newFIFO(t, file)
 			if err := put(s.dir, file); err != nil {
 				t.Fatal(err)
 			}
@@ -144,7 +144,7 @@ func TestForget(t *testing.T) {
 	m := &memory{}
 	s := start(t, dir, m)
 	file := filepath.Join(dir, "f")
-	f := fifo(t, file)
+	f := newFIFO(t, file)
 	if err := s.Start(t.Context(), file, info()); err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +178,7 @@ func TestForgetAndDiscard(t *testing.T) {
 	m := &memory{block: make(chan struct{})}
 	s := start(t, dir, m)
 	file := filepath.Join(dir, "f")
-	f := fifo(t, file)
+	f := newFIFO(t, file)
 	if err := s.Start(t.Context(), file, info()); err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +205,7 @@ func TestCloseWhileARouterHangs(t *testing.T) {
 	m := &memory{block: make(chan struct{}), deaf: true}
 	s := start(t, dir, m)
 	file := filepath.Join(dir, "f")
-	f := fifo(t, file)
+	f := newFIFO(t, file)
 	if err := s.Start(t.Context(), file, info()); err != nil {
 		t.Fatal(err)
 	}
@@ -232,7 +232,7 @@ func TestVerify(t *testing.T) {
 	m := &memory{verify: &router.Error{Class: router.ClassRetry, Op: "reach it", Cause: "it is away", Bad: router.NoRecord}}
 	s := start(t, dir, m)
 	file := filepath.Join(dir, "f")
-	f := fifo(t, file)
+	f := newFIFO(t, file)
 	if err := s.Start(t.Context(), file, info()); err != nil {
 		t.Fatal(err)
 	}

@@ -8,8 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/secretref/secretref/logplugin/fifo"
 	"github.com/secretref/secretref/logplugin/frame"
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/spool"
@@ -92,10 +91,10 @@ func (s *session) run(ctx context.Context) {
 
 // read drains the FIFO, and tells whether to try again: it has not ended, and could not be read.
 func (s *session) read(ctx context.Context) (again bool) {
-	fifo, err := s.pipe()
+	f, err := s.pipe()
 	if err == nil {
-		defer fifo.Close()
-		err = s.spool.Drain(ctx, fifo)
+		defer f.Close()
+		err = s.spool.Drain(ctx, f)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -163,16 +162,7 @@ func (s *session) supersede(newer *session) {
 func (s *session) isEmpty() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.fifo == nil {
-		return false
-	}
-	raw, err := s.fifo.SyscallConn()
-	if err != nil {
-		return false
-	}
-	n, failed := 0, error(nil)
-	err = raw.Control(func(fd uintptr) { n, failed = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
-	return n == 0 && err == nil && failed == nil
+	return s.fifo != nil && fifo.IsEmpty(s.fifo)
 }
 
 // buffers are shared by all sessions: an idle one needs none. One holds the largest frame.

@@ -134,8 +134,8 @@ func start(t *testing.T, dir string, m *memory) *Sessions {
 	return s
 }
 
-// fifo opens one as the daemon does.
-func fifo(t *testing.T, file string) *os.File {
+// newFIFO opens one as the daemon does.
+func newFIFO(t *testing.T, file string) *os.File {
 	t.Helper()
 	if err := unix.Mkfifo(file, 0o700); err != nil {
 		t.Fatal(err)
@@ -183,7 +183,7 @@ func gone(t *testing.T, s *Sessions, file string) {
 func TestLinesRestartAndEnd(t *testing.T) {
 	dir, m := t.TempDir(), &memory{}
 	file := filepath.Join(dir, "f")
-	f := fifo(t, file)
+	f := newFIFO(t, file)
 	s := start(t, dir, m)
 	for range 2 { // the daemon may repeat itself
 		if err := s.Start(t.Context(), file, info()); err != nil {
@@ -215,7 +215,7 @@ func TestLeakedFIFO(t *testing.T) {
 	s := start(t, dir, m)
 	for i, line := range []string{"old", "new"} {
 		file := filepath.Join(dir, fmt.Sprint(i))
-		f := fifo(t, file)
+		f := newFIFO(t, file)
 		write(t, f, line)
 		if err := s.Start(t.Context(), file, info()); err != nil {
 			t.Fatal(err)
@@ -251,7 +251,7 @@ func TestPolicy(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
 			s, file := start(t, dir, &memory{}), filepath.Join(dir, "f")
-			fifo(t, file)
+			newFIFO(t, file)
 			aws.ResetCalls()
 			if tt.fault.Kind != "" {
 				aws.SetFault(tt.fault)

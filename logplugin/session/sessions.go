@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/secretref/secretref/logplugin/dockerplugin"
+	"github.com/secretref/secretref/logplugin/fifo"
 	"github.com/secretref/secretref/logplugin/frame"
 	"github.com/secretref/secretref/logplugin/options"
 	"github.com/secretref/secretref/logplugin/spool"
@@ -114,12 +115,12 @@ func (s *Sessions) Start(ctx context.Context, file string, info dockerplugin.Inf
 		s.log.Warn("docker inspect shows a credential; give it as secretOptions."+name, "container", info, "log-opt", name)
 	}
 	meta := state.Session{File: file, ContainerID: info.ContainerID, ContainerName: info.ContainerName, Started: time.Now(), Options: o}
-	fifo, err := open(file)
+	f, err := open(file)
 	if err != nil {
 		return fmt.Errorf("the container's log cannot be opened: %w", err)
 	}
-	if err := s.begin(meta, beginning{fifo: fifo, save: s.dir.Save, parked: parked}); err != nil {
-		_ = fifo.Close()
+	if err := s.begin(meta, beginning{fifo: f, save: s.dir.Save, parked: parked}); err != nil {
+		_ = f.Close()
 		s.refuse(file)
 		return err
 	}
@@ -161,14 +162,12 @@ func (s *Sessions) unclaim(file string) {
 
 // unlink removes a FIFO where the daemon does not: after an error, and when it went away itself.
 func (s *Sessions) unlink(file string) {
-	if info, err := os.Lstat(file); err == nil && filepath.IsAbs(file) && info.Mode().Type() == os.ModeNamedPipe {
-		_ = os.Remove(file)
-	}
+	_ = fifo.Remove(file)
 }
 
 // open opens the reading end without waiting for a writer.
 func open(file string) (*os.File, error) {
-	f, err := spool.OpenFIFO(file)
+	f, err := fifo.Open(file)
 	if err != nil {
 		return nil, errors.Unwrap(err)
 	}
@@ -177,7 +176,7 @@ func open(file string) (*os.File, error) {
 
 // isGone tells whether open says that there is no such FIFO. Everything else may pass, and then somebody has to read it.
 func isGone(err error) bool {
-	return errors.Is(err, os.ErrNotExist) || errors.Is(err, spool.ErrNotFIFO)
+	return fifo.IsGone(err)
 }
 
 // beginning is how a session begins.

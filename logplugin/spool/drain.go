@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/secretref/secretref/logplugin/fifo"
 )
 
 // How long a drain lets a busy pipe fill before it moves the next bytes. One that has been idle is read at once.
@@ -31,16 +33,16 @@ type drain struct {
 	ctx   context.Context // of the run; here because move is called without one
 	f     *os.File
 	conn  syscall.RawConn
-	move  func(uintptr) // d.tryMove, bound once
-	watch func(uintptr) // asks for ready, bound once
-	ready chan struct{} // has one element when there is something in the pipe, if that was asked for
-	n     int           // what came of move
+	move  func(uintptr)   // d.tryMove, bound once
+	watch func(uintptr)   // asks for ready, bound once
+	ready <-chan struct{} // has one element when there is something in the pipe, if that was asked for
+	n     int             // what came of move
 	err   error
 	at    time.Time // of the last move that has brought bytes
 	timer *time.Timer
 	pause time.Duration
 	last  time.Time // of the last bytes
-	pipe  pipe
+	pipe  fifo.Pipe
 
 	memory  bool
 	why     error     // of memory
@@ -48,7 +50,7 @@ type drain struct {
 	nextCut time.Time // of a segment for want of space
 }
 
-// Drain moves what comes out of f, which OpenFIFO has opened, into the spool, until every writer has closed it (nil), ctx
+// Drain moves what comes out of f, which fifo.Open has opened, into the spool, until every writer has closed it (nil), ctx
 // ends, or f fails. It returns for no other reason: see the package comment. f stays open and is the caller's, who may
 // call Drain again.
 func (s *Spool) Drain(ctx context.Context, f *os.File) error {
@@ -85,7 +87,6 @@ func (s *Spool) Drain(ctx context.Context, f *os.File) error {
 	d := &drain{s: s, ctx: ctx, f: f, conn: conn, timer: time.NewTimer(time.Hour), last: time.Now()}
 	defer d.timer.Stop()
 	d.move = d.tryMove
-	d.pipe.all = &s.store.pipes
 	if err := d.enter(); err != nil {
 		return err
 	}
@@ -97,20 +98,20 @@ func (s *Spool) Drain(ctx context.Context, f *os.File) error {
 func (d *drain) enter() error {
 	var failed error
 	err := d.conn.Control(func(fd uintptr) {
-		d.pipe.enter(fd)
-		d.ready, failed = d.s.store.poller.add(fd)
+		d.pipe.Enter(d.s.store.pipes, fd)
+		d.ready, failed = d.s.store.poller.Add(fd)
 	})
-	d.watch = func(fd uintptr) { d.err = d.s.store.poller.watch(fd) }
+	d.watch = func(fd uintptr) { d.err = d.s.store.poller.Watch(fd) }
 	if err = errors.Join(err, failed); err != nil {
-		d.pipe.leave()
+		d.pipe.Leave()
 		return fmt.Errorf("drain %s: %w", d.f.Name(), err)
 	}
 	return nil
 }
 
 func (d *drain) leave() {
-	_ = d.conn.Control(func(fd uintptr) { _ = d.s.store.poller.remove(fd) })
-	d.pipe.leave()
+	_ = d.conn.Control(func(fd uintptr) { _ = d.s.store.poller.Remove(fd) })
+	d.pipe.Leave()
 }
 
 func (d *drain) run() error {
@@ -374,10 +375,10 @@ func (d *drain) pace() {
 	d.last = d.at
 	d.s.last.Store(d.at.UnixNano())
 	switch {
-	case d.n >= d.pipe.size/2:
-		_ = d.conn.Control(d.pipe.grow)
+	case d.n >= d.pipe.Size/2:
+		_ = d.conn.Control(d.pipe.Grow)
 		d.pause = min(d.pause/2, fullPause)
-	case d.n < d.pipe.size/4:
+	case d.n < d.pipe.Size/4:
 		d.slower()
 	}
 	if busy {
@@ -425,8 +426,8 @@ func (d *drain) wait() error {
 
 // due returns when an idle drain has something to do.
 func (d *drain) due() (at time.Time, ok bool) {
-	if d.pipe.small != 0 {
-		at, ok = d.last.Add(d.pipe.all.idle), true
+	if d.pipe.IsLarge() {
+		at, ok = d.last.Add(d.s.store.pipes.Idle), true
 	}
 	if d.memory && (!ok || d.nextTry.Before(at)) {
 		at, ok = d.nextTry, true
@@ -437,8 +438,8 @@ func (d *drain) due() (at time.Time, ok bool) {
 // idle does what is due.
 func (d *drain) idle() {
 	now := time.Now()
-	if d.pipe.small != 0 && now.Sub(d.last) >= d.pipe.all.idle {
-		_ = d.conn.Control(d.pipe.shrink)
+	if d.pipe.IsLarge() && now.Sub(d.last) >= d.s.store.pipes.Idle {
+		_ = d.conn.Control(d.pipe.Shrink)
 		d.last = now // if it did not work, not at once again
 	}
 	if d.memory && !now.Before(d.nextTry) {

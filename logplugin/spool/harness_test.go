@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/secretref/secretref/logplugin/fifo"
 	"github.com/secretref/secretref/logplugin/frame"
 )
 
@@ -59,14 +60,14 @@ func newStore(t testing.TB, cfg Config) *Store {
 }
 
 // fifo is a FIFO whose writing end is open for reading, too, as the daemon opens it.
-type fifo struct {
+type pair struct {
 	path string
 	w, r *os.File
 }
 
-func newFIFO(t testing.TB) *fifo {
+func newFIFO(t testing.TB) *pair {
 	t.Helper()
-	p := &fifo{path: filepath.Join(t.TempDir(), "fifo")}
+	p := &pair{path: filepath.Join(t.TempDir(), "fifo")}
 	if err := unix.Mkfifo(p.path, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -81,14 +82,14 @@ func newFIFO(t testing.TB) *fifo {
 
 func openReader(t testing.TB, path string) *os.File {
 	t.Helper()
-	f, err := OpenFIFO(path)
+	f, err := fifo.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return f
 }
 
-func (p *fifo) write(t testing.TB, b []byte) {
+func (p *pair) write(t testing.TB, b []byte) {
 	t.Helper()
 	if _, err := p.w.Write(b); err != nil {
 		t.Fatal(err)
@@ -96,7 +97,7 @@ func (p *fifo) write(t testing.TB, b []byte) {
 }
 
 // startDrain runs Drain until the test ends or the returned function is called, which returns its error.
-func startDrain(t testing.TB, s *Spool, p *fifo) (wait func() error) {
+func startDrain(t testing.TB, s *Spool, p *pair) (wait func() error) {
 	t.Helper()
 	done := make(chan error, 1)
 	ctx, cancel := context.WithCancel(t.Context())

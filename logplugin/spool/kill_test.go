@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/secretref/secretref/logplugin/fifo"
 	"github.com/secretref/secretref/logplugin/frame"
 )
 
@@ -33,13 +34,13 @@ func TestMain(m *testing.M) {
 }
 
 // child drains the FIFO to its end; "deliver" also reads, appends each line's number to a file, and then commits.
-func child(dir, fifo, what string) error {
+func child(dir, path, what string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM)
 	defer stop()
 	st := NewStore(Config{Dir: dir, MinFree: -1})
 	st.cfg.Total = 1 << 30
 	s := st.Open(dir+"/one", Options{SegmentBytes: 256 << 10})
-	f, err := OpenFIFO(fifo)
+	f, err := fifo.Open(path)
 	if err != nil {
 		return err
 	}

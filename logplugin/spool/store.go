@@ -27,6 +27,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/secretref/secretref/logplugin/fifo"
 )
 
 // Defaults of Config.
@@ -59,8 +61,8 @@ type Store struct {
 	copies atomic.Bool  // the file system cannot splice
 	disk   atomic.Int64 // bytes in files
 	ram    atomic.Int64 // bytes of memory instead of files
-	pipes  pipes
-	poller poller
+	pipes  *fifo.Pipes
+	poller fifo.Poller
 	io     chan struct{}
 
 	closeWait time.Duration // how long Close and Remove wait for a drain
@@ -101,7 +103,7 @@ func NewStore(cfg Config) *Store {
 		cfg.MinFree = DefaultMinFree
 	}
 	st := &Store{cfg: cfg, io: make(chan struct{}, maxIO), spools: make(map[*Spool]struct{})}
-	st.pipes.limit, st.pipes.idle = pipeLimit(), pipeIdle
+	st.pipes, st.poller.Log = fifo.NewPipes(), cfg.Log
 	st.closeWait = closeWait
 	st.copies.Store(errors.Is(probe(cfg.Dir), unix.EINVAL))
 	return st
@@ -127,7 +129,7 @@ func (st *Store) Stats() StoreStats {
 	defer st.mu.Unlock()
 	return StoreStats{
 		Spools: len(st.spools), DiskBytes: st.disk.Load(), MaxBytes: st.cfg.Total, RAMBytes: st.ram.Load(),
-		PipeBytes: st.pipes.used.Load(), LowSpace: st.isLow.Load(),
+		PipeBytes: st.pipes.Bytes(), LowSpace: st.isLow.Load(),
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/secretref/secretref/logplugin/fifo"
 )
 
 func pipeSize(t *testing.T, f *os.File) int {
@@ -57,8 +59,8 @@ func newPipeSize(t *testing.T) int {
 func TestPipesStaySmall(t *testing.T) {
 	const sessions = 300 // 256 KiB for each would be more than root has on a host with the usual limit of 64 MiB
 	st := newStore(t, Config{Dir: t.TempDir()})
-	st.pipes.idle = 2 * time.Second // longer than looking at all of them takes
-	var pipes []*fifo
+	st.pipes.Idle = 2 * time.Second // longer than looking at all of them takes
+	var pipes []*pair
 	var spools []*Spool
 	b := appendLines(nil, 0, 3000)
 	for i := range sessions {
@@ -71,14 +73,14 @@ func TestPipesStaySmall(t *testing.T) {
 	large := 0
 	for i, p := range pipes {
 		await(t, spools[i], "all bytes", func(g Stats) bool { return g.End == 60<<10 })
-		if n := pipeSize(t, p.w); n == largePipe {
+		if n := pipeSize(t, p.w); n == fifo.LargePipe {
 			large++
 		} else if n != 64<<10 {
 			t.Errorf("a pipe of %d bytes", n)
 		}
 	}
-	if large == 0 || int64(large) > pipeLimit()/largePipe || st.Stats().PipeBytes > pipeLimit() {
-		t.Errorf("%d pipes are large, %+v, limit %d", large, st.Stats(), pipeLimit())
+	if large == 0 || int64(large) > st.pipes.Limit()/fifo.LargePipe || st.Stats().PipeBytes > st.pipes.Limit() {
+		t.Errorf("%d pipes are large, %+v, limit %d", large, st.Stats(), st.pipes.Limit())
 	}
 	if n := newPipeSize(t); n != 64<<10 {
 		t.Errorf("a new pipe of root's in a container has %d bytes", n)
@@ -100,9 +102,9 @@ func TestPipesStaySmall(t *testing.T) {
 // A pipe that the reader before has left large counts, and becomes small.
 func TestPipeFoundLarge(t *testing.T) {
 	st := newStore(t, Config{Dir: t.TempDir()})
-	st.pipes.idle = 50 * time.Millisecond
+	st.pipes.Idle = 50 * time.Millisecond
 	p := newFIFO(t)
-	if _, err := unix.FcntlInt(p.w.Fd(), unix.F_SETPIPE_SZ, largePipe); err != nil {
+	if _, err := unix.FcntlInt(p.w.Fd(), unix.F_SETPIPE_SZ, fifo.LargePipe); err != nil {
 		t.Fatal(err)
 	}
 	s := st.Open(st.cfg.Dir+"/one", Options{})
@@ -110,7 +112,7 @@ func TestPipeFoundLarge(t *testing.T) {
 	_ = startDrain(t, s, p)
 	p.write(t, appendLines(nil, 0, 1))
 	newReader(t, s).until(1)
-	if n := st.Stats().PipeBytes; n != largePipe && n != 0 {
+	if n := st.Stats().PipeBytes; n != fifo.LargePipe && n != 0 {
 		t.Errorf("%d bytes counted", n)
 	}
 	deadline := time.Now().Add(10 * time.Second)
