@@ -2,10 +2,10 @@ package options
 
 import (
 	"fmt"
-	"regexp"
+	"maps"
 	"strings"
 
-	"github.com/secretref/secretref/shared/fault"
+	"github.com/secretref/secretref/logplugin/bounded"
 )
 
 // maxAttributes bounds what goes with every single line, in bytes.
@@ -30,14 +30,12 @@ func attributes(given map[string]string, info Info) (map[string]string, error) {
 		if given[option] == "" {
 			continue
 		}
-		re, err := regexp.Compile(given[option])
-		if err != nil {
-			return nil, fmt.Errorf("log-opt %s: %s", option, fault.OneLine(err.Error()))
+		p, err := bounded.Compile(given[option])
+		if err == nil {
+			err = p.Names(maps.Keys(source.values), func(name string) { picks[name] = source.values[name] })
 		}
-		for name, value := range source.values {
-			if re.MatchString(name) {
-				picks[name] = value
-			}
+		if err != nil {
+			return nil, fmt.Errorf("log-opt %s: %w", option, err)
 		}
 	}
 	size := 0

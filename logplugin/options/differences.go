@@ -9,4 +9,6 @@ var Differences = []struct{ Docker, Here string }{
 		"it is twelve digits, as in 29"},
 	{"tag: a template sees the container's whole environment, in {{.ContainerEnv}}, and all log options, in {{.Config}}",
 		"it sees what labels and env have picked, in {{.ExtraAttributes}}; a container with more in its tag does not start"},
+	{"tag, labels-regex and env-regex may take any time, any memory, and give a tag of any length",
+		"a template has 100,000 steps, 10 ms of processor time and 4 KiB for its result, a regular expression 1,000 instructions and 10 ms; a container with more does not start"},
 }

@@ -277,10 +277,8 @@ func FuzzParse(f *testing.F) {
 	f.Add("secretOptions", `[{"name":"splunk-token","valueFrom":"/a"}]`, "tag", "{{.ID}}")
 	f.Add("secretOptions.splunk-token", arn, "splunk-url", "https://[::1]:8088")
 	f.Add("labels-regex", "a|b", "env", "APP_ENV,,")
+	f.Add("tag", "{{range 100000000000}}{{end}}", "env-regex", "(a{30}){30}")
 	f.Fuzz(func(t *testing.T, k1, v1, k2, v2 string) {
-		if strings.Contains(v1+v2, "{{") {
-			return // a template may loop for as long as its writer wants
-		}
 		o, err := rules().Parse(splunk(k1, v1, k2, v2), info())
 		if err != nil {
 			if strings.ContainsAny(err.Error(), "\n\r") {

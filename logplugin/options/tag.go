@@ -1,25 +1,16 @@
 package options
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"strings"
-	"text/template"
 	"time"
 
-	"github.com/secretref/secretref/shared/fault"
+	"github.com/secretref/secretref/logplugin/bounded"
 )
 
-const (
-	defaultTag = "{{.ID}}"
-	maxTag     = 4 << 10 // bytes of a tag
-)
-
-var errTagTooLong = fmt.Errorf("it gives more than %d bytes", maxTag)
+const defaultTag = "{{.ID}}"
 
 // tag renders the template.
 func (r *Rules) tag(t *Table, given map[string]string, info Info, picks map[string]string) (string, error) {
@@ -31,25 +22,11 @@ func (r *Rules) tag(t *Table, given map[string]string, info Info, picks map[stri
 	default:
 		text = defaultTag
 	}
-	parsed, err := template.New("tag").Funcs(tagFunctions()).Parse(text)
+	tag, err := bounded.Render(text, newTagData(r.Hostname, info, picks))
 	if err != nil {
-		return "", fmt.Errorf("log-opt tag: %s", fault.OneLine(err.Error()))
+		return "", fmt.Errorf("log-opt tag: %w", err)
 	}
-	var w limitedWriter
-	if err := parsed.Execute(&w, newTagData(r.Hostname, info, picks)); err != nil {
-		return "", fmt.Errorf("log-opt tag: %s", fault.OneLine(err.Error()))
-	}
-	return w.String(), nil
-}
-
-// limitedWriter takes a tag of at most maxTag bytes.
-type limitedWriter struct{ bytes.Buffer }
-
-func (w *limitedWriter) Write(p []byte) (int, error) {
-	if w.Len()+len(p) > maxTag {
-		return 0, errTagTooLong
-	}
-	return w.Buffer.Write(p)
+	return tag, nil
 }
 
 // tagData is what a template sees: what Docker's templates see, but for the environment and the log options. What is to
@@ -120,42 +97,4 @@ func (d *tagData) ExtraAttributes(rename func(string) string) map[string]string 
 		m[rename(name)] = value
 	}
 	return m
-}
-
-// tagFunctions are those of Docker's templates.
-func tagFunctions() template.FuncMap {
-	return template.FuncMap{
-		"json":  toJSON,
-		"split": strings.Split,
-		"join":  strings.Join,
-		"title": strings.Title, //nolint:staticcheck // Docker's templates use it, and the same template gives the same tag
-		"lower": strings.ToLower,
-		"upper": strings.ToUpper,
-		"pad":   pad,
-		"truncate": func(s string, n int) (string, error) {
-			if n < 0 {
-				return "", errors.New("a length is negative")
-			}
-			return s[:min(n, len(s))], nil
-		},
-	}
-}
-
-func toJSON(v any) (string, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	err := e.Encode(v)
-	return strings.TrimSpace(b.String()), err
-}
-
-// pad puts blanks around a text that is not empty.
-func pad(s string, before, after int) (string, error) {
-	if s == "" {
-		return s, nil
-	}
-	if before < 0 || after < 0 || before > maxTag || after > maxTag {
-		return "", fmt.Errorf("a padding is not between 0 and %d", maxTag)
-	}
-	return strings.Repeat(" ", before) + s + strings.Repeat(" ", after), nil
 }

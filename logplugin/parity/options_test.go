@@ -18,6 +18,7 @@ const (
 	labelsRegex = "labels-regex picks nothing"
 	imageID     = "tag: {{.ImageID}}"
 	environment = "tag: a template sees the container's whole environment"
+	budget      = "tag, labels-regex and env-regex may take any time"
 )
 
 func testOptions(t *testing.T, h *host) {
@@ -71,16 +72,22 @@ func testOptions(t *testing.T, h *host) {
 			}
 		})
 	}
-	t.Run("environment", func(t *testing.T) {
-		c := map[string]string{"tag": `{{index .ContainerEnv 0}}`}
-		docker := run(t, c, false)
-		out, err := h.try(t, container{env: env, options: with(map[string]string{"splunk-url": hec.URL(), "splunk-token": token}, c)}, "splunk", true)
-		if !strings.Contains(docker.Tag, "=") || err == nil || !strings.Contains(out, "log-opt tag") {
-			t.Errorf("Docker's tag is %q, and our driver says %v, %s; want a variable, and a refusal", docker.Tag, err, out)
-			return
-		}
-		known.shows(environment)
-	})
+	// What Docker's driver takes and ours refuses.
+	for _, c := range []struct{ name, tag, docker, difference string }{
+		{"environment", `{{index .ContainerEnv 0}}`, "=", environment},
+		{"budget", strings.Repeat("x", 5000), strings.Repeat("x", 5000), budget},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			given := map[string]string{"tag": c.tag}
+			docker := run(t, given, false)
+			out, err := h.try(t, container{env: env, options: with(map[string]string{"splunk-url": hec.URL(), "splunk-token": token}, given)}, "splunk", true)
+			if !strings.Contains(docker.Tag, c.docker) || err == nil || !strings.Contains(out, "log-opt tag") {
+				t.Errorf("Docker's tag is %q, and our driver says %v, %s; want %q in it, and a refusal", docker.Tag, err, out, c.docker)
+				return
+			}
+			known.shows(c.difference)
+		})
+	}
 	if t.Failed() {
 		return
 	}
