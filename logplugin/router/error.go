@@ -45,7 +45,10 @@ type Error struct {
 	Bad int
 	// RetryAfter is the pause that the receiver asks for, at most MaxRetryAfter; 0 = it did not ask.
 	RetryAfter time.Duration
-	Err        error // the underlying error, for errors.Is; its text is not printed
+	// TimedOut says that the request was made and had no answer in the time that it had. The same bytes may take as long
+	// again: the delivery sends fewer of them at once. It never gives a record up for it.
+	TimedOut bool
+	Err      error // the underlying error, for errors.Is; its text is not printed
 }
 
 // Error returns one line: what was done, what happened; what to do.

@@ -402,7 +402,7 @@ func (s *sending) failed(err error) *router.Error {
 	case errors.Is(err, os.ErrDeadlineExceeded) && s.conn == nil && s.target.handshake:
 		e.Cause, e.Hint = "the receiver did not finish the handshake in time", "has it a shared key? if not, leave fluentd-shared-key out"
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
-		e.Cause = "no answer in time"
+		e.Cause, e.TimedOut = "no answer in time", s.conn != nil
 		if s.target.ack && s.conn != nil {
 			e.Cause = "the receiver has not acknowledged the batch in time"
 		}

@@ -273,7 +273,7 @@ func TestAcknowledgement(t *testing.T) {
 	for _, f := range []forwardtest.Fault{forwardtest.NeverAck, forwardtest.WrongAck} {
 		s := start(t, forwardtest.Options{}, map[string]string{"fluentd-request-ack": "true", "fluentd-read-timeout": "50ms"})
 		s.server.SetFault(f)
-		if e := s.send(t, s.batch(4)); e == nil || e.Class != router.ClassRetry || e.Delivered != 0 || !strings.Contains(e.Error(), "not acknowledged") {
+		if e := s.send(t, s.batch(4)); e == nil || e.Class != router.ClassRetry || !e.TimedOut || e.Delivered != 0 || !strings.Contains(e.Error(), "not acknowledged") {
 			t.Errorf("%s: %v, want class retry and why", f, e)
 		}
 	}
@@ -480,8 +480,8 @@ func TestWriteTimeout(t *testing.T) {
 	s := start(t, forwardtest.Options{}, map[string]string{"fluentd-write-timeout": "50ms"})
 	s.server.SetFault(forwardtest.Hang)
 	at := time.Now()
-	if e := s.send(t, s.batch(200_000)); e == nil || e.Class != router.ClassRetry || !strings.Contains(e.Error(), "in time") {
-		t.Errorf("%v, want class retry", e)
+	if e := s.send(t, s.batch(200_000)); e == nil || e.Class != router.ClassRetry || !e.TimedOut || !strings.Contains(e.Error(), "in time") {
+		t.Errorf("%+v, want class retry, timed out", e)
 	}
 	if d := time.Since(at); d > 5*time.Second {
 		t.Errorf("Send took %v, want 50ms", d)
