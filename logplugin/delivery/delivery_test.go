@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -27,8 +28,10 @@ type feed struct {
 
 	mu       sync.Mutex
 	lines    []string
+	count    int // of lines that were ever written
 	filled   int // of lines, in a batch
 	rejected int
+	sent     int
 	twice    bool // Fill was called before Commit
 }
 
@@ -41,7 +44,8 @@ func newFeed(d *Delivery, name string) *feed {
 func (f *feed) write(n int) {
 	f.mu.Lock()
 	for range n {
-		f.lines = append(f.lines, fmt.Sprintf("%s-%d", f.name, len(f.lines)))
+		f.lines = append(f.lines, fmt.Sprintf("%s-%d", f.name, f.count))
+		f.count++
 	}
 	f.mu.Unlock()
 	f.d.Ready(f)
@@ -61,14 +65,17 @@ func (f *feed) Fill(b *router.Batch, limit int) bool {
 func (f *feed) Commit(rejected int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.lines, f.filled = f.lines[f.filled:], 0
+	f.lines, f.sent, f.filled = f.lines[f.filled:], f.sent+f.filled-rejected, 0
 	f.rejected += rejected
 }
 
-func (f *feed) Rollback() {
+func (f *feed) Attrs() []slog.Attr { return []slog.Attr{slog.String("session", f.name)} }
+
+// written is how many lines were ever written.
+func (f *feed) written() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.filled = 0
+	return f.count
 }
 
 func (f *feed) left() int {
@@ -216,8 +223,8 @@ func TestLargeFeedsTakeTurns(t *testing.T) {
 		if a.overlapped() || b.overlapped() {
 			t.Error("a feed was in two batches at once")
 		}
-		if s := d.Status(); s.Sent != 5010 || s.Waiting != 0 {
-			t.Errorf("status %+v", s)
+		if a.sent != 5000 || b.sent != 10 {
+			t.Errorf("%d and %d lines are committed, want 5000 and 10", a.sent, b.sent)
 		}
 		_ = d.Close()
 	})
@@ -358,10 +365,9 @@ func TestBadRecord(t *testing.T) {
 					if got := r.lines(); !slices.Equal(got, want) {
 						t.Errorf("took %v, want %v", got, want)
 					}
-					if s := d.Status(); s.Sent != 17 || s.Rejected != 3 {
-						t.Errorf("status %+v", s)
+					if a.sent != 9 || b.sent != 8 {
+						t.Errorf("%d and %d lines are committed, want 9 and 8", a.sent, b.sent)
 					}
-					_ = d.Close()
 				})
 			})
 		}
@@ -419,11 +425,11 @@ func TestCloseWhileSending(t *testing.T) {
 				if took := time.Since(began); took != c.took {
 					t.Errorf("Close took %v, want %v", took, c.took)
 				}
-				if f.filled != 0 || len(f.lines) != c.left {
-					t.Errorf("after Close the feed has %d lines, %d of them in a batch; want %d and none", len(f.lines), f.filled, c.left)
+				if len(f.lines) != c.left {
+					t.Errorf("after Close the feed has %d lines, want %d", len(f.lines), c.left)
 				}
-				if s := d.Status(); s.Sent != uint64(c.sent) || r.calls != 1 || s.LastError != "" {
-					t.Errorf("%d lines are sent in %d requests, error %q; want %d in 1, none", s.Sent, r.calls, s.LastError, c.sent)
+				if s := d.Status(); f.sent != c.sent || r.calls != 1 || s.LastError != "" {
+					t.Errorf("%d lines are sent in %d requests, error %q; want %d in 1, none", f.sent, r.calls, s.LastError, c.sent)
 				}
 			})
 		})
@@ -450,6 +456,15 @@ func (s *slow) Send(ctx context.Context, _ *router.Batch) error {
 }
 
 func (s *slow) Close() error { return nil }
+
+// counting is a router that answers err, and keeps nothing.
+type counting struct {
+	err   *router.Error
+	calls int
+}
+
+func (c *counting) Send(context.Context, *router.Batch) error { c.calls++; return c.err }
+func (c *counting) Close() error                              { return nil }
 
 // Nobody waits for the end of a pause: neither of the back-off, nor for company, nor for another who tries.
 func TestCloseInAPause(t *testing.T) {
@@ -481,8 +496,8 @@ func TestCloseInAPause(t *testing.T) {
 					t.Errorf("Close took %v and %d requests, want none of both", took, r.count()-before)
 				}
 				for _, f := range feeds {
-					if f.filled != 0 || len(f.lines) != 1 {
-						t.Errorf("feed %s has %d lines, %d of them in a batch; want 1 and none", f.name, len(f.lines), f.filled)
+					if len(f.lines) != 1 {
+						t.Errorf("feed %s has %d lines, want 1", f.name, len(f.lines))
 					}
 				}
 			})
@@ -499,7 +514,7 @@ func TestNothingBeginsAfterClose(t *testing.T) {
 	_ = d.Close() // no worker is in the way
 	f := newFeed(d, "a")
 	f.write(1)
-	d.oldest = time.Time{}
+	d.feeds.oldest = time.Time{}
 	for range 100 {
 		if d.await(ended) {
 			t.Fatal("a batch is to be filled")
@@ -511,7 +526,7 @@ func TestNothingBeginsAfterClose(t *testing.T) {
 	}
 	b := &batch{}
 	d.fill(b)
-	if d.deliver(ended, &b.Batch, 0, b) || r.count() != 0 {
+	if d.deliver(ended, b) || r.count() != 0 {
 		t.Errorf("a batch is delivered in %d requests", r.count())
 	}
 }
@@ -545,6 +560,28 @@ func TestRemove(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		d.Remove(ctx, f) // unknown: nothing to wait for
+		_ = d.Close()
+	})
+}
+
+// A session that is discarded does not stand in the way of others: what the receiver does not take of it is not sent again.
+func TestDiscardWhileFailing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &receiver{answer: func(int, []string) error { return failure(router.ClassRetry) }}
+		d := New(r, Config{Workers: 1})
+		a, b := newFeed(d, "a"), newFeed(d, "b")
+		a.write(3)
+		b.write(3)
+		time.Sleep(time.Minute)
+		d.Discard(a)
+		time.Sleep(time.Minute)
+		r.set(nil)
+		time.Sleep(time.Minute)
+		checkOrder(t, r.lines(), map[string]int{"a": 0, "b": 3})
+		if a.sent != 0 || a.rejected != 0 || b.sent != 3 {
+			t.Errorf("the discarded session has %d sent and %d rejected, the other %d sent; want 0, 0 and 3", a.sent, a.rejected, b.sent)
+		}
+		d.Discard(a) // unknown
 		_ = d.Close()
 	})
 }

@@ -15,36 +15,80 @@ const (
 	firstPause   = 500 * time.Millisecond
 	longestPause = 30 * time.Second
 	personPause  = 30 * time.Second // where a person must do something first
-	sendTimeout  = 3 * time.Minute  // a router has deadlines of its own for each step, together less than this
+	// A router has deadlines of its own for each step. This is for one that does not keep them: more than the longest
+	// that options allow.
+	sendTimeout = 25 * time.Minute
 )
 
-// deliver sends b, whose first record is record from of the whole batch, until all of it is taken or given up. It
-// returns false when ctx has ended before that.
-func (d *Delivery) deliver(ctx context.Context, b *router.Batch, from int, whole *batch) bool {
-	for b.Len() > 0 {
+// deliver sends b until all of it is taken or dropped. It returns false when ctx has ended before that.
+func (d *Delivery) deliver(ctx context.Context, b *batch) bool {
+	for {
+		d.settle(b)
+		if b.isSettled() {
+			return true
+		}
 		if ctx.Err() != nil {
 			return false
 		}
-		failures, err := d.breaker.pass(ctx, func() error { return d.send(ctx, b) })
-		if err == nil {
-			d.succeeded()
-			return true
-		}
-		e := asError(err)
-		if n := min(max(e.Delivered, 0), b.Len()); n > 0 {
-			b, from = b.Slice(n, b.Len()), from+n
-			e.Bad -= n
-		}
-		switch {
-		case e.Class == router.ClassBadRecords || e.Class == router.ClassTooLarge:
-			// The receiver is well, it is these records.
-			d.succeeded()
-			return d.divide(ctx, b, from, whole, e)
-		case ctx.Err() == nil: // else it is we who stopped it
+		var from, to int
+		failures, err := d.breaker.pass(ctx, func() error {
+			if b.kept {
+				d.refill(b)
+			}
+			from, to = b.choose(d.window.request())
+			return d.send(ctx, b.records(from, to))
+		})
+		switch e := d.took(b, from, to, err); {
+		case e == nil:
+		case ctx.Err() != nil: // it may be we who stopped it
+			return false
+		case isRefusal(e):
+			if e = d.refused(b, from+e.Delivered, to, e); e == nil {
+				continue
+			}
+			b.kept = true
+			fallthrough
+		default:
+			b.restart()
+			d.leaveOut(b)
 			d.failed(e, failures)
 		}
 	}
-	return true
+}
+
+// took settles what a request for the records from to to-1 has delivered. It returns what is wrong with the others, whose
+// first is number e.Delivered of the request; nil when there are none.
+func (d *Delivery) took(b *batch, from, to int, err error) *router.Error {
+	delivered := to - from
+	var e *router.Error
+	if err != nil {
+		e = asError(err)
+		e.Delivered = min(max(e.Delivered, 0), delivered)
+		delivered = e.Delivered
+		e.Bad -= delivered
+		if e.TimedOut {
+			d.window.timedOut(b.size(from, to))
+		}
+	}
+	if delivered > 0 {
+		d.dropRefused(b)
+		b.take(from, from+delivered)
+		b.widen(delivered)
+		d.window.succeeded(b.size(from, from+delivered))
+		d.acceptance.accepted()
+	}
+	if from+delivered == to && to > from {
+		e = nil
+	}
+	if delivered > 0 && (e == nil || isRefusal(e)) {
+		d.succeeded()
+	}
+	return e
+}
+
+// isRefusal reports whether the receiver is well and will not take some record.
+func isRefusal(e *router.Error) bool {
+	return !e.TimedOut && (e.Class == router.ClassBadRecords || e.Class == router.ClassTooLarge)
 }
 
 // send makes one request. When ctx ends it may go on for the grace: what is cut is sent twice.
@@ -53,42 +97,15 @@ func (d *Delivery) send(ctx context.Context, b *router.Batch) error {
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(d.config.Grace, cancel) })
 	defer stop()
-	began := time.Now()
+	began := d.health.begin(b)
 	err := d.router.Send(under, b)
+	d.health.end(b)
+	if err != nil && errors.Is(under.Err(), context.DeadlineExceeded) {
+		e := asError(err)
+		e.TimedOut, err = true, e
+	}
 	d.config.Observe(router.ClassOf(err), time.Since(began))
 	return err
-}
-
-// divide sends what was refused in smaller parts, until the record at fault is alone, and gives that up.
-func (d *Delivery) divide(ctx context.Context, b *router.Batch, from int, whole *batch, e *router.Error) bool {
-	n := b.Len()
-	if n == 0 {
-		return true
-	}
-	if n == 1 {
-		whole.reject(from)
-		d.config.Log.Warn("the router refuses a record", "error", e)
-		return true
-	}
-	cuts := []int{0, n / 2, n}
-	if e.Class == router.ClassBadRecords && e.Bad >= 0 && e.Bad < n {
-		cuts = []int{0, e.Bad, e.Bad + 1, n}
-	}
-	for i := range cuts[1:] {
-		if !d.deliver(ctx, b.Slice(cuts[i], cuts[i+1]), from+cuts[i], whole) {
-			return false
-		}
-	}
-	return true
-}
-
-func (b *batch) reject(record int) {
-	for i := range b.parts {
-		if record < b.parts[i].end {
-			b.parts[i].rejected++
-			return
-		}
-	}
 }
 
 func asError(err error) *router.Error {
@@ -98,31 +115,6 @@ func asError(err error) *router.Error {
 		return &c
 	}
 	return &router.Error{Class: router.ClassRetry, Op: "send", Cause: "unknown failure", Bad: router.NoRecord, Err: err}
-}
-
-func (d *Delivery) succeeded() {
-	recovered := d.breaker.succeeded()
-	d.mu.Lock()
-	since := d.status.FailingSince
-	d.status.Requests++
-	d.status.LastError, d.status.Class, d.status.FailingSince = "", "", time.Time{}
-	d.mu.Unlock()
-	if recovered {
-		d.config.Log.Info("the router takes lines again", "after", time.Since(since).Round(time.Second))
-	}
-}
-
-func (d *Delivery) failed(e *router.Error, failures int) {
-	first := d.breaker.failed(e, failures)
-	d.mu.Lock()
-	d.status.LastError, d.status.Class = e.Error(), e.Class
-	if first {
-		d.status.FailingSince = time.Now()
-	}
-	d.mu.Unlock()
-	if first {
-		d.config.Log.Error("the router does not take lines; they wait", "class", string(e.Class), "error", e)
-	}
 }
 
 // nextPause returns the pause after n failures in a row, the last of which was e.

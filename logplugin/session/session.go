@@ -2,8 +2,10 @@ package session
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,7 +51,7 @@ type session struct {
 	joiner  *frame.Joiner
 	batch   *router.Batch // during Fill
 	record  router.Record // the same; here because a new one for each line would cost memory
-	filled  int           // records of the last Fill
+	filled  int           // records since the last Commit
 	ended   bool          // all frames have been read
 
 	mu      sync.Mutex
@@ -175,7 +177,7 @@ func (s *session) Fill(b *router.Batch, limit int) (more bool) {
 	}
 	s.batch = b
 	before := b.Len()
-	defer func() { s.batch, s.record, s.filled = nil, router.Record{}, b.Len()-before }()
+	defer func() { s.batch, s.record, s.filled = nil, router.Record{}, s.filled+b.Len()-before }()
 	s.joiner.Expire(time.Now())
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
@@ -423,8 +425,13 @@ func (s *session) Commit(rejected int) {
 	}
 }
 
-// Rollback leaves the cursor: the next driver reads from there.
-func (s *session) Rollback() {}
+// Attrs implements delivery.Feed.
+func (s *session) Attrs() []slog.Attr {
+	return []slog.Attr{
+		slog.String("container", s.meta.ContainerID[:min(12, len(s.meta.ContainerID))]),
+		slog.String("name", strings.TrimPrefix(s.meta.ContainerName, "/")), slog.String("session", s.id()),
+	}
+}
 
 // note keeps what went wrong last, for the operator.
 func (s *session) note(err error) {

@@ -1,0 +1,159 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/secretref/secretref/logplugin/router"
+)
+
+// A receiver may refuse a record for what the record is, or refuse everything: a gateway that answers 413 to each
+// request, a collector that takes no event. Only the first is a reason to drop it. So a record is dropped when the
+// receiver has refused it alone and has accepted another of the same batch, or one in the last acceptedLately. After
+// refusedInARow different records without one that was accepted, it refuses everything, and a person must look.
+const (
+	acceptedLately = 10 * time.Minute
+	refusedInARow  = 20
+	triedAlone     = 5 // records at each try, while the receiver refuses everything
+)
+
+// acceptance is what is known of whether a receiver accepts records.
+type acceptance struct {
+	mu      sync.Mutex
+	last    time.Time // when it accepted one; zero = never
+	refused int       // different records since then
+}
+
+func (a *acceptance) accepted() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.last, a.refused = time.Now(), 0
+}
+
+func (a *acceptance) rejected() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.refused = min(a.refused+1, refusedInARow)
+}
+
+func (a *acceptance) isRecent() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return !a.last.IsZero() && time.Since(a.last) < acceptedLately && a.refused < refusedInARow
+}
+
+func (a *acceptance) refusesAll() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.refused >= refusedInARow
+}
+
+// refused notes that the receiver will not take the records from to to-1 of b together. It returns an error when b is to
+// be tried again from its start, after a pause, and nil when there is something to try at once.
+func (d *Delivery) refused(b *batch, from, to int, e *router.Error) *router.Error {
+	b.refusal = e
+	switch {
+	case to-from == 1:
+		d.refusedAlone(b, from, e)
+	case d.acceptance.refusesAll():
+		b.alone = true
+	default:
+		b.narrow(from, to-from, e)
+	}
+	switch {
+	case b.isSettled(), b.waits() && !(b.tried >= triedAlone && d.acceptance.refusesAll()):
+		return nil
+	case d.acceptance.refusesAll():
+		return refusesAll(e)
+	}
+	return e
+}
+
+func refusesAll(e *router.Error) *router.Error {
+	return &router.Error{
+		Class: router.ClassConfig, Op: e.Op, Bad: router.NoRecord, Err: e,
+		Cause: fmt.Sprintf("the receiver has refused the last %d records and accepted none, so they are kept: %s", refusedInARow, e.Cause),
+		Hint:  "check that the address is the receiver's, and what it accepts",
+	}
+}
+
+// refusedAlone drops the record, or keeps it until the receiver has accepted another.
+func (d *Delivery) refusedAlone(b *batch, record int, e *router.Error) {
+	i := b.partOf(record)
+	p := &b.parts[i]
+	if record >= p.counted {
+		p.counted = record + 1
+		d.acceptance.rejected()
+	}
+	b.suspect = -1
+	if b.accepted || d.acceptance.isRecent() {
+		d.drop(b, p, e)
+		return
+	}
+	if !b.alone {
+		b.alone, b.turn = true, i+1
+	}
+	b.tried++
+	p.refused++
+}
+
+// dropRefused drops the records that were refused before the receiver has accepted another.
+func (d *Delivery) dropRefused(b *batch) {
+	for i := range b.parts {
+		for p := &b.parts[i]; p.refused > 0; p.refused-- {
+			d.drop(b, p, b.refusal)
+		}
+	}
+}
+
+// drop gives up the first record of p that is not settled.
+func (d *Delivery) drop(b *batch, p *part, e *router.Error) {
+	if unnamed, ok := d.drops.next(); ok {
+		attrs := append(slices.Clone(p.feed.Attrs()), slog.Int("bytes", b.size(p.next, p.next+1)),
+			slog.String("class", string(e.Class)), slog.Any("error", e))
+		if unnamed > 0 {
+			attrs = append(attrs, slog.Int("unnamed", unnamed)) // dropped since the last message
+		}
+		d.config.Log.LogAttrs(context.Background(), slog.LevelWarn, "record dropped: the receiver refuses it, and accepts others", attrs...)
+	}
+	p.next++
+	p.rejected++
+}
+
+// At most dropBurst messages about dropped records at once, and then one each dropPause.
+const (
+	dropBurst = 20
+	dropPause = 10 * time.Second
+)
+
+// limiter says which of many dropped records are named in the log.
+type limiter struct {
+	mu      sync.Mutex
+	spent   int
+	since   time.Time // when spent was counted last
+	unnamed int
+}
+
+// next reports whether the next record is named, and how many were not since the last that was.
+func (l *limiter) next() (unnamed int, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if n := int(now.Sub(l.since) / dropPause); l.since.IsZero() || n >= l.spent {
+		l.spent, l.since = 0, now
+	} else {
+		l.spent -= n
+		l.since = l.since.Add(time.Duration(n) * dropPause)
+	}
+	if l.spent >= dropBurst {
+		l.unnamed++
+		return 0, false
+	}
+	l.spent++
+	unnamed, l.unnamed = l.unnamed, 0
+	return unnamed, true
+}

@@ -1,0 +1,462 @@
+package delivery
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/secretref/secretref/logplugin/router"
+)
+
+// refusing answers as a receiver that will not take the lines that bad reports. With hint it says which one.
+func refusing(class router.Class, hint bool, bad func(line string) bool) func(int, []string) error {
+	return func(_ int, lines []string) error {
+		i := slices.IndexFunc(lines, bad)
+		if i < 0 {
+			return nil
+		}
+		e := failure(class)
+		if hint {
+			e.Bad = i
+		}
+		return e
+	}
+}
+
+func isAny(string) bool { return true }
+
+// set changes the receiver's answer.
+func (r *receiver) set(answer func(int, []string) error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.answer = answer
+}
+
+func (f *feed) counts() (sent, rejected, left int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.sent, f.rejected, len(f.lines)
+}
+
+// forRefusals runs test for each way in which a receiver refuses.
+func forRefusals(t *testing.T, test func(t *testing.T, class router.Class, hint bool)) {
+	for _, class := range []router.Class{router.ClassBadRecords, router.ClassTooLarge} {
+		for _, hint := range []bool{true, false} {
+			t.Run(fmt.Sprint(class, hint), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { test(t, class, hint) })
+			})
+		}
+	}
+}
+
+// A receiver that refuses every record loses none: they are kept, the failure shows, and all arrive when it is well.
+func TestRefusesEverything(t *testing.T) {
+	forRefusals(t, func(t *testing.T, class router.Class, hint bool) {
+		r := &receiver{answer: refusing(class, hint, isAny)}
+		d := New(r, Config{})
+		a, b := newFeed(d, "a"), newFeed(d, "b")
+		a.write(500)
+		b.write(500)
+		time.Sleep(time.Hour)
+		s := d.Status()
+		if s.Class != router.ClassConfig || s.FailingSince.IsZero() || s.Requests != 0 || !strings.Contains(s.LastError, "refused the last 20 records") {
+			t.Errorf("after an hour the status is %+v, want class config", s)
+		}
+		if n := r.count(); n > 1500 {
+			t.Errorf("%d requests in an hour, want at most 1,500", n)
+		}
+		r.set(nil)
+		time.Sleep(time.Minute)
+		checkOrder(t, r.lines(), map[string]int{"a": 500, "b": 500})
+		if s := d.Status(); s.LastError != "" || !s.FailingSince.IsZero() {
+			t.Errorf("when it is well the status is %+v", s)
+		}
+		_ = d.Close()
+		if a.rejected+b.rejected != 0 {
+			t.Errorf("%d records are rejected", a.rejected+b.rejected)
+		}
+	})
+}
+
+// One record that is refused alone is kept until another is accepted.
+func TestRefusedWithoutOthers(t *testing.T) {
+	forRefusals(t, func(t *testing.T, class router.Class, hint bool) {
+		r := &receiver{answer: refusing(class, hint, func(l string) bool { return l == "a-0" })}
+		d := New(r, Config{})
+		a := newFeed(d, "a")
+		a.write(1)
+		time.Sleep(time.Hour)
+		if _, rejected, left := a.counts(); rejected != 0 || left != 1 {
+			t.Errorf("%d rejected and %d left after an hour, want 0 and 1", rejected, left)
+		}
+		if s := d.Status(); s.Class != class || s.LastError == "" {
+			t.Errorf("status %+v, want class %s", s, class)
+		}
+		a.write(2)
+		time.Sleep(time.Minute)
+		if got := r.lines(); !slices.Equal(got, []string{"a-1", "a-2"}) {
+			t.Errorf("took %v, want the two lines that followed", got)
+		}
+		if sent, rejected, left := a.counts(); sent != 2 || rejected != 1 || left != 0 {
+			t.Errorf("%d sent, %d rejected, %d left, want 2, 1, 0", sent, rejected, left)
+		}
+		if s := d.Status(); s.LastError != "" {
+			t.Errorf("status %+v, want no error", s)
+		}
+		_ = d.Close()
+	})
+}
+
+// What the receiver has accepted a while ago says nothing of it now.
+func TestAcceptedLately(t *testing.T) {
+	for _, c := range []struct {
+		ago     time.Duration
+		dropped int
+	}{{9 * time.Minute, 1}, {11 * time.Minute, 0}} {
+		synctest.Test(t, func(t *testing.T) {
+			r := &receiver{answer: refusing(router.ClassTooLarge, false, func(l string) bool { return l == "a-1" })}
+			d := New(r, Config{})
+			a := newFeed(d, "a")
+			a.write(1)
+			time.Sleep(c.ago)
+			a.write(1)
+			time.Sleep(10 * time.Second)
+			if _, rejected, left := a.counts(); rejected != c.dropped || left != 1-c.dropped {
+				t.Errorf("after %v: %d rejected, %d left, want %d and %d", c.ago, rejected, left, c.dropped, 1-c.dropped)
+			}
+			_ = d.Close()
+		})
+	}
+}
+
+// A receiver that was well and then refuses everything costs fewer records than prove it.
+func TestRefusesEverythingFromNowOn(t *testing.T) {
+	forRefusals(t, func(t *testing.T, class router.Class, hint bool) {
+		r := &receiver{}
+		d := New(r, Config{})
+		a := newFeed(d, "a")
+		a.write(10)
+		time.Sleep(time.Second)
+		r.set(refusing(class, hint, isAny))
+		for range 100 {
+			a.write(10)
+			time.Sleep(time.Second)
+		}
+		if _, rejected, left := a.counts(); rejected >= refusedInARow || rejected+left != 1000 {
+			t.Errorf("%d rejected and %d left of 1,000, want fewer than %d rejected", rejected, left, refusedInARow)
+		}
+		if s := d.Status(); s.Class != router.ClassConfig {
+			t.Errorf("status %+v, want class config", s)
+		}
+		_ = d.Close()
+	})
+}
+
+// Any number of bad records in one batch is dropped, when the receiver accepts others of it, wherever those are.
+func TestManyBadRecords(t *testing.T) {
+	for name, bad := range map[string]func(string) bool{
+		"the second feed's": func(l string) bool { return l[0] == 'b' },
+		"the first feed's":  func(l string) bool { return l[0] == 'a' },
+		"all but one":       func(l string) bool { return l[0] != 'c' && l != "b-99" },
+		"every other":       func(l string) bool { return l[0] != 'c' && (l[len(l)-1]-'0')%2 == 0 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			forRefusals(t, func(t *testing.T, class router.Class, hint bool) {
+				r := &receiver{answer: refusing(class, hint, bad)}
+				d := New(r, Config{})
+				first := newFeed(d, "c") // the receiver has accepted something
+				first.write(1)
+				time.Sleep(time.Second)
+				a, b := newFeed(d, "a"), newFeed(d, "b")
+				a.write(100)
+				b.write(100)
+				for range 60 {
+					time.Sleep(time.Minute)
+					first.write(1)
+				}
+				_ = d.Close()
+				for _, f := range []*feed{a, b} {
+					rejected := 0
+					for i := range 100 {
+						if bad(fmt.Sprintf("%s-%d", f.name, i)) {
+							rejected++
+						}
+					}
+					if f.rejected != rejected || f.sent != 100-rejected || len(f.lines) != 0 {
+						t.Errorf("%s: %d rejected, %d sent, %d left, want %d rejected", f.name, f.rejected, f.sent, len(f.lines), rejected)
+					}
+				}
+				if n := r.count(); n > 2000 {
+					t.Errorf("%d requests for 200 records", n)
+				}
+			})
+		})
+	}
+}
+
+// A feed of bad records alone does not hide that the receiver accepts those of another feed, and delays them little.
+func TestBadFeedBesideAGoodOne(t *testing.T) {
+	forRefusals(t, func(t *testing.T, class router.Class, hint bool) {
+		r := &receiver{answer: refusing(class, hint, func(l string) bool { return l[0] == 'a' })}
+		d := New(r, Config{})
+		a, b := newFeed(d, "a"), newFeed(d, "b")
+		a.write(1000)
+		b.write(1)
+		time.Sleep(time.Second)
+		if sent, _, _ := b.counts(); sent != 1 {
+			t.Errorf("the good feed's line is not there after a second; status %+v", d.Status())
+		}
+		if _, rejected, left := a.counts(); rejected != 1000 || left != 0 {
+			t.Errorf("%d rejected, %d left, want 1000 and 0", rejected, left)
+		}
+		_ = d.Close()
+	})
+}
+
+// After a receiver that refused everything is well again, what it refuses then is dropped, and nothing else.
+func TestWellAgainWithABadRecord(t *testing.T) {
+	forRefusals(t, func(t *testing.T, class router.Class, hint bool) {
+		r := &receiver{answer: refusing(class, hint, isAny)}
+		d := New(r, Config{})
+		a, b := newFeed(d, "a"), newFeed(d, "b")
+		a.write(50)
+		b.write(50)
+		time.Sleep(time.Hour)
+		r.set(refusing(class, hint, func(l string) bool { return l == "a-0" || l == "a-1" }))
+		time.Sleep(10 * time.Minute)
+		_ = d.Close()
+		if a.rejected != 2 || a.sent != 48 || b.sent != 50 {
+			t.Errorf("a: %d rejected, %d sent; b: %d sent; want 2, 48 and 50", a.rejected, a.sent, b.sent)
+		}
+	})
+}
+
+// What is settled of a batch is committed while the rest of it waits.
+func TestCommitsAsItGoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &receiver{}
+		r.answer = func(_ int, lines []string) error {
+			for i, l := range lines {
+				if l[0] == 'b' {
+					r.took = append(r.took, lines[:i]...)
+					e := failure(router.ClassRetry)
+					e.Delivered = i
+					return e
+				}
+			}
+			return nil
+		}
+		d := New(r, Config{Workers: 1})
+		a, b := newFeed(d, "a"), newFeed(d, "b")
+		a.write(5)
+		b.write(5)
+		time.Sleep(time.Minute)
+		if sent, _, left := a.counts(); sent != 5 || left != 0 {
+			t.Errorf("%d sent and %d left, want 5 and 0", sent, left)
+		}
+		if sent, _, left := b.counts(); sent != 0 || left != 5 {
+			t.Errorf("%d sent and %d left of the other feed, want 0 and 5", sent, left)
+		}
+		r.set(nil)
+		time.Sleep(time.Minute)
+		checkOrder(t, r.lines(), map[string]int{"a": 5, "b": 5})
+		_ = d.Close()
+	})
+}
+
+// A dropped record is named by its session and its size, never by its text, and a flood of them is not one of messages.
+func TestDroppedRecordsAreNamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		r := &receiver{answer: refusing(router.ClassTooLarge, false, func(l string) bool { return l[0] == 'a' })}
+		d := New(r, Config{Log: slog.New(slog.NewTextHandler(&log, nil))})
+		b, a := newFeed(d, "good"), newFeed(d, "a-canary")
+		for range 100 {
+			b.write(1)
+			a.write(10)
+			time.Sleep(time.Second)
+		}
+		_ = d.Close()
+		if a.rejected != 1000 {
+			t.Fatalf("%d rejected, want 1000", a.rejected)
+		}
+		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+		if len(lines) < dropBurst || len(lines) > dropBurst+11 {
+			t.Errorf("%d messages for 1,000 records in 100 s, want %d and one each 10 s", len(lines), dropBurst)
+		}
+		if first := lines[0]; !strings.Contains(first, `msg="record dropped: the receiver refuses it, and accepts others" session=a-canary bytes=11 class=too_large error="send: test"`) {
+			t.Errorf("the first message is %s", first)
+		}
+		named := 0
+		for _, l := range lines {
+			var n int
+			if _, text, ok := strings.Cut(l, "unnamed="); ok {
+				_, _ = fmt.Sscan(text, &n)
+			}
+			named += 1 + n
+		}
+		if named < 800 || named > 1000 {
+			t.Errorf("the messages speak of %d records, want nearly 1,000 and no more", named)
+		}
+		if strings.Contains(log.String(), "a-canary-") {
+			t.Errorf("a line is in the log: %s", log.String())
+		}
+	})
+}
+
+// A batch that is kept takes the lines that follow, but is bounded.
+func TestKeptBatchIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const batchBytes = 10_000
+		largest := 0
+		r := &receiver{answer: func(_ int, lines []string) error {
+			largest = max(largest, len(strings.Join(lines, "\n"))+1)
+			return failure(router.ClassBadRecords)
+		}}
+		d := New(r, Config{BatchBytes: batchBytes, Workers: 1})
+		var feeds []*feed
+		for i := range 100 {
+			f := newFeed(d, fmt.Sprintf("feed%d", i))
+			feeds = append(feeds, f)
+			for range 30 {
+				f.write(100)
+				time.Sleep(time.Second)
+			}
+		}
+		_ = d.Close()
+		held := 0
+		for _, f := range feeds {
+			for _, l := range f.lines[:f.filled] {
+				held += len(l) + 1
+			}
+		}
+		if most := batchBytes + refillBytes + 20; largest > most || held > most || held < refillBytes {
+			t.Errorf("requests of up to %d bytes from a batch of %d, want %d to %d", largest, held, refillBytes, most)
+		}
+	})
+}
+
+// The memory that refused records need does not grow with the number of them, nor with time.
+func TestRefusalMemory(t *testing.T) {
+	forRefusals(t, func(t *testing.T, class router.Class, hint bool) {
+		const records = 20_000
+		r := &counting{err: failure(class)}
+		if hint {
+			r.err.Bad = 0
+		}
+		d := New(r, Config{Workers: 1})
+		f := newFeed(d, "a")
+		f.write(records)
+		before := memory()
+		time.Sleep(time.Hour)
+		after := memory()
+		n := r.calls
+		if n < 100 {
+			t.Fatalf("%d requests in an hour", n)
+		}
+		if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 4<<20 {
+			t.Errorf("%d bytes more are in use after %d requests, want at most 4 MiB", grown, n)
+		}
+		if each := (after.TotalAlloc - before.TotalAlloc) / uint64(n); each > 400<<10 {
+			t.Errorf("%d bytes are allocated for each request, want at most 400 KiB", each)
+		}
+		_ = d.Close()
+	})
+}
+
+func memory() (m runtime.MemStats) {
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m
+}
+
+// TestSettlesWhatItShould checks many batches against receivers that refuse, fail and take parts at random: every good
+// record arrives in its feed's order, and no other is dropped.
+func TestSettlesWhatItShould(t *testing.T) {
+	for seed := range uint64(100) {
+		synctest.Test(t, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 0))
+			share := random.Float64() * 0.9
+			bad := map[string]bool{}
+			var r *receiver
+			r = &receiver{answer: func(_ int, lines []string) error {
+				i := slices.IndexFunc(lines, func(l string) bool { return bad[l] })
+				e := failure(router.Classes()[random.IntN(3)])
+				switch {
+				case random.IntN(5) == 0:
+					e.Delivered = random.IntN(max(i, 0) + 1)
+				case i < 0:
+					return nil
+				default:
+					e.Class = router.ClassBadRecords
+					e.Delivered = random.IntN(i + 1)
+					if random.IntN(2) == 0 {
+						e.Bad = random.IntN(len(lines)) // it may be wrong
+					}
+				}
+				r.took = append(r.took, lines[:e.Delivered]...)
+				return e
+			}}
+			d := New(r, Config{BatchBytes: 100 + random.IntN(3000), Workers: 1 + random.IntN(3)})
+			feeds := make([]*feed, 1+random.IntN(8))
+			good := newFeed(d, "good") // so that the receiver always accepts something
+			for i := range feeds {
+				feeds[i] = newFeed(d, fmt.Sprintf("c%d", i))
+			}
+			for range 5 {
+				for _, f := range feeds {
+					n := random.IntN(40)
+					for j := range n {
+						bad[fmt.Sprintf("%s-%d", f.name, f.written()+j)] = random.Float64() < share
+					}
+					f.write(n)
+				}
+				good.write(1)
+				time.Sleep(time.Duration(random.IntN(30)) * time.Second)
+			}
+			for range 300 { // a time in which all is settled
+				good.write(1)
+				time.Sleep(time.Minute)
+			}
+			_ = d.Close()
+			checkSettled(t, seed, r.took, feeds, bad)
+		})
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+func checkSettled(t *testing.T, seed uint64, took []string, feeds []*feed, bad map[string]bool) {
+	t.Helper()
+	for _, f := range feeds {
+		var want []string
+		rejected := 0
+		for i := range f.written() {
+			if l := fmt.Sprintf("%s-%d", f.name, i); bad[l] {
+				rejected++
+			} else {
+				want = append(want, l)
+			}
+		}
+		var got []string
+		for _, l := range took {
+			if strings.HasPrefix(l, f.name+"-") {
+				got = append(got, l)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("seed %d: took %v, want %v", seed, got, want)
+		}
+		if f.rejected != rejected || f.sent != len(want) || len(f.lines) != 0 {
+			t.Errorf("seed %d: %s: %d rejected, %d sent, %d left, want %d, %d, 0", seed, f.name, f.rejected, f.sent, len(f.lines), rejected, len(want))
+		}
+	}
+}
