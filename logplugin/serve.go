@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
-	"net/http"
 	"sync"
 	"time"
 
-	"github.com/secretref/secretref/logplugin/control"
 	"github.com/secretref/secretref/logplugin/dockerplugin"
+	"github.com/secretref/secretref/logplugin/filebudget"
 	"github.com/secretref/secretref/logplugin/metrics"
 	"github.com/secretref/secretref/logplugin/session"
 	"github.com/secretref/secretref/logplugin/state"
@@ -27,6 +25,7 @@ func (p Program) serve(ctx context.Context, f flags) error {
 	}
 	defer listener.Close()
 	log := slog.New(slog.NewTextHandler(p.Stderr, nil))
+	files := raiseFiles(log)
 	cfg, broken := p.load(f)
 	if broken != nil {
 		cfg = p.fallback(f)
@@ -46,7 +45,7 @@ func (p Program) serve(ctx context.Context, f flags) error {
 	var resolves metrics.Resolves
 	// Not closed: its calls would hold up the end for as long as one may take, and nobody waits for them any more.
 	resolver := p.resolver(cfg, &resolves)
-	sessions, err := session.New(session.Config{State: dir, Config: cfg, Resolver: resolver, Kinds: Routers(), Log: log, Broken: broken})
+	sessions, err := session.New(session.Config{State: dir, Config: cfg, Resolver: resolver, Kinds: Routers(), Log: log, Broken: broken, Files: files})
 	if err != nil {
 		return err
 	}
@@ -56,9 +55,9 @@ func (p Program) serve(ctx context.Context, f flags) error {
 	if err := sessions.Attach(); err != nil {
 		return errors.Join(err, sessions.Close())
 	}
-	stop := answer(cfg, dir, sessions, metrics.Handler(p.Version, sessions, &resolves, log), log)
-	log.Info("ready", "version", p.Version, "socket", listener.Addr().String(), "stateDir", dir.Path())
-	err = dockerplugin.New(sessions, dockerplugin.Options{Logger: log, CloseTimeout: 2 * time.Second}).Serve(ctx, listener)
+	stop := listeners{files, log}.answer(cfg, dir.Path(), sessions, metrics.Handler(p.Version, sessions, &resolves, log))
+	log.Info("ready", "version", p.Version, "socket", listener.Addr().String(), "stateDir", dir.Path(), "files", files.Limit)
+	err = dockerplugin.New(sessions, dockerplugin.Options{Logger: log, CloseTimeout: 2 * time.Second, Connections: files.Daemon}).Serve(ctx, listener)
 	err = errors.Join(err, stop(), sessions.Close())
 	if errors.Is(context.Cause(ctx), errMended) {
 		return errors.Join(errMended, err)
@@ -94,49 +93,11 @@ func (p Program) resolver(cfg *config.Config, resolves *metrics.Resolves) *resol
 	})
 }
 
-// answer begins to answer people: on the socket in the state directory, and with metrics alone on the address of the
-// configuration, if there is one.
-func answer(cfg *config.Config, dir *state.Dir, sessions *session.Sessions, numbers http.Handler, log *slog.Logger) (stop func() error) {
-	stopStatus := keepAnswering("status", control.Handler(sessions, numbers), log, func() (net.Listener, error) { return control.Listen(dir.Path()) })
-	if cfg.Logs.MetricsAddress == "" {
-		return stopStatus
+// raiseFiles raises the limit of open files and shares them out.
+func raiseFiles(log *slog.Logger) filebudget.Budget {
+	limit, err := filebudget.Raise()
+	if err != nil {
+		log.Warn("the limit of open files cannot be raised", "limit", limit, "error", err)
 	}
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", numbers)
-	stopMetrics := keepAnswering("metrics_address", mux, log, func() (net.Listener, error) { return net.Listen("tcp", cfg.Logs.MetricsAddress) })
-	return func() error { return errors.Join(stopStatus(), stopMetrics()) }
-}
-
-// listenPause is the time between two tries to listen.
-const listenPause = 5 * time.Second
-
-// keepAnswering answers on what listen opens until stop is called. If that fails, because the file system is read-only
-// or the port is taken, it is tried again, and not waited for: a driver that ends leaves all containers without a reader.
-func keepAnswering(what string, h http.Handler, log *slog.Logger, listen func() (net.Listener, error)) (stop func() error) {
-	l, err := listen()
-	if err == nil {
-		return control.Serve(l, h)
-	}
-	log.Error("nobody is answered there; it is tried again", "what", what, "error", err)
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { // ends with stop
-		again := time.NewTicker(listenPause)
-		defer again.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				ended <- nil
-				return
-			case <-again.C:
-			}
-			if l, err := listen(); err == nil {
-				stop := control.Serve(l, h)
-				<-ctx.Done()
-				ended <- stop()
-				return
-			}
-		}
-	}()
-	return func() error { cancel(); return <-ended }
+	return filebudget.For(limit)
 }

@@ -10,8 +10,10 @@
 package control
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -21,6 +23,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/secretref/secretref/logplugin/filebudget"
 	"github.com/secretref/secretref/logplugin/session"
 )
 
@@ -61,11 +64,23 @@ func answer(w http.ResponseWriter, code int, v any) {
 	_ = json.NewEncoder(w).Encode(v) // who asked has gone
 }
 
-// Serve answers on l until stop is called.
-func Serve(l net.Listener, h http.Handler) (stop func() error) {
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: time.Second, ReadTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute}
+// Limits of a listener: who may hold a file of the driver, and for how long.
+type Limits struct {
+	Connections int           // at once; 0 means 8
+	Answer      time.Duration // to write one answer; 0 means 5 s
+	Spares      int           // files for when the process has no others
+}
+
+// Serve answers on l until stop is called. name is that of the listener in the log.
+func Serve(l net.Listener, name string, h http.Handler, limits Limits, log *slog.Logger) (stop func() error) {
+	srv := &http.Server{
+		Handler: h, ReadHeaderTimeout: time.Second, ReadTimeout: 2 * time.Second, WriteTimeout: cmp.Or(limits.Answer, 5*time.Second), MaxHeaderBytes: 16 << 10,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // a client's faults are its own
+	}
+	srv.SetKeepAlivesEnabled(false)
+	bounded := filebudget.Bound(l, filebudget.Bounds{Name: name, Connections: cmp.Or(limits.Connections, 8), Spares: limits.Spares, Log: log})
 	done := make(chan error, 1)
-	go func() { done <- srv.Serve(l) }()
+	go func() { done <- srv.Serve(bounded) }()
 	return func() error {
 		_ = srv.Close()
 		if err := <-done; !errors.Is(err, http.ErrServerClosed) {

@@ -29,6 +29,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/secretref/secretref/logplugin/filebudget"
 	"github.com/secretref/secretref/logplugin/options"
 )
 
@@ -50,6 +51,8 @@ type Sessions interface {
 const (
 	maxBody   = 16 << 20 // bytes: an environment, labels and options
 	maxUnread = 64 << 20 // bytes read and thrown away, so that a client that still writes sees the answer
+
+	spareFiles = 4 // of the calls that are accepted when the process has no other file left
 )
 
 // Options of a Server. The zero value of each field is usable.
@@ -57,7 +60,10 @@ type Options struct {
 	StartTimeout time.Duration // for StartLogging; 0 = 5 s
 	StopTimeout  time.Duration // for StopLogging; 0 = 1 s
 	CloseTimeout time.Duration // for the calls that are under way when Serve ends; 0 = 3 s
+	Connections  int           // at once; 0 = 64
 	Logger       *slog.Logger  // nil = none
+
+	headerTimeout time.Duration // for the beginning of a call; 0 = 5 s
 }
 
 // Server answers the daemon.
@@ -72,6 +78,8 @@ func New(sessions Sessions, o Options) *Server {
 	o.StartTimeout = cmp.Or(o.StartTimeout, 5*time.Second)
 	o.StopTimeout = cmp.Or(o.StopTimeout, time.Second)
 	o.CloseTimeout = cmp.Or(o.CloseTimeout, 3*time.Second)
+	o.headerTimeout = cmp.Or(o.headerTimeout, 5*time.Second)
+	o.Connections = cmp.Or(o.Connections, 64)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -85,7 +93,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	h := http.Server{
 		Handler:           http.HandlerFunc(s.serve),
 		ConnState:         asking.note,
-		ReadHeaderTimeout: 5 * time.Second,
+		ReadHeaderTimeout: s.options.headerTimeout,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      20*time.Second + s.options.StartTimeout, // from the request's beginning
 		MaxHeaderBytes:    64 << 10,
@@ -93,7 +101,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 	h.SetKeepAlivesEnabled(false)
 	served := make(chan error, 1)
-	go func() { served <- h.Serve(l) }()
+	bounds := filebudget.Bounds{Name: "daemon", Connections: s.options.Connections, Spares: spareFiles, Log: s.options.Logger}
+	go func() { served <- h.Serve(filebudget.Bound(l, bounds)) }()
 	var err error
 	select {
 	case err = <-served:

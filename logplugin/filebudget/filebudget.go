@@ -2,7 +2,7 @@
 // can neither answer the daemon nor open a FIFO, so the parts that must go on have a reserve that nobody else can use.
 //
 // Use Raise once, at the start, and For with what it returns. The order is: the daemon's calls first, then sessions that
-// were accepted, then new ones, and people who ask for status and metrics last. Each part keeps to its own number.
+// were accepted, then new ones, and people who ask for status and metrics last. Each part keeps to its own number, and listeners hold spare files besides, see Bound: a part may miscount.
 package filebudget
 
 import (
@@ -14,7 +14,7 @@ import (
 // Budget is how many files each part may have open at once.
 type Budget struct {
 	Limit        int // of the process
-	Fixed        int // standard files, listeners, the lock, the runtime, and files that are read and closed at once
+	Fixed        int // standard files, listeners, the lock, the runtime, spare files, and files that are read and closed at once
 	Daemon       int // connections of the daemon
 	Status       int // connections to the status socket
 	Metrics      int // connections to metrics_address
@@ -31,7 +31,7 @@ type Budget struct {
 func For(limit int) Budget {
 	b := Budget{
 		Limit:        limit,
-		Fixed:        between(12, limit/8, 24),
+		Fixed:        between(16, limit/8, 24),
 		Daemon:       between(4, limit/16, 64),
 		Status:       between(2, limit/32, 8),
 		Metrics:      between(2, limit/32, 8),

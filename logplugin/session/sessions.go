@@ -19,6 +19,7 @@ import (
 
 	"github.com/secretref/secretref/logplugin/dockerplugin"
 	"github.com/secretref/secretref/logplugin/fifo"
+	"github.com/secretref/secretref/logplugin/filebudget"
 	"github.com/secretref/secretref/logplugin/frame"
 	"github.com/secretref/secretref/logplugin/options"
 	"github.com/secretref/secretref/logplugin/spool"
@@ -33,8 +34,9 @@ type Config struct {
 	Config   *config.Config
 	Resolver *resolve.Resolver
 	Kinds    []Kind
-	Log      *slog.Logger // nil = nowhere
-	Broken   error        // why Config is only a fallback: FIFOs are read, and nothing is sent; nil = it is whole
+	Log      *slog.Logger      // nil = nowhere
+	Broken   error             // why Config is only a fallback: FIFOs are read, and nothing is sent; nil = it is whole
+	Files    filebudget.Budget // zero means no bound
 }
 
 // Sessions is all FIFOs that are read. It is the dockerplugin.Sessions.
