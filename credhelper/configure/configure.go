@@ -1,11 +1,12 @@
 // Package configure writes secretref into the configuration of docker and podman, and takes it out again.
 //
 // Use it for `configure docker` and `configure podman`. It edits a file the way a careful person would: only the lines
-// that matter change, and unknown keys, order, indentation, mode, owner and symbolic links stay. A second run changes
+// that matter change, and unknown keys, order, indentation, mode, owner and one's own symbolic links stay. A second run changes
 // nothing, not even the file's time. With Undo it removes what names secretref and nothing else.
 //
-// It refuses to take a registry away from another helper, to edit what it does not understand, and to write through a
-// file that somebody else changes at the same time.
+// It refuses to take a registry away from another helper, to edit what it does not understand, to write through a
+// file that somebody else changes at the same time, and to follow a symbolic link that another user can replace: root may
+// be configuring a user's client, in directories of that user.
 package configure
 
 import (
@@ -33,6 +34,8 @@ type Options struct {
 	AnyHelper string   // helper of [registries."*"]: unmapped registries go on to it; "" for none
 
 	Getenv func(string) string // the environment; nil is os.Getenv
+
+	step func(call string) // see disk; nil except in tests
 }
 
 // Result is what was changed, or would be with DryRun, in words for printing. No field holds a credential.
@@ -60,6 +63,8 @@ func (r Result) String() string {
 	}
 	return b.String()
 }
+
+func (o Options) disk() disk { return disk{euid: os.Geteuid(), step: o.step} }
 
 func (o Options) env(name string) string {
 	if o.Getenv == nil {
@@ -169,10 +174,11 @@ func Docker(o Options) (Result, error) {
 		dir = filepath.Join(home, ".docker")
 	}
 	path := filepath.Join(dir, "config.json")
-	f, d, err := openJSON(path)
+	f, d, err := o.disk().editJSON(path)
 	if err != nil {
 		return Result{}, err
 	}
+	defer f.close()
 	r := Result{Files: []string{path}}
 	if o.Undo {
 		err = r.undoDocker(d, path, o.AnyHelper)

@@ -317,7 +317,7 @@ func TestOddFiles(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "config.json")
 	write(t, path, "{}")
-	if _, err := openFile(path, 65534); err == nil || !strings.Contains(err.Error(), "belongs to uid 0, not to you (uid 65534)") {
+	if _, err := (disk{euid: 65534}).edit(path); err == nil || !strings.Contains(err.Error(), "belongs to uid 0, not to you (uid 65534)") {
 		t.Errorf("a foreign file: %v", err)
 	}
 }
@@ -329,7 +329,7 @@ func TestChangedMeanwhile(t *testing.T) {
 		if first {
 			write(t, path, "{}")
 		}
-		f, err := openFile(path, 0)
+		f, err := (disk{}).edit(path)
 		if err != nil {
 			t.Fatal(err)
 		}

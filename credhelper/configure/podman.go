@@ -1,9 +1,7 @@
 package configure
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -53,10 +51,11 @@ func podman(o Options, s system) (Result, error) {
 		}
 		path = filepath.Join(config, "containers", "auth.json")
 	}
-	f, d, err := openJSON(path)
+	f, d, err := o.disk().editJSON(path)
 	if err != nil {
 		return Result{}, err
 	}
+	defer f.close()
 	r := Result{Files: []string{path}}
 	keys, err := o.hosts(func(host string) string { return host })
 	if err != nil {
@@ -79,7 +78,7 @@ func podman(o Options, s system) (Result, error) {
 	}
 
 	if o.Undo || o.All {
-		c, err := s.registriesConf(home)
+		c, err := s.registriesConf(o.disk(), home)
 		if err != nil {
 			return Result{}, err
 		}
@@ -92,10 +91,13 @@ func podman(o Options, s system) (Result, error) {
 		if err != nil {
 			return Result{}, err
 		}
+		for _, c := range more {
+			defer c.file.close()
+		}
 		changes = append(changes, more...)
 	}
 	if !o.Undo && !explicit {
-		r.noteEarlier(s.primaryAuth(o), keys)
+		r.noteEarlier(o.disk(), s.primaryAuth(o), keys)
 	}
 	if err := o.apply(changes); err != nil {
 		return Result{}, err
@@ -112,12 +114,13 @@ func (s system) primaryAuth(o Options) string {
 }
 
 // noteEarlier says which of the hosts the primary file answers, so that ours is not asked.
-func (r *Result) noteEarlier(path string, hosts []string) {
-	_, d, err := openJSON(path)
+func (r *Result) noteEarlier(on disk, path string, hosts []string) {
+	f, d, err := on.editJSON(path)
 	if err != nil {
 		r.Notes = append(r.Notes, err.Error()+" (podman reads this file first)")
 		return
 	}
+	defer f.close()
 	logins, err := d.logins()
 	if err != nil {
 		r.Notes = append(r.Notes, fmt.Sprintf("%s: %v (podman reads this file first)", path, err))
@@ -138,23 +141,27 @@ func (r *Result) noteEarlier(path string, hosts []string) {
 // registriesConf are the files in which podman looks for credential-helpers, in its order: the last one that has the
 // key counts. Our drop-in is among them, whether it is there or not.
 type registriesConf struct {
+	disk
 	files  []string
 	dropIn string
 	system bool // the drop-in is below /etc
 }
 
-func (s system) registriesConf(home string) (registriesConf, error) {
+func (s system) registriesConf(on disk, home string) (registriesConf, error) {
 	own := filepath.Join(home, ".config", "containers") // podman does not use XDG_CONFIG_HOME for these
-	_, err := os.Stat(filepath.Join(own, "registries.conf"))
-	ownOnly := err == nil // a user's registries.conf replaces everything below /etc
-	c := registriesConf{system: s.uid == 0 && !ownOnly}
+	ownOnly, err := on.exists(filepath.Join(own, "registries.conf"))
+	if err != nil {
+		return registriesConf{}, err
+	}
+	// A user's registries.conf replaces everything below /etc.
+	c := registriesConf{disk: on, system: s.uid == 0 && !ownOnly}
 	base := own
 	if c.system {
 		base = s.etc
 	}
 	c.dropIn = filepath.Join(base, "registries.conf.d", dropInName)
 
-	ownConfs, err := confs(filepath.Join(own, "registries.conf.d"), c.dropIn)
+	ownConfs, err := c.confs(filepath.Join(own, "registries.conf.d"), c.dropIn)
 	if err != nil {
 		return c, err
 	}
@@ -162,7 +169,7 @@ func (s system) registriesConf(home string) (registriesConf, error) {
 		c.files = append([]string{filepath.Join(own, "registries.conf")}, ownConfs...)
 		return c, nil
 	}
-	etcConfs, err := confs(filepath.Join(s.etc, "registries.conf.d"), c.dropIn)
+	etcConfs, err := c.confs(filepath.Join(s.etc, "registries.conf.d"), c.dropIn)
 	if err != nil {
 		return c, err
 	}
@@ -171,15 +178,15 @@ func (s system) registriesConf(home string) (registriesConf, error) {
 }
 
 // confs lists dir/*.conf in the order in which podman reads them, with also among them if it belongs in dir.
-func confs(dir, also string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("read %s: %w", dir, cause(err))
+func (d disk) confs(dir, also string) ([]string, error) {
+	names, err := d.names(dir)
+	if err != nil {
+		return nil, err
 	}
 	var files []string
-	for _, e := range entries {
-		if !e.IsDir() && strings.HasSuffix(e.Name(), ".conf") {
-			files = append(files, filepath.Join(dir, e.Name()))
+	for _, n := range names {
+		if strings.HasSuffix(n, ".conf") {
+			files = append(files, filepath.Join(dir, n))
 		}
 	}
 	if filepath.Dir(also) == dir {
@@ -190,18 +197,16 @@ func confs(dir, also string) ([]string, error) {
 }
 
 // credentialHelpers returns the key of that name from a registries.conf file; nil when it has none.
-func credentialHelpers(path string) ([]string, error) {
-	raw, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+func (d disk) credentialHelpers(path string) ([]string, error) {
+	f, err := d.read(path)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, cause(err))
+		return nil, err
 	}
+	defer f.close()
 	var conf struct {
 		Helpers []string `toml:"credential-helpers"`
 	}
-	if err := toml.Unmarshal(raw, &conf); err != nil {
+	if err := toml.Unmarshal(f.text, &conf); err != nil {
 		return nil, fmt.Errorf("%s: not valid TOML (%w); correct it first", path, err)
 	}
 	return conf.Helpers, nil
@@ -213,7 +218,7 @@ func (r *Result) addDropIn(c registriesConf, anyHelper string) ([]change, error)
 	var now []string // what counts today
 	var from string
 	for _, path := range c.files {
-		helpers, err := credentialHelpers(path)
+		helpers, err := c.credentialHelpers(path)
 		if err != nil {
 			return nil, err
 		}
@@ -232,11 +237,12 @@ func (r *Result) addDropIn(c registriesConf, anyHelper string) ([]change, error)
 			return nil, fmt.Errorf("%s: credential-helpers has %q, another helper; add [registries.\"*\"] with helper = %q to the secretref configuration, so that it keeps the other registries, and run this again", from, h, h)
 		}
 	}
-	f, err := openFile(c.dropIn, os.Geteuid())
+	f, err := c.edit(c.dropIn)
 	if err != nil {
 		return nil, err
 	}
 	if f.exists {
+		f.close()
 		return nil, fmt.Errorf("%s: changed by hand; remove it, or add %q to its credential-helpers", c.dropIn, suffix)
 	}
 	if c.system {
@@ -251,14 +257,14 @@ func (r *Result) removeDropIns(c registriesConf) ([]change, error) {
 	var changes []change
 	r.Files = append(r.Files, c.dropIn)
 	for _, path := range c.files {
-		helpers, err := credentialHelpers(path)
+		helpers, err := c.credentialHelpers(path)
 		if err != nil {
 			return nil, err
 		}
 		if !slices.Contains(helpers, suffix) {
 			continue
 		}
-		f, err := openFile(path, os.Geteuid())
+		f, err := c.edit(path)
 		if err != nil || filepath.Base(path) != dropInName || string(f.text) != dropInText {
 			r.Notes = append(r.Notes, fmt.Sprintf("%s still has %q in its credential-helpers, and was not written by this command or has been changed; edit it by hand", path, suffix))
 			continue
