@@ -6,10 +6,14 @@
 // 200, because the daemon shows the text of Err cleanly only then. StopLogging never has an Err: the daemon would leak
 // the container's FIFO.
 //
-// It is written on net/http and not on docker/go-plugins-helpers/sdk: that one answers status 400 to a body which it
-// cannot read, knows neither deadlines nor recovery for a call, and keeps connections open. A connection kept open is a
-// danger: when the process ends just as the daemon uses it, the daemon tries again with the body lost, and the user
-// reads of a malformed request.
+// The transport (this file: listener, deadlines, recovery, decoding, one method for each path) knows nothing of what the
+// methods mean; those of LogDriver are in logdriver.go, and another interface of the protocol gets a file beside it.
+//
+// It is written on net/http and not on the sdk.Handler of docker/go-plugins-helpers. On that, two tests of this package
+// fail: TestConnectionsThatAskNothing, because its http.Server has no deadline before a handler runs, and
+// TestShutdownDoesNotWaitForEver, because it gives no way to close connections. It also answers Plugin.Activate on a
+// connection that stays open. Such a connection is a danger: when the process ends just as the daemon uses it, the
+// daemon tries again with the body lost, and the user reads of a malformed request.
 package dockerplugin
 
 import (
@@ -25,27 +29,11 @@ import (
 	"net/http"
 	"runtime"
 	"runtime/debug"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/secretref/secretref/logplugin/filebudget"
-	"github.com/secretref/secretref/logplugin/options"
 )
-
-// Info is what the daemon tells about a container. It is safe to print and to log.
-type Info = options.Info
-
-// Sessions is what the calls lead to. Both methods may be called for several files at once, and again for one.
-type Sessions interface {
-	// Start begins to log what comes out of the FIFO file. It should return soon after ctx ends. An error keeps the
-	// container from starting: its text is for people, in one line, and must not show a secret. When the daemon has had
-	// an error for another reason (Start took too long or panicked), Stop follows as soon as Start has returned.
-	Start(ctx context.Context, file string, info Info) error
-	// Stop says that the daemon is about to close file. It must return at once: the end of the FIFO comes only after
-	// the daemon has the answer. A file that nobody knows is fine: the daemon may have known it longer than we do.
-	Stop(file string)
-}
 
 // Limits of a call.
 const (
@@ -68,9 +56,9 @@ type Options struct {
 
 // Server answers the daemon.
 type Server struct {
-	sessions Sessions
-	options  Options
-	calls    sync.WaitGroup // goroutines that are in Sessions, perhaps for longer than the daemon waits
+	options Options
+	methods map[string]method // by path
+	calls   sync.WaitGroup    // goroutines that are in a method's work, perhaps for longer than the daemon waits
 }
 
 // New returns a Server for sessions.
@@ -83,7 +71,12 @@ func New(sessions Sessions, o Options) *Server {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Server{sessions: sessions, options: o}
+	s := &Server{options: o}
+	s.methods = logDriver{s, sessions}.methods()
+	s.methods["/Plugin.Activate"] = func(http.ResponseWriter, *http.Request) (any, error) {
+		return activated{Implements: []string{"LogDriver"}}, nil
+	}
+	return s
 }
 
 // Serve answers calls on l until ctx ends, and then no new ones; those under way get CloseTimeout. It closes l. Its
@@ -121,7 +114,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	return errors.Join(err, s.wait(end), h.Close())
 }
 
-// wait waits for what is still in Sessions though the daemon has its answer.
+// wait waits for what is still under way though the daemon has its answer.
 func (s *Server) wait(ctx context.Context) error {
 	idle := make(chan struct{})
 	go func() { // ends with the last of the calls
@@ -136,20 +129,34 @@ func (s *Server) wait(ctx context.Context) error {
 	}
 }
 
-type answer struct {
-	Implements []string      `json:",omitempty"`
-	Cap        *capabilities `json:",omitempty"`
+// method is one call of the protocol. It returns the answer, which is encoded as JSON, or nil when it has written one
+// itself. An error becomes an answer with Err.
+type method func(w http.ResponseWriter, r *http.Request) (answer any, err error)
+
+// failure is an answer that says no more than what went wrong, if anything did.
+type failure struct{ Err string }
+
+// activated says which interfaces of the protocol there are.
+type activated struct {
+	Implements []string
 	Err        string
 }
 
-// ReadLogs is false: `docker logs` reads the daemon's own cache, without a time limit on --follow.
-type capabilities struct{ ReadLogs bool }
-
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	var a answer
-	err := s.recovered(r.URL.Path, func() error { a = s.answer(r); return nil })
-	if err != nil && r.URL.Path != stopLogging {
-		a = answer{Err: errText(err)}
+	var a any
+	err := s.recovered(r.URL.Path, func() (err error) {
+		m := s.methods[r.URL.Path]
+		if m == nil {
+			return fmt.Errorf("there is no call %q", r.URL.Path)
+		}
+		a, err = m(w, r)
+		return err
+	})
+	switch {
+	case err != nil:
+		a = failure{errText(err)}
+	case a == nil:
+		return
 	}
 	w.Header().Set("Content-Type", "application/vnd.docker.plugins.v1.2+json")
 	if err := json.NewEncoder(w).Encode(a); err != nil {
@@ -157,65 +164,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *Server) answer(r *http.Request) (a answer) {
-	switch r.URL.Path {
-	case "/Plugin.Activate":
-		return answer{Implements: []string{"LogDriver"}}
-	case "/LogDriver.Capabilities":
-		return answer{Cap: &capabilities{}}
-	case startLogging:
-		return answer{Err: errText(s.start(r))}
-	case stopLogging:
-		s.stop(r)
-		return answer{}
-	}
-	return answer{Err: errText(fmt.Errorf("there is no call %q", r.URL.Path))}
-}
-
-const (
-	startLogging = "/LogDriver.StartLogging"
-	stopLogging  = "/LogDriver.StopLogging"
-)
-
 var (
 	errInternal = errors.New("internal error, see the log of secretref-logdriver")
 	errEmpty    = errors.New("the daemon repeated its call without the body, after secretref-logdriver had ended in the middle of it; start the container again")
 )
-
-// call is the body of StartLogging and StopLogging.
-type call struct {
-	File string
-	Info Info
-}
-
-func (s *Server) start(r *http.Request) error {
-	q, err := decode(r)
-	if err == nil && (!strings.HasPrefix(q.File, "/") || q.Info.ContainerID == "") {
-		err = errors.New("StartLogging names no file or no container")
-	}
-	if err == nil {
-		err = s.within(r, s.options.StartTimeout,
-			func(ctx context.Context) error { return s.sessions.Start(ctx, q.File, q.Info) },
-			func() { s.sessions.Stop(q.File) })
-	}
-	if err != nil {
-		s.options.Logger.Warn("a container was refused", "container", q.Info, "error", errText(err))
-	}
-	return err
-}
-
-func (s *Server) stop(r *http.Request) {
-	q, err := decode(r)
-	if err == nil {
-		err = s.within(r, s.options.StopTimeout, func(context.Context) error {
-			s.sessions.Stop(q.File)
-			return nil
-		}, func() {})
-	}
-	if err != nil {
-		s.options.Logger.Warn("StopLogging was answered all the same", "file", q.File, "error", errText(err))
-	}
-}
 
 // within returns what f returns, or an error once limit has passed. When f has not failed, but its caller was told so,
 // undo follows.
@@ -266,8 +218,9 @@ func (s *Server) recovered(path string, f func() error) (err error) {
 	return f()
 }
 
-// decode reads a call. Its errors do not quote the body.
-func decode(r *http.Request) (q call, err error) {
+// decode reads the body of a call. Its errors do not quote the body.
+func decode[T any](r *http.Request) (q T, err error) {
+	var none T
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	switch {
 	case err != nil:
@@ -278,7 +231,7 @@ func decode(r *http.Request) (q call, err error) {
 	case len(bytes.TrimSpace(body)) == 0:
 		return q, errEmpty
 	case json.Unmarshal(body, &q) != nil:
-		return call{}, errors.New("the daemon's call is not the JSON that Docker documents for log plugins")
+		return none, errors.New("the daemon's call is not the JSON that Docker documents for log plugins")
 	}
 	return q, nil
 }
