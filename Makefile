@@ -3,7 +3,7 @@ export CGO_ENABLED := 0
 export GOFLAGS := -buildvcs=false $(GOFLAGS)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: build plugin deps test test-engines demo bench lint fuzz clean
+.PHONY: build plugin deps unit test race test-engines demo bench lint vuln fuzz clean
 
 build: # static programs in bin/
 	go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./credhelper/cmd/... ./logplugin/cmd/...
@@ -14,9 +14,14 @@ plugin: # the managed plugin, for `docker plugin create`, in dist/plugin; GOARCH
 deps: # the real parts that the tests run against
 	./packaging/install-test-deps
 
-test: deps # everything, as root; one package at a time, because many a test has deadlines
-	go vet -tags integration ./... && GOARCH=arm64 go build ./credhelper/cmd/... ./logplugin/cmd/...
-	go test -tags integration -count=1 -p 1 -timeout 10m ./...
+unit: # a first look, in under a minute: no root, no Docker
+	./.ci/unit
+
+test: deps # everything, as root
+	./.ci/test
+
+race: # the race detector, where goroutines share memory; it needs a C compiler
+	./packaging/install-test-deps race && CGO_ENABLED=1 go test -race -count=1 -p 2 -timeout 15m $$(./.ci/list race)
 
 test-engines: deps # the log driver's tests against Docker 29, which is built first, once
 	./packaging/install-test-deps engine
@@ -28,8 +33,11 @@ demo: # the whole story in two minutes, as root
 bench: deps # ratios against peers, in one run
 	go run ./credhelper/bench && go run ./logplugin/bench
 
-lint: # few linters, each with its reason in .golangci.yml
-	./packaging/install-test-deps lint && .cache/bin/golangci-lint run
+lint: # few linters, each with its reason in .golangci.yml, and dead code
+	./packaging/install-test-deps lint && ./.ci/lint
+
+vuln: # known vulnerabilities, where a database can be reached
+	./packaging/install-test-deps vuln && ./.ci/vuln
 
 fuzz: # every fuzz target for FUZZTIME (default 10s)
 	./.ci/fuzz $(FUZZTIME)

