@@ -11,9 +11,9 @@ import (
 
 	"github.com/docker/docker-credential-helpers/credentials"
 
-	"github.com/secretref/secretref/credhelper/ecrhost"
 	"github.com/secretref/secretref/credhelper/payload"
 	"github.com/secretref/secretref/shared/config"
+	"github.com/secretref/secretref/shared/ecrhost"
 	"github.com/secretref/secretref/shared/hostcache"
 	"github.com/secretref/secretref/shared/registryhost"
 	"github.com/secretref/secretref/shared/secret"
