@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/secretref/secretref/shared/ecrhost"
 	"github.com/secretref/secretref/shared/fault"
 	"github.com/secretref/secretref/shared/registryhost"
 	"github.com/secretref/secretref/shared/secretref"
@@ -261,7 +262,7 @@ func checkRule(file string, t *table, r Registry) *Error {
 		}
 	case r.ECR && t.lines["region"] != 0:
 		return fail(at("region"), "remove it", "%s has region, but the region of an ECR registry is in its host", name)
-	case r.ECR && !looksLikeECR(r.Pattern.Host()):
+	case r.ECR && !ecrhost.Resembles(r.Pattern.Host()):
 		return fail(at("ecr"), "use credentialsParameter", "%s has ecr = true, but is no host of ECR or ECR Public", name)
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/secretref/secretref/shared/ecrhost"
 	"github.com/secretref/secretref/shared/registryhost"
 )
 
@@ -125,7 +126,7 @@ func isTable(s string, names ...string) bool {
 }
 
 func (s *scope) has(n registryhost.Name) bool {
-	return s.all || s.ecr && looksLikeECR(n.Host) ||
+	return s.all || s.ecr && ecrhost.Resembles(n.Host) ||
 		slices.ContainsFunc(s.texts, func(text string) bool { return mayMean(text, n) })
 }
 
@@ -159,11 +160,4 @@ func longest(list []string) string {
 		}
 	}
 	return s
-}
-
-// looksLikeECR tells whether host may be a registry of ECR or ECR Public in any of the forms and partitions. It is for
-// doubts only: who gives a token away must look closer.
-func looksLikeECR(host string) bool {
-	return strings.Contains(host, ".dkr.ecr") || strings.Contains(host, ".dkr-ecr") ||
-		host == "public.ecr.aws" || host == "ecr-public.aws.com"
 }

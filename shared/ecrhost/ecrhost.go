@@ -1,15 +1,24 @@
-// Package ecrhost tells from a registry's host whether it is Amazon ECR, and which account, region and partition it
-// belongs to.
+// Package ecrhost reads the host of an Amazon ECR registry: whether it is one, and its account, region and partition.
 //
-// Use it to decide that a host is answered with an ECR token instead of a secret, and where that token is to be asked
-// for. Parse knows every public host form of every partition and refuses all else, so that a token never goes to a
+// Use it to decide that a host is answered with an ECR token instead of a secret, and which region issues the token.
+// Parse knows every public host form of every partition and refuses all others, so that a token is never sent to a
 // host that only looks like ECR: a longer name, a port, another domain, a region of another partition.
 //
 // Host forms: https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-requests.html and, for the partitions that
 // page leaves out, the forms that amazon-ecr-credential-helper 0.12 accepts.
 package ecrhost
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/secretref/secretref/shared/secretref"
+)
+
+// The hosts of ECR Public.
+const (
+	publicHost          = "public.ecr.aws"
+	publicDualStackHost = "ecr-public.aws.com"
+)
 
 // Registry is what a host says about an ECR registry.
 type Registry struct {
@@ -25,14 +34,14 @@ type Registry struct {
 // everything that is not ECR.
 func Parse(host string) (r Registry, ok bool) {
 	switch host {
-	case "public.ecr.aws":
+	case publicHost:
 		return Registry{Region: "us-east-1", Partition: "aws", Public: true}, true
-	case "ecr-public.aws.com":
+	case publicDualStackHost:
 		return Registry{Region: "us-east-1", Partition: "aws", Public: true, DualStack: true}, true
 	}
 
 	account, rest, _ := strings.Cut(host, ".")
-	if !isAccount(account) {
+	if !secretref.IsAccount(account) {
 		return Registry{}, false
 	}
 	rest, ok = strings.CutPrefix(rest, "dkr.ecr")
@@ -47,7 +56,7 @@ func Parse(host string) (r Registry, ok bool) {
 		return Registry{}, false
 	}
 	region, suffix, _ := strings.Cut(rest, ".")
-	if !isRegion(region) {
+	if !secretref.IsRegion(region) {
 		return Registry{}, false
 	}
 	partition := partitionOf(region)
@@ -58,7 +67,7 @@ func Parse(host string) (r Registry, ok bool) {
 	return Registry{Account: account, Region: region, Partition: partition, FIPS: fips, DualStack: dualStack}, true
 }
 
-// hasSuffix tells whether ECR hosts of the partition end in suffix, and whether it is the one of the dual-stack hosts.
+// hasSuffix reports whether ECR hosts of the partition end in suffix, and whether it is the one of the dual-stack hosts.
 // The separator in dkr.ecr and dkr-ecr is not tied to the suffix: AWS writes dkr-ecr for dual-stack hosts, and
 // amazon-ecr-credential-helper takes both in front of either; all of these domains are AWS's own.
 func hasSuffix(partition, suffix string) (dualStack, ok bool) {
@@ -106,32 +115,8 @@ func partitionOf(region string) string {
 	return "aws"
 }
 
-func isAccount(s string) bool {
-	if len(s) != 12 {
-		return false
-	}
-	for _, c := range []byte(s) {
-		if c < '0' || c > '9' {
-			return false
-		}
-	}
-	return true
-}
-
-// isRegion checks the shape only: at least two hyphens, letters and digits between them.
-func isRegion(s string) bool {
-	if len(s) > 32 || strings.Count(s, "-") < 2 {
-		return false
-	}
-	for part := range strings.SplitSeq(s, "-") {
-		if part == "" {
-			return false
-		}
-		for _, c := range []byte(part) {
-			if (c < 'a' || c > 'z') && (c < '0' || c > '9') {
-				return false
-			}
-		}
-	}
-	return true
+// Resembles reports whether host may be a registry of ECR or ECR Public in any form and partition. It is for cases of
+// doubt only, such as a configuration that cannot be read: use Parse to decide where a token goes.
+func Resembles(host string) bool {
+	return strings.Contains(host, ".dkr.ecr") || strings.Contains(host, ".dkr-ecr") || host == publicHost || host == publicDualStackHost
 }

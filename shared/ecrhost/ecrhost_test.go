@@ -80,6 +80,24 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+// Resembles must not miss a host that Parse accepts.
+func TestResembles(t *testing.T) {
+	for host, want := range map[string]bool{
+		"111122223333.dkr.ecr.eu-west-1.amazonaws.com":   true,
+		"111122223333.dkr-ecr-fips.us-gov-east-1.on.aws": true,
+		"public.ecr.aws":                  true,
+		"ecr-public.aws.com":              true,
+		"*.dkr.ecr.eu-west-1.x":           true,
+		"registry.example.com":            false,
+		"x.public.ecr.aws":                false,
+		"api.ecr.eu-west-1.amazonaws.com": false,
+	} {
+		if got := Resembles(host); got != want {
+			t.Errorf("Resembles(%q) = %v, want %v", host, got, want)
+		}
+	}
+}
+
 // FuzzParse builds the host again from what Parse has understood: nothing may have been skipped.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{
@@ -95,6 +113,9 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("Parse(%q) refuses and returns %+v", host, r)
 			}
 			return
+		}
+		if !Resembles(host) {
+			t.Fatalf("Parse accepts %q, which Resembles does not", host)
 		}
 		if r.Public {
 			if host != "public.ecr.aws" && host != "ecr-public.aws.com" {
