@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"math"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/pelletier/go-toml/v2/unstable"
 	"github.com/secretref/secretref/shared/secretref"
+	"github.com/secretref/secretref/shared/size"
 )
 
 // key is one key that a table knows: its name, how to write it in TOML, and what takes its value. What set returns reads
@@ -56,9 +56,9 @@ func tableKeys(c *Config, table string) []key {
 	case "logs":
 		return []key{
 			{"state_dir", `"/var/lib/secretref"`, absolute(&l.StateDir)},
-			{"spool_max_bytes", `"256MiB"`, size(&l.SpoolMaxBytes, 1)},
-			{"spool_total", `"2GiB"`, size(&l.SpoolTotal, 1)},
-			{"spool_min_free", `"1GiB"`, size(&l.SpoolMinFree, 0)},
+			{"spool_max_bytes", `"256MiB"`, byteSize(&l.SpoolMaxBytes, 1)},
+			{"spool_total", `"2GiB"`, byteSize(&l.SpoolTotal, 1)},
+			{"spool_min_free", `"1GiB"`, byteSize(&l.SpoolMinFree, 0)},
 			{"allow_references", `["arn:aws:secretsmanager:*:*:secret:logs/*"]`, globs(&l.AllowReferences, "")},
 			{"allow_routers", `["https://*.splunk.example.com:*"]`, globs(&l.AllowRouters, "://")},
 			{"metrics_address", `"127.0.0.1:9475"`, address(&l.MetricsAddress)},
@@ -186,29 +186,23 @@ func duration(p *time.Duration, least, most time.Duration) func(value) error {
 	}
 }
 
-// size takes a whole number of bytes, alone or with a binary unit.
-func size(p *int64, least int64) func(value) error {
+// byteSize takes a size: see package size.
+func byteSize(p *int64, least int64) func(value) error {
 	return func(v value) error {
 		s, err := v.str()
 		if err != nil {
 			return err
 		}
-		digits, shift := strings.TrimSuffix(s, "B"), 0
-		for unit, bits := range map[string]int{"KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40} {
-			if d, ok := strings.CutSuffix(s, unit); ok {
-				digits, shift = d, bits
-			}
-		}
-		n, err := strconv.ParseUint(strings.TrimSpace(digits), 10, 63)
+		n, err := size.Parse(s)
 		switch {
-		case err != nil:
-			return fmt.Errorf("is %q, which is not a size (a whole number and B, KiB, MiB, GiB or TiB)", s)
-		case n > math.MaxInt64>>shift:
+		case errors.Is(err, size.ErrTooLarge):
 			return fmt.Errorf("is %q, which is too large", s)
-		case int64(n) < least:
+		case err != nil:
+			return fmt.Errorf("is %q, which %w", s, err)
+		case n < least:
 			return fmt.Errorf("is %q, which is too small", s)
 		}
-		*p = int64(n) << shift
+		*p = n
 		return nil
 	}
 }

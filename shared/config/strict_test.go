@@ -85,7 +85,7 @@ func TestMistakes(t *testing.T) {
 		{"timeout too long", "[aws]\ntimeout = \"1h\"", 2, []string{"not between"}},
 		{"bad store", "[cache]\nstore = \"on\"", 2, []string{`"on"`, `"auto" or "off"`}},
 		{"bad not_found", "not_found = \"empty\"", 1, []string{`"empty"`, `"error" or "anonymous"`}},
-		{"bad size", "[logs]\nspool_total = \"2G\"", 2, []string{"not a size"}},
+		{"bad size", "[logs]\nspool_total = \"2 gigs\"", 2, []string{"not a size", `write spool_total = "2GiB"`}},
 		{"fractional size", "[logs]\nspool_total = \"1.5GiB\"", 2, []string{"not a size"}},
 		{"negative size", "[logs]\nspool_min_free = \"-1\"", 2, []string{"not a size"}},
 		{"size too large", "[logs]\nspool_total = \"9000000TiB\"", 2, []string{"too large"}},
