@@ -3,12 +3,13 @@ package config
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/secretref/secretref/shared/safefile"
 )
 
 // The largest file that is read, in bytes.
@@ -58,7 +59,7 @@ func (o Options) read() []source {
 	}
 	if o.SystemDir != "" {
 		entries, err := os.ReadDir(o.SystemDir)
-		if err != nil && !isMissing(err) {
+		if err != nil && !safefile.IsMissing(err) {
 			list = append(list, unreadable(o.SystemDir, err))
 		}
 		for _, e := range entries {
@@ -76,53 +77,36 @@ func (o Options) read() []source {
 
 // open reads one file; false when it does not exist.
 func (o Options) open(path string) (source, bool) {
-	// Not blocking: the open of a FIFO would wait for its writer.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		// A link to nothing is a mistake, not a file that nobody wrote.
-		if _, lerr := os.Lstat(path); isMissing(err) && lerr != nil {
+	f, err := safefile.Read(path, safefile.Options{Max: maxFile})
+	if err == nil {
+		return source{path: path, data: f.Data, err: o.trust(path, f.UID, f.Perm)}, true
+	}
+	if safefile.IsMissing(err) {
+		// A link to nothing is a mistake, not a file that nobody wrote. A name that cannot be looked at for the
+		// moment may be one.
+		if _, lerr := os.Lstat(path); safefile.IsMissing(lerr) {
 			return source{path: path}, false
 		}
-		return unreadable(path, err), true
 	}
-	defer f.Close()
-
-	// What was opened is what is judged, whatever the name means by now.
-	fi, err := f.Stat()
-	if err != nil {
-		return unreadable(path, err), true
-	}
-	s := source{path: path, unread: true}
-	at := Origin{File: path}
+	s := unreadable(path, err)
 	switch {
-	case fi.IsDir():
-		s.err = fail(at, "put a file there", "is a directory")
-		return s, true
-	case !fi.Mode().IsRegular():
-		s.err = fail(at, "put a file there", "is not a regular file (%s)", fi.Mode().Type())
-		return s, true
+	case errors.Is(err, safefile.ErrNotRegular):
+		s.err.What, s.err.Fix = s.err.Err.Error(), "put a file there"
+	case errors.Is(err, safefile.ErrTooLarge):
+		s.err.What, s.err.Fix = "is larger than 1 MiB", "check that it is the right file"
 	}
-	if s.data, err = io.ReadAll(io.LimitReader(f, maxFile+1)); err != nil {
-		return unreadable(path, err), true
-	}
-	if len(s.data) > maxFile {
-		s.data, s.err = nil, fail(at, "is it the right file?", "is larger than 1 MiB")
-		return s, true
-	}
-	s.unread = false
-	s.err = o.trust(path, fi)
 	return s, true
 }
 
-// trust returns an error when somebody else than root and the caller could have written the file or directory.
-func (o Options) trust(path string, fi fs.FileInfo) *Error {
+// trust finds a mistake when a user other than root and the caller could have written the file or directory.
+func (o Options) trust(path string, uid int, mode fs.FileMode) *Error {
 	at := Origin{File: path}
-	if uid := int(fi.Sys().(*syscall.Stat_t).Uid); uid != 0 && uid != o.EUID {
-		return fail(at, "chown root "+path, "belongs to uid %d, who is neither root nor the caller (uid %d)", uid, o.EUID)
+	if uid != 0 && uid != o.EUID {
+		return fail(at, "chown root "+path, "belongs to uid %d, which is neither root nor the caller (uid %d)", uid, o.EUID)
 	}
 	// In a sticky directory nobody can replace the files of others.
-	if fi.Mode().Perm()&0o022 != 0 && (!fi.IsDir() || fi.Mode()&fs.ModeSticky == 0) {
-		return fail(at, "chmod go-w "+path, "can be written by others (mode %04o)", fi.Mode().Perm())
+	if mode.Perm()&0o022 != 0 && (!mode.IsDir() || mode&fs.ModeSticky == 0) {
+		return fail(at, "chmod go-w "+path, "can be written by others (mode %04o)", mode.Perm())
 	}
 	return nil
 }
@@ -131,7 +115,11 @@ func (o Options) trust(path string, fi fs.FileInfo) *Error {
 // there can put another file in its place.
 func (o Options) checkDirs(path string) *Error {
 	dirs := []string{filepath.Dir(path)}
-	if real, err := filepath.EvalSymlinks(path); err == nil && filepath.Dir(real) != dirs[0] {
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return unreadable(path, err).err
+	}
+	if filepath.Dir(real) != dirs[0] {
 		dirs = append(dirs, filepath.Dir(real))
 	}
 	for _, dir := range dirs {
@@ -139,7 +127,7 @@ func (o Options) checkDirs(path string) *Error {
 		if err != nil {
 			return unreadable(dir, err).err
 		}
-		if err := o.trust(dir, fi); err != nil {
+		if err := o.trust(dir, int(fi.Sys().(*syscall.Stat_t).Uid), fi.Mode()); err != nil {
 			return err
 		}
 	}
@@ -161,8 +149,4 @@ func unreadable(path string, err error) source {
 	e := fail(Origin{File: path}, fix, "cannot be read: %v", err)
 	e.Err = err
 	return source{path: path, unread: true, err: e}
-}
-
-func isMissing(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }

@@ -218,3 +218,57 @@ func TestUnreadableFile(t *testing.T) {
 		}
 	}
 }
+
+// A file that cannot be opened at the moment is not one that nobody wrote: that would make every registry anonymous.
+func TestNoFileToSpare(t *testing.T) {
+	o := layout(t, map[string]string{"config.toml": good, "conf.d/x.toml": "", "user.toml": ""})
+	for name, o := range map[string]Options{
+		"system":   {SystemFile: o.SystemFile, EUID: o.EUID},
+		"drop-ins": {SystemDir: o.SystemDir, EUID: o.EUID},
+		"user's":   {UserFile: o.UserFile, EUID: o.EUID},
+		"only":     {OnlyFile: o.UserFile, EUID: o.EUID},
+	} {
+		err := withoutFiles(t, func() error { _, err := Load(o); return err })
+		var e *Error
+		if !errors.As(err, &e) || !errors.Is(err, syscall.EMFILE) {
+			t.Errorf("%s: Load without a file to spare = %v, want an *Error with EMFILE", name, err)
+			continue
+		}
+		checkText(t, e, "cannot be read: too many open files")
+		if !e.Concerns(host(t, "other.example.com")) {
+			t.Errorf("%s: a file that cannot be opened does not concern every host", name)
+		}
+		if _, err := Load(o); err != nil {
+			t.Errorf("%s: after it: %v", name, err)
+		}
+	}
+}
+
+// withoutFiles runs f while this process cannot open a file.
+func withoutFiles(t *testing.T, f func() error) error {
+	t.Helper()
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	none := limit
+	none.Cur = 0
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &none); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+			t.Error(err)
+		}
+	}()
+	return f()
+}
+
+// A disk that cannot be read at the moment, or a file whose content comes with an error.
+func TestUnreadableContent(t *testing.T) {
+	_, err := Load(Options{OnlyFile: "/proc/self/mem", EUID: os.Geteuid()})
+	var e *Error
+	if !errors.As(err, &e) || !errors.Is(err, syscall.EIO) || !e.Concerns(host(t, "other.example.com")) {
+		t.Errorf("Load = %v, want an *Error with EIO that concerns every host", err)
+	}
+}
