@@ -4,13 +4,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"io"
+	"io/fs"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
+
+	"github.com/secretref/secretref/shared/safefile"
 )
 
 // TLSNames are a router's names of the TLS options; "" = it has none.
@@ -82,25 +82,18 @@ func (v *Values) pem(name string) []byte {
 		v.fail("log-opt %s: %s is neither PEM text nor an absolute path", name, v.pathShown(name))
 		return nil
 	}
-	f, err := os.OpenFile(text, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO must not hang us
-	if err != nil {
-		var pe *os.PathError
+	f, err := safefile.Read(text, safefile.Options{Max: maxPEM})
+	switch {
+	case errors.Is(err, safefile.ErrNotRegular), errors.Is(err, safefile.ErrTooLarge):
+		v.fail("log-opt %s: %s is not a file of certificates", name, v.pathShown(name))
+	case err != nil:
+		var pe *fs.PathError
 		if errors.As(err, &pe) {
 			err = pe.Err
 		}
-		v.fail("log-opt %s: open %s: %w", name, v.pathShown(name), err)
-		return nil
+		v.fail("log-opt %s: read %s: %w", name, v.pathShown(name), err)
 	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() > maxPEM {
-		v.fail("log-opt %s: %s is not a file of certificates", name, v.pathShown(name))
-		return nil
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxPEM))
-	if err != nil {
-		v.fail("log-opt %s: read %s: %w", name, v.pathShown(name), errors.Unwrap(err))
-	}
-	return data
+	return f.Data
 }
 
 // pathShown hides what is no path: somebody may have pasted the key without its first line.

@@ -17,7 +17,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -30,6 +29,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/secretref/secretref/logplugin/options"
+	"github.com/secretref/secretref/shared/safefile"
 )
 
 const (
@@ -260,25 +260,9 @@ func (d *Dir) Load() ([]Session, []*Damage, error) {
 
 // read reads a session's file: a regular one, of this user.
 func read(name string) (Session, error) {
-	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	f, err := safefile.Read(name, safefile.Options{Max: maxFile, NoFollow: true, Owners: []int{os.Geteuid()}})
 	if err != nil {
 		return Session{}, err
 	}
-	defer f.Close()
-	st, err := f.Stat()
-	switch {
-	case err != nil:
-		return Session{}, err
-	case !st.Mode().IsRegular():
-		return Session{}, errors.New("it is no regular file")
-	case int64(st.Sys().(*syscall.Stat_t).Uid) != int64(os.Geteuid()):
-		return Session{}, errors.New("it belongs to another user")
-	case st.Size() > maxFile:
-		return Session{}, errors.New("it is too large")
-	}
-	b, err := io.ReadAll(io.LimitReader(f, maxFile))
-	if err != nil {
-		return Session{}, err
-	}
-	return decode(b)
+	return decode(f.Data)
 }

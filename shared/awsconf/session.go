@@ -31,6 +31,7 @@ import (
 
 	"github.com/secretref/secretref/shared/config"
 	"github.com/secretref/secretref/shared/fault"
+	"github.com/secretref/secretref/shared/safefile"
 )
 
 // Time limits of one attempt. The whole is bounded by the caller's context; these leave room in the default of 10 s for
@@ -41,6 +42,9 @@ const (
 	maxAttempts   = 3
 	maxBackoff    = 500 * time.Millisecond // three attempts that are throttled end in time to say so, also with a short timeout
 )
+
+// maxBundle is the largest CA bundle in bytes; that of a distribution has a quarter of a MiB.
+const maxBundle = 4 << 20
 
 // Session makes SDK configurations. It is safe for concurrent use and keeps credentials until they expire.
 type Session struct {
@@ -158,12 +162,12 @@ func (s *Session) options() ([]func(*awsconfig.LoadOptions) error, error) {
 		o = append(o, awsconfig.WithUseDualStackEndpoint(aws.DualStackEndpointStateEnabled))
 	}
 	if s.aws.CABundle != "" {
-		pem, err := os.ReadFile(s.aws.CABundle)
+		pem, err := safefile.Read(s.aws.CABundle, safefile.Options{Max: maxBundle})
 		if err != nil {
 			return nil, &fault.Error{Kind: fault.BadReference, Op: "read the CA bundle " + s.aws.CABundle, Err: err,
 				Cause: trimCause(err), Hint: "see ca_bundle under [aws]"}
 		}
-		o = append(o, awsconfig.WithCustomCABundle(bytes.NewReader(pem)))
+		o = append(o, awsconfig.WithCustomCABundle(bytes.NewReader(pem.Data)))
 	}
 	return o, nil
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/secretref/secretref/shared/safefile"
 )
 
 const (
@@ -108,30 +110,8 @@ func (d *dir) close() error { return unix.Close(d.fd) }
 
 // readFile reads an entry. A link, a pipe, a file of somebody else's or one that is too large is an error.
 func (d *dir) readFile(name string) ([]byte, error) {
-	fd, err := unix.Openat(d.fd, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer unix.Close(fd) //nolint:errcheck // only read
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return nil, err
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG || int(st.Uid) != os.Geteuid() || st.Size > maxPlain+overhead {
-		return nil, errEntry
-	}
-	b := make([]byte, st.Size)
-	for n := 0; n < len(b); {
-		m, err := unix.Pread(fd, b[n:], int64(n))
-		if err == nil && m == 0 {
-			err = errEntry
-		}
-		if err != nil && !errors.Is(err, unix.EINTR) {
-			return nil, err
-		}
-		n += max(m, 0)
-	}
-	return b, nil
+	f, err := safefile.ReadAt(d.fd, name, safefile.Options{Max: maxPlain + overhead, NoFollow: true, Owners: []int{os.Geteuid()}})
+	return f.Data, err
 }
 
 // writeTemp writes b to a new file, and returns its name.
