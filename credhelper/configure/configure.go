@@ -85,15 +85,15 @@ func (o Options) home() (string, error) {
 	return u.HomeDir, nil
 }
 
-// hosts returns the hosts, sorted and once each, as key spells them.
-func (o Options) hosts(key func(string) string) ([]string, error) {
+// hosts returns the hosts, sorted and once each, in their spellings.
+func (o Options) hosts(spellings func(string) []string) ([]string, error) {
 	var keys []string
 	for _, h := range o.Hosts {
 		n, err := registryhost.Normalize(h)
 		if err != nil || n.String() != h || n.Path != "" {
 			return nil, fmt.Errorf("host %q: not an exact registry host in canonical form", h)
 		}
-		keys = append(keys, key(h))
+		keys = append(keys, spellings(h)...)
 	}
 	slices.Sort(keys)
 	return slices.Compact(keys), nil
@@ -201,7 +201,7 @@ func Docker(o Options) (Result, error) {
 }
 
 func (r *Result) docker(d *document, path string, o Options) error {
-	keys, err := o.hosts(dockerKey)
+	keys, err := o.hosts(dockerKeys)
 	if err != nil {
 		return err
 	}
@@ -280,10 +280,11 @@ func covers(hosts []string, login string) bool {
 	return err == nil && slices.Contains(hosts, n.Host)
 }
 
-// dockerKey is the spelling under which docker looks a host up.
-func dockerKey(host string) string {
+// dockerKeys are the spellings under which docker looks a host up. Up to version 20.10 `docker login https://HOST` looks
+// for the address as it was typed, and without a helper there writes the password into config.json.
+func dockerKeys(host string) []string {
 	if host == registryhost.Hub {
-		return registryhost.HubKey
+		return []string{registryhost.HubKey}
 	}
-	return host
+	return []string{host, "https://" + host}
 }

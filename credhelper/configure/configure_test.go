@@ -76,16 +76,16 @@ func TestDockerGolden(t *testing.T) {
 		changes   int
 		undone    string // what undo leaves; "" for the original bytes
 	}{
-		{name: "absent-key", logins: "https://index.docker.io/v1/", changes: 3},
-		{name: "two-spaces", changes: 3},
-		{name: "one-line", changes: 3},
-		{name: "empty-object", changes: 3},
-		{name: "empty-object-lines", changes: 3, undone: "{}\n"},
-		{name: "empty-file", changes: 3, undone: "{}"},
-		{name: "empty-helpers", changes: 3, undone: "{\n\t\"credsStore\": \"pass\"\n}"},
-		{name: "other-case", changes: 3},
-		{name: "odd-layout", changes: 3},
-		{name: "partly", changes: 2, undone: "{\n\t\"credHelpers\": {\n\t\t\"gcr.io\": \"gcloud\"\n\t}\n}"},
+		{name: "absent-key", logins: "https://index.docker.io/v1/", changes: 5},
+		{name: "two-spaces", changes: 5},
+		{name: "one-line", changes: 5},
+		{name: "empty-object", changes: 5},
+		{name: "empty-object-lines", changes: 5, undone: "{}\n"},
+		{name: "empty-file", changes: 5, undone: "{}"},
+		{name: "empty-helpers", changes: 5, undone: "{\n\t\"credsStore\": \"pass\"\n}"},
+		{name: "other-case", changes: 5},
+		{name: "odd-layout", changes: 5},
+		{name: "partly", changes: 4, undone: "{\n\t\"credHelpers\": {\n\t\t\"gcr.io\": \"gcloud\"\n\t}\n}"},
 		{name: "store", all: true, anyHelper: "pass", logins: "ghcr.io quay.io", changes: 1},
 		{name: "no-store", all: true, changes: 1},
 	} {
@@ -236,7 +236,7 @@ func TestDockerNewFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(home, ".docker", "config.json")
-	if got, want := read(t, path), "{\n\t\"credHelpers\": {\n\t\t\"registry.example.com\": \"secretref\"\n\t}\n}"; got != want {
+	if got, want := read(t, path), "{\n\t\"credHelpers\": {\n\t\t\"https://registry.example.com\": \"secretref\",\n\t\t\"registry.example.com\": \"secretref\"\n\t}\n}"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	owned(t, path, 0o600, 65534)

@@ -57,7 +57,7 @@ func podman(o Options, s system) (Result, error) {
 	}
 	defer f.close()
 	r := Result{Files: []string{path}}
-	keys, err := o.hosts(func(host string) string { return host })
+	keys, err := o.hosts(func(host string) []string { return []string{host} })
 	if err != nil {
 		return Result{}, err
 	}

@@ -100,6 +100,7 @@ func (d docker) login(t *testing.T) {
 	d.wantAsked(t, "secret:prod/registry", tokenName, loginName)
 	right := c.typing(d.password.Value())
 	right.ok(t, d.path, "login", "-u", user, "--password-stdin", exactHost)
+	right.ok(t, d.path, "login", "-u", user, "--password-stdin", "https://"+exactHost)
 	c.fails(t, []string{"nauthorized"}, d.path, "login", "-u", user, "-p", "a-wrong-password", exactHost)
 	// A pair that the registry takes, but that is not the secret's.
 	right.fails(t, []string{"secret prod/other", "put-secret-value"}, d.path, "login", "-u", user, "--password-stdin", otherHost)
