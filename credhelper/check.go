@@ -73,10 +73,14 @@ func (p Program) checkHost(ctx context.Context, cfg *config.Config, fetcher Fetc
 	if err != nil {
 		return wrap(t, err)
 	}
-	if _, err := t.credentials(f.Payload); err != nil {
+	c, err := t.credentials(f.Payload)
+	if err != nil {
 		return wrap(t, err)
 	}
 	p.report(fmt.Sprintf("ok     registry %s: credentials from %s%s%s", t.Name, t.Source(), version(f.VersionID), as(t)))
+	if c.LineEnding {
+		p.report(fmt.Sprintf("warning: registry %s: the password in %s has a line ending at its end, which is left out; store it without one", t.Name, t.Source()))
+	}
 	return nil
 }
 

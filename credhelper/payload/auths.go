@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/secretref/secretref/shared/registryhost"
-	"github.com/secretref/secretref/shared/secret"
 )
 
 var entryKeys = []string{"auth", "username", "password", "identitytoken"}
@@ -18,6 +17,31 @@ func fromAuths(o *object, host string) (Credentials, *problem) {
 	if !ok {
 		return Credentials{}, &problem{`"auths" is not a JSON object`, `store {"auths": {"` + host + `": {"auth": "..."}}}`}
 	}
+	return fromHosts(auths, host, `"auths"`)
+}
+
+// hosts returns the keys of a .dockercfg: those of objects that have a field of an entry.
+func (o *object) hosts() []string {
+	var hosts []string
+	for _, k := range o.keys {
+		entry, ok := parseObject(o.values[k])
+		if !ok || !entry.has(entryKeys...) {
+			continue
+		}
+		if _, err := registryhost.Normalize(k); err == nil {
+			hosts = append(hosts, k)
+		}
+	}
+	return hosts
+}
+
+func isHost(key, host string) bool {
+	n, err := registryhost.Normalize(key)
+	return err == nil && n.String() == host
+}
+
+// fromHosts finds host in {host: entry}; what names the object in errors.
+func fromHosts(auths *object, host, what string) (Credentials, *problem) {
 	var all []string
 	var got *Credentials
 	for _, k := range auths.keys {
@@ -31,14 +55,14 @@ func fromAuths(o *object, host string) (Credentials, *problem) {
 		}
 		entry, ok := parseObject(auths.values[k])
 		if !ok {
-			return Credentials{}, &problem{`the entry for ` + host + ` in "auths" is not a JSON object`, "store it again"}
+			return Credentials{}, &problem{`the entry for ` + host + ` in ` + what + ` is not a JSON object`, "store it again"}
 		}
-		c, p := fromEntry(entry, `the entry for `+host+` in "auths"`)
+		c, p := fromEntry(entry, `the entry for `+host+` in `+what)
 		if p != nil {
 			return Credentials{}, p
 		}
 		if got != nil && (got.Username != c.Username || !got.Secret.Equal(c.Secret)) {
-			return Credentials{}, &problem{`"auths" has two entries for ` + host + ` that differ`, hintOne}
+			return Credentials{}, &problem{what + ` has two entries for ` + host + ` that differ`, hintOne}
 		}
 		got = &c
 	}
@@ -46,11 +70,11 @@ func fromAuths(o *object, host string) (Credentials, *problem) {
 		return *got, nil
 	}
 	if len(all) == 0 {
-		return Credentials{}, &problem{`"auths" has no entry for ` + host + `, and none for another host`, "add the host to the secret"}
+		return Credentials{}, &problem{what + ` has no entry for ` + host + `, and none for another host`, "add the host to the secret"}
 	}
 	slices.Sort(all)
 	return Credentials{}, &problem{
-		`"auths" has no entry for ` + host + `; it has ` + list(slices.Compact(all)),
+		what + ` has no entry for ` + host + `; it has ` + list(slices.Compact(all)),
 		"add the host to the secret, or name another secret in its rule",
 	}
 }
@@ -72,13 +96,13 @@ func fromEntry(o *object, what string) (Credentials, *problem) {
 	case o.filled("identitytoken"):
 		// docker login writes the token's entry with an "auth" of a placeholder for a name and no password.
 		if password != "" || o.filled("password") {
-			return Credentials{}, &problem{what + ` has both "identitytoken" and a password`, hintOne}
+			return Credentials{}, bothKeys(what, "identitytoken", "password")
 		}
 		t, p := o.text("identitytoken", what)
 		if p != nil {
 			return Credentials{}, p
 		}
-		return Credentials{TokenUsername, secret.New(t)}, nil
+		return newCredentials(TokenUsername, t, "identitytoken", what)
 	case !o.filled("auth"):
 		u, p := o.text("username", what)
 		if p != nil {
@@ -88,7 +112,7 @@ func fromEntry(o *object, what string) (Credentials, *problem) {
 		if p != nil {
 			return Credentials{}, p
 		}
-		return Credentials{u, secret.New(s)}, nil
+		return newCredentials(u, s, "password", what)
 	case user == "" || password == "":
 		return Credentials{}, &problem{`"auth" in ` + what + ` has no username or no password`, `it is base64 of "username:password"`}
 	}
@@ -102,13 +126,7 @@ func fromEntry(o *object, what string) (Credentials, *problem) {
 			return Credentials{}, &problem{`"auth" and "` + f.key + `" in ` + what + ` contradict each other`, hintOne}
 		}
 	}
-	return Credentials{user, secret.New(password)}, nil
-}
-
-// filled tells whether name is there and not an empty string, which is how docker writes an absent field.
-func (o *object) filled(name string) bool {
-	v, ok := o.find(name)
-	return ok && string(v) != `""`
+	return newCredentials(user, password, "auth", what)
 }
 
 // auth splits base64(user:password) once: a password may hold colons.

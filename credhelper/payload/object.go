@@ -60,6 +60,23 @@ func (o *object) has(names ...string) bool {
 	return slices.ContainsFunc(names, func(n string) bool { _, ok := o.find(n); return ok })
 }
 
+// filled reports whether name is there and not an empty string, which is how docker writes an absent field.
+func (o *object) filled(name string) bool {
+	v, ok := o.find(name)
+	return ok && string(v) != `""`
+}
+
+// given returns those of the names that are filled.
+func (o *object) given(names ...string) []string {
+	var given []string
+	for _, n := range names {
+		if o.filled(n) {
+			given = append(given, n)
+		}
+	}
+	return given
+}
+
 // oneSpelling refuses an object with two spellings of one of the names.
 func (o *object) oneSpelling(names ...string) *problem {
 	for _, n := range names {
