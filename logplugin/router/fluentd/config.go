@@ -118,6 +118,7 @@ func isSize(s string) bool {
 // target is what the options say of the receiver. It holds no credential.
 type target struct {
 	network, address string // of net.Dial
+	hidden           bool   // the address came by reference, and is shown nowhere
 	tls              *tls.Config
 	ack, gzip        bool
 	handshake        bool // a shared key or a user is given: the receiver speaks first
@@ -134,6 +135,9 @@ const (
 
 // name is how errors call the receiver.
 func (t target) name() string {
+	if t.hidden {
+		return "the fluentd receiver"
+	}
 	scheme := t.network
 	if t.tls != nil {
 		scheme = "tls"
@@ -150,6 +154,7 @@ func targetOf(v *router.Values) target {
 		write:        v.Duration("fluentd-write-timeout", 0, 0, maxTimeout),
 		read:         v.Duration("fluentd-read-timeout", 0, 0, maxTimeout),
 		handshake:    v.Has("fluentd-shared-key") || v.Has("fluentd-username"),
+		hidden:       v.IsSecret("fluentd-address"),
 	}
 	if t.write == 0 {
 		t.write = defaultWrite

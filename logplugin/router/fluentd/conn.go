@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"sync"
 	"syscall"
@@ -18,19 +19,23 @@ type conn struct {
 	keepalive bool
 	gone      chan struct{} // the reader has ended; err says why
 	err       error
-	some      chan struct{} // holds one when there are acks that nobody has taken
+	some      chan struct{} // holds one when messages were acknowledged
 
-	mu   sync.Mutex
-	acks []string // chunks, as the receiver has acknowledged them
+	mu      sync.Mutex
+	pending map[string]int // the messages that wait for their acknowledgement, by chunk
+	acked   []int          // those that have it since the last call of take
+	unasked int            // acknowledgements of what was not sent
 }
 
-// maxAcks bounds the acknowledgements that wait to be taken: no batch has as many messages.
-const maxAcks = 1 << 16
+// maxUnasked bounds the acknowledgements of what was not sent that a receiver may send on one connection. None is kept.
+const maxUnasked = 100
 
-// errHello is a receiver that wants a handshake from a client that knows none.
-var errHello = errors.New("the receiver asks for a shared key")
+var (
+	errHello   = errors.New("the receiver asks for a shared key") // and the client has none
+	errUnasked = fmt.Errorf("%w: it acknowledges what was not sent", errMsgpack)
+)
 
-// dial connects and does all handshakes, each within its timeout and all within ctx.
+// dial connects and does all handshakes, each step of them within its timeout and all within ctx.
 func dial(ctx context.Context, t target, id identity, limits timing) (*conn, error) {
 	d := net.Dialer{Timeout: limits.dial}
 	raw, err := d.DialContext(ctx, t.network, t.address)
@@ -39,8 +44,10 @@ func dial(ctx context.Context, t target, id identity, limits timing) (*conn, err
 	}
 	stop := endWith(ctx, raw)
 	defer stop()
-	_ = raw.SetDeadline(time.Now().Add(limits.hello))
-	c := &conn{Conn: raw, keepalive: true, gone: make(chan struct{}), some: make(chan struct{}, 1)}
+	c := &conn{Conn: raw, keepalive: true, gone: make(chan struct{}), some: make(chan struct{}, 1), pending: map[string]int{}}
+	end := time.Now().Add(2 * limits.hello)
+	step := func() { setDeadline(ctx, raw, earlier(time.Now().Add(limits.hello), end)) }
+	step()
 	if t.tls != nil {
 		secure := tls.Client(raw, t.tls)
 		if err := secure.HandshakeContext(ctx); err != nil {
@@ -51,14 +58,14 @@ func dial(ctx context.Context, t target, id identity, limits timing) (*conn, err
 	}
 	r := bufio.NewReader(c.Conn)
 	if t.handshake {
-		h, err := shake(c.Conn, r, id)
+		h, err := shake(c.Conn, r, id, step)
 		if err != nil {
 			_ = c.Conn.Close()
 			return nil, err
 		}
 		c.keepalive = h.keepalive
 	}
-	_ = raw.SetDeadline(time.Time{})
+	setDeadline(ctx, raw, time.Time{})
 	go c.read(r)
 	if !t.handshake && !t.ack {
 		c.awaitHello(ctx, limits.grace)
@@ -66,53 +73,82 @@ func dial(ctx context.Context, t target, id identity, limits timing) (*conn, err
 	return c, nil
 }
 
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// longPast breaks every wait at once.
+var longPast = time.Unix(1, 0)
+
+// setDeadline sets the deadline of c to at, unless ctx has ended: see endWith.
+func setDeadline(ctx context.Context, c net.Conn, at time.Time) {
+	_ = c.SetDeadline(at)
+	if ctx.Err() != nil {
+		_ = c.SetDeadline(longPast)
+	}
+}
+
 // endWith breaks every wait on c when ctx ends. The caller calls stop when it has done with ctx; c is of no use after
 // ctx has ended.
 func endWith(ctx context.Context, c net.Conn) (stop func() bool) {
-	return context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
+	return context.AfterFunc(ctx, func() { _ = c.SetDeadline(longPast) })
 }
 
 // read runs until the connection ends or the receiver says what it should not.
 func (c *conn) read(r *bufio.Reader) {
 	defer close(c.gone)
-	for {
-		v, err := readValue(r, 0)
-		if err != nil {
-			c.err = err
-			return
-		}
-		if isHello(v) {
-			c.err = errHello
-			return
-		}
-		m, _ := v.(map[string]any)
-		chunk, ok := m["ack"].(string)
-		if !ok {
-			c.err = errMsgpack
-			return
-		}
-		c.mu.Lock()
-		c.acks = append(c.acks, chunk) // never waits: a receiver that cannot answer stops reading
-		n := len(c.acks)
-		c.mu.Unlock()
-		if n > maxAcks {
-			c.err = errMsgpack
-			return
-		}
-		select {
-		case c.some <- struct{}{}:
-		default:
-		}
+	for c.err == nil {
+		c.err = c.readAck(r)
 	}
 }
 
-// take returns what was acknowledged since the last call.
-func (c *conn) take() []string {
+func (c *conn) readAck(r *bufio.Reader) error {
+	v, err := readMessage(r, ofAck)
+	if err != nil {
+		return err
+	}
+	if isHello(v) {
+		return errHello
+	}
+	m, _ := v.(map[string]any)
+	chunk, ok := m["ack"].(string)
+	if !ok {
+		return errMsgpack
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	acks := c.acks
-	c.acks = nil
-	return acks
+	message, ok := c.pending[chunk]
+	if !ok {
+		if c.unasked++; c.unasked > maxUnasked {
+			return errUnasked
+		}
+		return nil
+	}
+	delete(c.pending, chunk)
+	c.acked = append(c.acked, message)
+	select {
+	case c.some <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// expect notes that the message with chunk is to be acknowledged.
+func (c *conn) expect(chunk string, message int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pending[chunk] = message
+}
+
+// take returns the messages that were acknowledged since the last call, and how many are not yet.
+func (c *conn) take() (acked []int, pending int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	acked, c.acked = c.acked, nil
+	return acked, len(c.pending)
 }
 
 // awaitHello gives a receiver that wants a shared key the time to say so: without acknowledgement there would be no
@@ -127,7 +163,7 @@ func (c *conn) awaitHello(ctx context.Context, grace time.Duration) {
 	}
 }
 
-// isGone tells whether the connection has ended, as far as is known.
+// isGone reports whether the connection has ended, as far as is known.
 func (c *conn) isGone() bool {
 	select {
 	case <-c.gone:

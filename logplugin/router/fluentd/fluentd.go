@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
@@ -88,10 +89,9 @@ type sending struct {
 	values *router.Values
 	op     string
 
-	conn    *conn
-	pending map[string]int // chunk, and which message it was
-	acked   []bool         // by message
-	ends    []int          // index after the last record, by message
+	conn  *conn
+	acked []bool // by message
+	ends  []int  // index after the last record, by message
 }
 
 // Send implements router.Router. With fluentd-request-ack it returns when the receiver has acknowledged all messages.
@@ -141,21 +141,17 @@ func (r *Router) begin(ctx context.Context, purpose string) (*sending, *router.E
 	if err := values.Err(); err != nil {
 		return nil, &router.Error{Class: router.ClassConfig, Op: op, Cause: err.Error(), Bad: router.NoRecord}
 	}
-	if t.selfHostname == "" {
-		t.selfHostname = r.hostname
-	}
 	if r.conn != nil && (values.Fingerprint() != r.print || r.conn.isGone()) {
 		r.drop()
 	}
-	return &sending{r: r, ctx: ctx, target: t, values: values, op: purpose + " " + t.name(), pending: map[string]int{}}, nil
+	return &sending{r: r, ctx: ctx, target: t, values: values, op: purpose + " " + t.name()}, nil
 }
 
 // connect makes sure that there is a connection.
 func (s *sending) connect() *router.Error {
 	r := s.r
 	if r.conn == nil {
-		id := identity{s.target.selfHostname, s.values.Secret("fluentd-shared-key"), s.values.Secret("fluentd-username"), s.values.Secret("fluentd-password")}
-		c, err := dial(s.ctx, s.target, id, r.timing)
+		c, err := s.dial()
 		if err != nil {
 			return s.failed(err)
 		}
@@ -166,6 +162,27 @@ func (s *sending) connect() *router.Error {
 		return s.failed(s.conn.err)
 	}
 	return nil
+}
+
+// dial connects. A receiver on this host may have the same host name: with another one the client can tell whether it
+// knows the shared key.
+func (s *sending) dial() (*conn, error) {
+	id := identity{
+		hostname: s.target.selfHostname, redact: redactor(s.values, s.target),
+		key: s.values.Secret("fluentd-shared-key"), username: s.values.Secret("fluentd-username"), password: s.values.Secret("fluentd-password"),
+	}
+	own := id.hostname == ""
+	if own {
+		id.hostname = s.r.hostname
+	}
+	c, err := dial(s.ctx, s.target, id, s.r.timing)
+	var no *refusal
+	if own && errors.As(err, &no) && no.sameName {
+		s.r.hostname += "-log-driver"
+		id.hostname = s.r.hostname
+		c, err = dial(s.ctx, s.target, id, s.r.timing)
+	}
+	return c, err
 }
 
 // verify makes sure of a connection whose receiver has had the time to ask for a shared key that is not there.
@@ -272,7 +289,7 @@ func (s *sending) appendOptions(dst []byte, records int, gzipped bool) []byte {
 		var random [16]byte
 		_, _ = rand.Read(random[:]) // never fails
 		chunk := base64.StdEncoding.EncodeToString(random[:])
-		s.pending[chunk] = len(s.acked)
+		s.conn.expect(chunk, len(s.acked))
 		dst = appendStr(appendStr(dst, "chunk"), chunk)
 	}
 	if gzipped {
@@ -321,17 +338,15 @@ func (s *sending) finish() *router.Error {
 	}
 	timer := time.NewTimer(s.target.read)
 	defer timer.Stop()
-	for len(s.pending) > 0 {
+	for s.takeAcks() > 0 {
 		select {
 		case <-s.conn.some:
-			s.takeAcks()
 		case <-timer.C:
 			return s.failed(fmt.Errorf("no acknowledgement: %w", os.ErrDeadlineExceeded))
 		case <-s.ctx.Done():
 			return s.failed(s.ctx.Err())
 		case <-s.conn.gone:
-			s.takeAcks() // what came before the end counts
-			if len(s.pending) > 0 {
+			if s.takeAcks() > 0 { // what came before the end counts
 				return s.failed(s.conn.err)
 			}
 		}
@@ -359,21 +374,21 @@ func (s *sending) awaitEnd() *router.Error {
 	return nil
 }
 
-func (s *sending) takeAcks() {
-	for _, chunk := range s.conn.take() {
-		if i, ok := s.pending[chunk]; ok {
-			s.acked[i] = true
-			delete(s.pending, chunk)
-		}
+// takeAcks returns how many messages are not acknowledged yet.
+func (s *sending) takeAcks() (pending int) {
+	acked, pending := s.conn.take()
+	for _, i := range acked {
+		s.acked[i] = true
 	}
+	return pending
 }
 
 // failed makes an error, tells the sources of credentials that were refused, and counts what was acknowledged.
 func (s *sending) failed(err error) *router.Error {
+	e := &router.Error{Class: router.ClassRetry, Op: s.op, Bad: router.NoRecord, Err: err}
 	if s.conn != nil {
 		s.takeAcks()
 	}
-	e := &router.Error{Class: router.ClassRetry, Op: s.op, Bad: router.NoRecord, Err: err}
 	for i, ok := range s.acked {
 		if !ok {
 			break
@@ -381,39 +396,84 @@ func (s *sending) failed(err error) *router.Error {
 		e.Delivered = s.ends[i]
 	}
 	var no *refusal
-	var op *net.OpError
 	class, cause, hint := router.TLSFault(err, tlsNames)
 	switch {
 	case class != "":
-		e.Class, e.Cause, e.Hint = class, cause, hint
+		e.Class, e.Cause, e.Hint = class, redactor(s.values, s.target)(cause), hint
 		s.r.options.Invalidate(s.values, tlsNames.Credentials()...) // it may have been rotated
 	case errors.As(err, &no):
-		e.Class, e.Cause, e.Hint = router.ClassCredentials, no.cause, no.hint
-		if no.config {
-			e.Class = router.ClassConfig
+		e.Cause, e.Hint = no.cause, no.hint
+		if e.Class = router.ClassConfig; !no.config {
+			e.Class = router.ClassCredentials
+			s.r.options.Invalidate(s.values, credentials...)
 		}
-		s.r.options.Invalidate(s.values, credentials...)
 	case errors.Is(err, errHello):
 		e.Class, e.Cause, e.Hint = router.ClassConfig, err.Error(), "set fluentd-shared-key"
 	case errors.Is(err, errMsgpack):
 		e.Class, e.Cause, e.Hint = router.ClassConfig, err.Error(), "check fluentd-address"
 	case s.ctx.Err() != nil:
 		e.Cause = "stopped"
-	case errors.Is(err, os.ErrDeadlineExceeded) && s.conn == nil && s.target.handshake:
-		e.Cause, e.Hint = "the receiver did not finish the handshake in time", "has it a shared key? if not, leave fluentd-shared-key out"
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
-		e.Cause, e.TimedOut = "no answer in time", s.conn != nil
-		if s.target.ack && s.conn != nil {
-			e.Cause = "the receiver has not acknowledged the batch in time"
-		}
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
-		e.Cause = "the receiver closed the connection"
-	case errors.As(err, &op):
-		e.Cause = op.Error()
+		s.timedOut(e, err)
 	default:
-		e.Cause = "the connection broke"
+		e.Cause = s.broken(err)
+	}
+	if s.target.hidden {
+		e.Err = withoutAddress(err)
 	}
 	return e
+}
+
+// timedOut explains that the receiver had nothing to say in its time.
+func (s *sending) timedOut(e *router.Error, err error) {
+	var op *net.OpError
+	e.TimedOut = s.conn != nil
+	switch {
+	case s.conn != nil && s.target.ack:
+		e.Cause = "the receiver has not acknowledged the batch in time"
+	case s.conn != nil:
+		e.Cause = "no answer in time"
+	case errors.As(err, &op) && op.Op == "dial":
+		e.Cause, e.Hint = "cannot connect in time", "check fluentd-address, and that no firewall is in between"
+	case s.target.handshake:
+		e.Cause, e.Hint = "the receiver did not finish the handshake in time", "if it has no shared key, leave fluentd-shared-key out"
+	default:
+		e.Cause = "the receiver did not finish the TLS handshake in time"
+	}
+}
+
+// broken explains what the network says.
+func (s *sending) broken(err error) string {
+	var (
+		op  *net.OpError
+		dns *net.DNSError
+	)
+	isOp := errors.As(err, &op)
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
+		return "the receiver closed the connection"
+	case isOp && !s.target.hidden:
+		return op.Error()
+	case errors.As(err, &dns):
+		return "the name of the receiver cannot be looked up"
+	case isOp && withoutAddress(err) != nil:
+		return "the connection failed: " + withoutAddress(err).Error()
+	}
+	return "the connection broke"
+}
+
+// withoutAddress returns what programs may ask of err, and nothing with an address in it.
+func withoutAddress(err error) error {
+	var number syscall.Errno
+	if errors.As(err, &number) {
+		return number
+	}
+	for _, known := range []error{context.Canceled, context.DeadlineExceeded, os.ErrDeadlineExceeded, io.EOF, errMsgpack, errHello} {
+		if errors.Is(err, known) {
+			return known
+		}
+	}
+	return nil
 }
 
 // compress returns p as one gzip member, valid until the next call.

@@ -56,22 +56,52 @@ func appendUint(dst []byte, n int) []byte {
 	return binary.BigEndian.AppendUint32(append(dst, 0xce), uint32(n))
 }
 
-// Bounds of what a receiver may send.
-const (
-	maxBytes = 4 << 10 // of one str or bin
-	maxItems = 32      // of one array or map
-	maxNest  = 4
+// bound is how much a receiver may send in one message. Everything is counted before memory is taken for it.
+type bound struct{ bytes, items int }
+
+var (
+	ofHandshake = bound{bytes: 8 << 10, items: 64} // HELO and PONG have less than 500 bytes
+	ofAck       = bound{bytes: 1 << 10, items: 16} // {"ack": chunk}
 )
 
-var errMsgpack = errors.New("the receiver sends what is no message of the Forward protocol")
+const maxNest = 4
 
-// readValue reads one value: nil, bool, int64, string (of str and of bin), []any, or map[string]any. Floats, extensions
-// and keys that are no strings are not in the protocol's answers, and refused.
-func readValue(r *bufio.Reader, nest int) (any, error) {
-	if nest > maxNest {
-		return nil, errMsgpack
+var (
+	errMsgpack = errors.New("the receiver's answer is not a message of the Forward protocol")
+	errBound   = fmt.Errorf("%w: it is too long or too deep", errMsgpack)
+)
+
+// decoder reads one message.
+type decoder struct {
+	r    *bufio.Reader
+	left bound
+}
+
+// readMessage reads one value: nil, bool, int64, string (of str and of bin), []any, or map[string]any. Floats, extensions
+// and keys that are not strings are not in the protocol's answers, and refused.
+func readMessage(r *bufio.Reader, b bound) (any, error) {
+	d := decoder{r, b}
+	return d.value(0)
+}
+
+// spend counts bytes and items that are to be read.
+func (d *decoder) spend(bytes, items int) error {
+	if bytes > d.left.bytes || items > d.left.items {
+		return errBound
 	}
-	c, err := r.ReadByte()
+	d.left.bytes -= bytes
+	d.left.items -= items
+	return nil
+}
+
+func (d *decoder) value(nest int) (any, error) {
+	if nest > maxNest {
+		return nil, errBound
+	}
+	if err := d.spend(1, 1); err != nil {
+		return nil, err
+	}
+	c, err := d.r.ReadByte()
 	if err != nil {
 		return nil, err
 	}
@@ -79,11 +109,11 @@ func readValue(r *bufio.Reader, nest int) (any, error) {
 	case c < 0x80:
 		return int64(c), nil
 	case c < 0x90:
-		return readMap(r, int(c&0xf), nest)
+		return d.mapping(uint64(c&0xf), nest)
 	case c < 0xa0:
-		return readArray(r, int(c&0xf), nest)
+		return d.array(uint64(c&0xf), nest)
 	case c < 0xc0:
-		return readText(r, uint64(c&0x1f))
+		return d.text(uint64(c & 0x1f))
 	case c >= 0xe0:
 		return int64(int8(c)), nil
 	}
@@ -92,57 +122,72 @@ func readValue(r *bufio.Reader, nest int) (any, error) {
 		return nil, nil
 	case 0xc2, 0xc3:
 		return c == 0xc3, nil
-	case 0xc4, 0xd9, 0xc5, 0xda, 0xc6, 0xdb:
-		n, err := readUint(r, map[byte]int{0xc4: 1, 0xd9: 1, 0xc5: 2, 0xda: 2, 0xc6: 4, 0xdb: 4}[c])
-		if err != nil {
-			return nil, err
-		}
-		return readText(r, n)
 	case 0xcc, 0xcd, 0xce, 0xcf:
-		n, err := readUint(r, 1<<(c-0xcc))
+		n, err := d.uint(1 << (c - 0xcc))
 		return int64(n), err
 	case 0xd0, 0xd1, 0xd2, 0xd3:
 		size := 1 << (c - 0xd0)
-		n, err := readUint(r, size)
+		n, err := d.uint(size)
 		shift := 64 - 8*size
 		return int64(n<<shift) >> shift, err
-	case 0xdc, 0xde:
-		n, err := readUint(r, 2)
-		if err != nil {
-			return nil, err
-		}
-		if c == 0xdc {
-			return readArray(r, int(n), nest)
-		}
-		return readMap(r, int(n), nest)
 	}
-	return nil, errMsgpack
+	return d.long(c, nest)
 }
 
-func readUint(r *bufio.Reader, size int) (uint64, error) {
+// lengths has the bytes of the length of what is longer than its first byte can say.
+var lengths = map[byte]int{0xc4: 1, 0xc5: 2, 0xc6: 4, 0xd9: 1, 0xda: 2, 0xdb: 4, 0xdc: 2, 0xdd: 4, 0xde: 2, 0xdf: 4}
+
+// long reads the value that begins with c and has a length.
+func (d *decoder) long(c byte, nest int) (any, error) {
+	size, ok := lengths[c]
+	if !ok {
+		return nil, errMsgpack
+	}
+	n, err := d.uint(size)
+	if err != nil {
+		return nil, err
+	}
+	switch c {
+	case 0xdc, 0xdd:
+		return d.array(n, nest)
+	case 0xde, 0xdf:
+		return d.mapping(n, nest)
+	}
+	return d.text(n)
+}
+
+func (d *decoder) uint(size int) (uint64, error) {
 	var b [8]byte
-	if _, err := io.ReadFull(r, b[8-size:]); err != nil {
-		return 0, cutShort(err)
+	if err := d.fill(b[8-size:]); err != nil {
+		return 0, err
 	}
 	return binary.BigEndian.Uint64(b[:]), nil
 }
 
-func readText(r *bufio.Reader, n uint64) (string, error) {
-	if n > maxBytes {
-		return "", fmt.Errorf("%w: a text of %d bytes", errMsgpack, n)
+func (d *decoder) fill(b []byte) error {
+	if err := d.spend(len(b), 0); err != nil {
+		return err
 	}
-	b := make([]byte, n)
-	_, err := io.ReadFull(r, b)
-	return string(b), cutShort(err)
+	_, err := io.ReadFull(d.r, b)
+	return cutShort(err)
 }
 
-func readArray(r *bufio.Reader, n, nest int) ([]any, error) {
-	if n > maxItems {
-		return nil, fmt.Errorf("%w: an array of %d", errMsgpack, n)
+func (d *decoder) text(n uint64) (string, error) {
+	if n > uint64(d.left.bytes) {
+		return "", errBound
+	}
+	b := make([]byte, n)
+	err := d.fill(b)
+	return string(b), err
+}
+
+func (d *decoder) array(n uint64, nest int) ([]any, error) {
+	if n > uint64(d.left.items) {
+		return nil, errBound
 	}
 	out := make([]any, 0, n)
 	for range n {
-		v, err := readValue(r, nest+1)
+		v, err := d.value(nest + 1)
 		if err != nil {
 			return nil, cutShort(err)
 		}
@@ -151,17 +196,17 @@ func readArray(r *bufio.Reader, n, nest int) ([]any, error) {
 	return out, nil
 }
 
-func readMap(r *bufio.Reader, n, nest int) (map[string]any, error) {
-	if n > maxItems {
-		return nil, fmt.Errorf("%w: a map of %d", errMsgpack, n)
+func (d *decoder) mapping(n uint64, nest int) (map[string]any, error) {
+	if n > uint64(d.left.items/2) {
+		return nil, errBound
 	}
 	out := make(map[string]any, n)
 	for range n {
-		k, err := readValue(r, nest+1)
+		k, err := d.value(nest + 1)
 		if err != nil {
 			return nil, cutShort(err)
 		}
-		v, err := readValue(r, nest+1)
+		v, err := d.value(nest + 1)
 		if err != nil {
 			return nil, cutShort(err)
 		}

@@ -8,7 +8,6 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
-	"crypto/rand"
 	"crypto/sha512"
 	"crypto/tls"
 	"encoding/hex"
@@ -28,7 +27,7 @@ type Options struct {
 	TLS         *tls.Config
 	SharedKey   string            // with one there is a handshake
 	Users       map[string]string // names and passwords; nil = no users
-	FluentBit   bool              // HELO of str, no keepalive in it, no PONG for a wrong key
+	FluentBit   bool              // the handshake of Fluent Bit's in_forward; else Fluentd's
 	NoKeepalive bool              // closes after each message
 	MaxMessage  int               // closes the connection on a longer one; 0 = 6,000,000 like Fluent Bit
 	Count       bool              // keep no entries, only their number
@@ -81,6 +80,7 @@ type Server struct {
 	closed   bool
 	options  Options
 	fault    Fault
+	script   Script
 	conns    map[net.Conn]bool
 	opened   int
 	entries  []Entry
@@ -239,8 +239,9 @@ func (s *Server) serve(raw net.Conn, n int) {
 		c = tls.Server(raw, o.TLS)
 	}
 	r := bufio.NewReader(c)
-	if o.SharedKey != "" {
-		if err := s.greet(c, r, o); err != nil {
+	script := s.scripted()
+	if o.SharedKey != "" || script.Hello != nil {
+		if err := s.greet(c, r, o, script); err != nil {
 			return
 		}
 	}
@@ -263,68 +264,20 @@ func (s *Server) serve(raw net.Conn, n int) {
 		switch {
 		case f == CloseAfter, f == Close:
 			return
+		case script.Ack != nil:
+			script.Ack(c, chunk)
 		case f == Garbage:
 			_, _ = c.Write([]byte{0xc1, 0xc1})
 		case chunk == "" || f == NeverAck:
 		case f == WrongAck:
-			_, _ = c.Write(enc([]Pair{{Str("ack"), Str("AAAA")}}))
+			_, _ = c.Write(Encode([]Pair{{Str("ack"), Str("AAAA")}}))
 		default:
-			_, _ = c.Write(enc([]Pair{{Str("ack"), Str(chunk)}}))
+			_, _ = c.Write(Encode([]Pair{{Str("ack"), Str(chunk)}}))
 		}
 		if o.NoKeepalive {
 			return
 		}
 	}
-}
-
-// greet does the handshake.
-func (s *Server) greet(c net.Conn, r *bufio.Reader, o Options) error {
-	var random [32]byte
-	_, _ = rand.Read(random[:])
-	nonce, auth := string(random[:16]), ""
-	if o.Users != nil {
-		auth = string(random[16:])
-	}
-	var hello []Pair
-	if o.FluentBit {
-		nonce, auth = hex.EncodeToString([]byte(nonce)), hex.EncodeToString([]byte(auth))
-		hello = []Pair{{Str("nonce"), Str(nonce)}, {Str("auth"), Str(auth)}}
-	} else {
-		hello = []Pair{{Str("nonce"), Bin(nonce)}, {Str("auth"), Bin(auth)}, {Str("keepalive"), !o.NoKeepalive}}
-	}
-	if _, err := c.Write(enc([]any{Str("HELO"), hello})); err != nil {
-		return err
-	}
-	v, err := Decode(r)
-	if err != nil {
-		return err
-	}
-	m, _ := v.([]any)
-	if len(m) != 6 || m[0] != Str("PING") {
-		return errors.New("no PING")
-	}
-	if _, ok := m[2].(Str); !ok && o.FluentBit {
-		return errors.New("Invalid shared_key_salt type message") //nolint:staticcheck // Fluent Bit's words
-	}
-	host, salt, proof, user, password := text(m[1]), text(m[2]), text(m[3]), text(m[4]), text(m[5])
-	reason := ""
-	if proof != sum(salt, host, nonce, o.SharedKey) {
-		if o.FluentBit {
-			return errors.New("shared_key mismatch")
-		}
-		reason = "shared_key mismatch"
-	} else if want, ok := o.Users[user]; o.Users != nil && (!ok || password != sum(auth, user, want)) {
-		reason = "username/password mismatch"
-	}
-	_, f := s.now()
-	answer := sum(salt, "server", nonce, o.SharedKey)
-	if f == WrongProof {
-		answer = sum(salt, "server", nonce, "guess")
-	}
-	if _, err := c.Write(enc([]any{Str("PONG"), reason == "", Str(reason), Str("server"), Str(answer)})); err != nil || reason != "" {
-		return errors.New("refused")
-	}
-	return nil
 }
 
 // take keeps the entries of a message, and returns its chunk.
@@ -444,8 +397,8 @@ func sum(parts ...string) string {
 	return hex.EncodeToString(h[:])
 }
 
-// enc encodes what this package answers: short texts, booleans, small arrays and maps.
-func enc(v any) []byte {
+// Encode encodes what a receiver answers: short texts, booleans, small arrays and maps.
+func Encode(v any) []byte {
 	var b bytes.Buffer
 	switch v := v.(type) {
 	case bool:
@@ -454,19 +407,19 @@ func enc(v any) []byte {
 		}
 		return []byte{0xc2}
 	case Str:
-		return append([]byte{0xd9, byte(len(v))}, v...)
+		return append([]byte{0xda, byte(len(v) >> 8), byte(len(v))}, v...)
 	case Bin:
 		return append([]byte{0xc4, byte(len(v))}, v...)
 	case []any:
 		b.WriteByte(0x90 | byte(len(v)))
 		for _, e := range v {
-			b.Write(enc(e))
+			b.Write(Encode(e))
 		}
 	case []Pair:
 		b.WriteByte(0x80 | byte(len(v)))
 		for _, p := range v {
-			b.Write(enc(p.Key))
-			b.Write(enc(p.Value))
+			b.Write(Encode(p.Key))
+			b.Write(Encode(p.Value))
 		}
 	}
 	return b.Bytes()
