@@ -36,13 +36,13 @@ func (p Program) check(ctx context.Context, f flags) error {
 		return errors.New("nothing more can be checked")
 	}
 	say(session.Finding{What: "state directory: " + cfg.Logs.StateDir, Err: session.CheckStateDir(cfg.Logs.StateDir)})
-	switch all, err := control.NewClient(cfg.Logs.StateDir).Status(ctx); {
+	switch r, err := control.NewClient(cfg.Logs.StateDir).Report(ctx); {
 	case errors.Is(err, control.ErrNoDriver):
 		fmt.Fprintf(p.Stdout, "note   %v\n", err)
 	case err != nil:
 		say(session.Finding{What: "the running driver", Err: err})
 	default:
-		say(session.Finding{What: fmt.Sprintf("the running driver: sessions: %d", len(all))})
+		say(session.Finding{What: fmt.Sprintf("the running driver: sessions: %d", len(r.Sessions))})
 	}
 	if cfg.Logs.AllowReferences == nil {
 		fmt.Fprintln(p.Stdout, "note   a container may name any reference that this host can read: set allow_references under [logs]")

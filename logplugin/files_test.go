@@ -26,7 +26,7 @@ func TestStrangersHoldFewFiles(t *testing.T) {
 	address := "127.0.0.1:" + freePort(t)
 	d := startDriver(t, "metrics_address = \""+address+"\"\n")
 	socket := "/proc/self/fd/" // of the state directory, see control
-	dir, err := os.Open(d.dir + "/" + strings.Repeat("d", 120))
+	dir, err := os.Open(d.state())
 	if err != nil {
 		t.Fatal(err)
 	}

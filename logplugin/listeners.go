@@ -10,8 +10,6 @@ import (
 
 	"github.com/secretref/secretref/logplugin/control"
 	"github.com/secretref/secretref/logplugin/filebudget"
-	"github.com/secretref/secretref/logplugin/session"
-	"github.com/secretref/secretref/shared/config"
 )
 
 // listeners answer people and their programs. What they hold of the process's files is bounded: whoever asks must not be
@@ -21,19 +19,16 @@ type listeners struct {
 	log   *slog.Logger
 }
 
-// answer begins to answer on the socket in the state directory, and with metrics alone on the address of the
-// configuration, if there is one.
-func (l listeners) answer(cfg *config.Config, stateDir string, sessions *session.Sessions, numbers http.Handler) (stop func() error) {
+// answer begins to answer on the socket in the state directory, and to strangers on address, unless it is empty.
+func (l listeners) answer(address, stateDir string, d control.Driver, numbers http.Handler) (stop func() error) {
 	// check may ask AWS and a router before it answers.
 	status := control.Limits{Connections: l.files.Status, Answer: 30 * time.Second, Spares: 1}
-	stopStatus := l.keepAnswering("status", status, control.Handler(sessions, numbers), func() (net.Listener, error) { return control.Listen(stateDir) })
-	address := cfg.Logs.MetricsAddress
+	stopStatus := l.keepAnswering("status", status, control.Handler(d, numbers), func() (net.Listener, error) { return control.Listen(stateDir) })
 	if address == "" {
 		return stopStatus
 	}
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", numbers)
-	stopMetrics := l.keepAnswering("metrics_address", control.Limits{Connections: l.files.Metrics}, mux, func() (net.Listener, error) { return net.Listen("tcp", address) })
+	public := control.Limits{Connections: l.files.Metrics}
+	stopMetrics := l.keepAnswering("metrics_address", public, control.PublicHandler(d, numbers), func() (net.Listener, error) { return net.Listen("tcp", address) })
 	return func() error { return errors.Join(stopStatus(), stopMetrics()) }
 }
 

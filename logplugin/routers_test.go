@@ -1,7 +1,6 @@
 package logplugin
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,7 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/secretref/secretref/logplugin/router/splunk/hectest"
-	"github.com/secretref/secretref/logplugin/session"
 )
 
 // HEC refuses a whole request for one wrong index. Who has another index sends requests of its own.
@@ -42,9 +40,8 @@ func TestWrongIndexStopsNobodyElse(t *testing.T) {
 	}
 	begin("c1", "mian")
 	await(t, "the wrong index is refused", func() bool {
-		var all []session.Status
-		_, out := d.run(t, "status", "--json")
-		return json.Unmarshal([]byte(out), &all) == nil && len(all) == 1 && strings.Contains(all[0].LastError, "HEC code 7")
+		all := d.sessions(t)
+		return len(all) == 1 && strings.Contains(all[0].LastError, "HEC code 7")
 	})
 	begin("c2", "main")
 	begin("c3", "other")

@@ -71,9 +71,6 @@ type flags struct {
 	logOpts          map[string]string // check
 }
 
-// errAttention is what status returns when the driver answers, and somebody should look.
-var errAttention = errors.New("a session needs attention")
-
 // Run carries out one command, until it is done or ctx ends, and returns the exit status.
 func Run(ctx context.Context, p Program) int {
 	if len(p.Args) == 0 {
@@ -98,14 +95,15 @@ func Run(ctx context.Context, p Program) int {
 		fmt.Fprintf(p.Stderr, "%s: %v; see --help\n", Name, err)
 		return exitUsage
 	}
-	switch err := command(ctx, f); {
-	case errors.Is(err, errAttention):
-		return exitAttention
-	case err != nil:
-		fmt.Fprintf(p.Stderr, "%s: %v\n", Name, err)
-		return exitError
+	err = command(ctx, f)
+	if err == nil {
+		return exitOK
 	}
-	return exitOK
+	fmt.Fprintf(p.Stderr, "%s: %v\n", Name, err)
+	if errors.As(err, new(attentionError)) {
+		return exitAttention
+	}
+	return exitError
 }
 
 func (p Program) version(context.Context, flags) error {

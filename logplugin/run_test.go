@@ -9,12 +9,14 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"golang.org/x/sys/unix"
 
 	"github.com/secretref/secretref/logplugin/control"
@@ -109,8 +111,7 @@ func startDriver(t *testing.T, extra string) *driver {
 		t.Fatal(err)
 	}
 	t.Cleanup(d.hec.Close)
-	// A state directory that is too long for a socket's address, as a managed plugin has it.
-	state := filepath.Join(d.dir, strings.Repeat("d", 120))
+	state := d.state()
 	conf := filepath.Join(d.dir, "config.toml")
 	text := "[aws]\nregion = \"eu-west-1\"\n[logs]\nstate_dir = \"" + state + "\"\nspool_min_free = \"0B\"\n" + extra
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
@@ -124,6 +125,9 @@ func startDriver(t *testing.T, extra string) *driver {
 	await(t, "the driver", func() bool { code, _ := d.run(t, "status"); return code == 0 })
 	return d
 }
+
+// state is a directory with a path that is too long for a socket's address, as a managed plugin has it.
+func (d *driver) state() string { return filepath.Join(d.dir, strings.Repeat("d", 120)) }
 
 // serve starts a driver that ends with cancel, and returns what waits for its end.
 func (d *driver) serve(t *testing.T) (ended func() int) {
@@ -149,6 +153,13 @@ func (d *driver) serve(t *testing.T) (ended func() int) {
 func (d *driver) run(t *testing.T, args ...string) (int, string) {
 	t.Helper()
 	return run(t.Context(), append(args, d.args...)...)
+}
+
+// sessions are those that the driver reports; none if nobody answers.
+func (d *driver) sessions(t *testing.T) []session.Status {
+	t.Helper()
+	r, _ := control.NewClient(d.state()).Report(t.Context())
+	return r.Sessions
 }
 
 // call does what the daemon does.
@@ -218,12 +229,14 @@ func TestServe(t *testing.T) {
 	f := d.container(t, "c1")
 	write(t, f, "one", "two")
 	await(t, "two lines", func() bool { return d.hec.Count() == 2 })
+	var report control.Report
 	var all []session.Status
 	await(t, "the numbers", func() bool {
 		code, out := d.run(t, "status", "--json")
-		if err := json.Unmarshal([]byte(out), &all); err != nil || code != 0 {
+		if err := json.Unmarshal([]byte(out), &report); err != nil || code != 0 || report.Version != 1 || report.Program != "1" || len(report.Attention) > 0 {
 			t.Fatalf("status --json: %d, %v, %s", code, err, out)
 		}
+		all = report.Sessions
 		return len(all) == 1 && all[0].SentLines == 2 && all[0].WaitingBytes == 0
 	})
 	if s := all[0]; s.ContainerName != "c1" || s.Router != "splunk" || s.Address != d.hec.URL() || s.State != session.Reading || s.Mode == "" || s.LastLine.IsZero() {
@@ -241,7 +254,7 @@ func TestServe(t *testing.T) {
 	d.hec.FailAlways(&hectest.Fault{Code: 9})
 	write(t, f, "three")
 	await(t, "attention", func() bool { code, _ := d.run(t, "status"); return code == exitAttention })
-	if _, out := d.run(t, "status"); !strings.Contains(out, "HEC code 9") {
+	if _, out := d.run(t, "status"); !strings.Contains(out, "HEC code 9") || !strings.Contains(out, Name+": attention: 1 sessions with an error, the first of container c1: ") {
 		t.Errorf("status does not say why:\n%s", out)
 	}
 	id := all[0].Session
@@ -251,7 +264,7 @@ func TestServe(t *testing.T) {
 	if code, out := d.run(t, "forget", id, "--discard", "--force"); code != 0 || !strings.Contains(out, "session "+id+" of container c1") || !strings.Contains(out, "given up") {
 		t.Errorf("forget --discard --force: %d, %s", code, out)
 	}
-	if code, out := d.run(t, "status", "--json"); code != 0 || strings.TrimSpace(out) != "[]" {
+	if code, out := d.run(t, "status", "--json"); code != 0 || !strings.Contains(out, `"attention":[],"sessions":[]`) {
 		t.Errorf("status afterwards: %d, %s", code, out)
 	}
 	if a := d.call(t, "LogDriver.StopLogging", map[string]any{"File": f.Name()}); a != `{"Err":""}` {
@@ -281,14 +294,18 @@ func freePort(t *testing.T) string {
 // metrics compares the two places that show them with each other and with the status of the one session.
 func (d *driver) metrics(t *testing.T, s session.Status) {
 	t.Helper()
-	text, err := control.NewClient(filepath.Join(d.dir, strings.Repeat("d", 120))).Metrics(t.Context())
+	text, err := control.NewClient(d.state()).Metrics(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	target := `{address="` + d.hec.URL() + `",router="splunk"`
 	container := `{container_id="` + s.ContainerID + `",container_name="c1",`
 	for _, want := range []string{
-		`secretref_log_driver_info{version="1"} 1`,
+		`secretref_build_info{goversion="` + runtime.Version() + `",version="1"} 1`,
+		`secretref_config_broken 0`,
+		`secretref_log_attention_reasons 0`,
+		`secretref_log_sent_bytes_total` + target + `} `,
+		`secretref_log_last_success_timestamp_seconds` + target + `} `,
 		`secretref_log_sessions` + target + `} 1`,
 		`secretref_log_lines_total{address="` + d.hec.URL() + `",outcome="sent",router="splunk"} 2`,
 		`secretref_log_lines_total{address="` + d.hec.URL() + `",outcome="dropped",router="splunk"} 0`,
@@ -299,13 +316,16 @@ func (d *driver) metrics(t *testing.T, s session.Status) {
 		`secretref_log_container_waiting_bytes` + container + `router="splunk",session="` + s.Session + `"} 0`,
 		`secretref_spool_sessions{mode="` + string(s.Mode) + `"} 1`,
 		`secretref_resolve_total{result="ok"} 1`,
-		`secretref_resolve_total{result="Denied"} 0`,
+		`secretref_resolve_total{result="bad_reference"} 0`,
 		`secretref_log_containers_refused_total 0`,
 		`process_resident_memory_bytes `,
 	} {
 		if !strings.Contains(text, "\n"+want) {
 			t.Errorf("no %q in the metrics", want)
 		}
+	}
+	if problems, err := promlint.New(strings.NewReader(text)).Lint(); err != nil || len(problems) > 0 {
+		t.Errorf("promlint: %v, %v", problems, err)
 	}
 	// Names lists what is there: the manual page is held to it.
 	var shown []string

@@ -55,7 +55,10 @@ func (p Program) serve(ctx context.Context, f flags) error {
 	if err := sessions.Attach(); err != nil {
 		return errors.Join(err, sessions.Close())
 	}
-	stop := listeners{files, log}.answer(cfg, dir.Path(), sessions, metrics.Handler(p.Version, sessions, &resolves, log))
+	d := &service{version: p.Version, sessions: sessions, resolves: &resolves, config: cfg, broken: broken}
+	stop := listeners{files, log}.answer(cfg.Logs.MetricsAddress, dir.Path(), d, metrics.Handler(metrics.Options{
+		Version: p.Version, Sessions: sessions, Health: d, Resolves: &resolves, PerContainer: func() bool { return true }, Log: log,
+	}))
 	log.Info("ready", "version", p.Version, "socket", listener.Addr().String(), "stateDir", dir.Path(), "files", files.Limit)
 	err = dockerplugin.New(sessions, dockerplugin.Options{Logger: log, CloseTimeout: 2 * time.Second, Connections: files.Daemon}).Serve(ctx, listener)
 	err = errors.Join(err, stop(), sessions.Close())

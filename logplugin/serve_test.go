@@ -1,7 +1,6 @@
 package logplugin
 
 import (
-	"encoding/json"
 	"io"
 	"net"
 	"net/http"
@@ -14,7 +13,8 @@ import (
 
 // A mistake in the configuration stops no container: its log is read and kept until the mistake is mended.
 func TestBrokenConfiguration(t *testing.T) {
-	d := startDriver(t, "")
+	metricsAddress := "127.0.0.1:" + freePort(t)
+	d := startDriver(t, "metrics_address = \""+metricsAddress+"\"\n")
 	f := d.container(t, "c1")
 	write(t, f, "one")
 	await(t, "a line", func() bool { return d.hec.Count() == 1 })
@@ -32,12 +32,7 @@ func TestBrokenConfiguration(t *testing.T) {
 		}
 	}
 	set(string(good) + "state_drr = \"/x\"\n")
-	status := func() (all []session.Status) {
-		_, out := d.run(t, "status", "--json") // says what is broken, too, and at first that nobody answers
-		_, list, _ := strings.Cut(out, "\n")
-		_ = json.Unmarshal([]byte(list), &all)
-		return all
-	}
+	status := func() []session.Status { return d.sessions(t) }
 	ended := d.serve(t)
 	await(t, "a driver that reads", func() bool { return len(status()) == 1 })
 	// More than the pipe holds: the daemon would stand still.
@@ -49,6 +44,7 @@ func TestBrokenConfiguration(t *testing.T) {
 	if s := status()[0]; s.State != session.Parked || !strings.Contains(s.LastError, "state_drr") {
 		t.Errorf("status %+v, want it parked because of state_drr", s)
 	}
+	d.brokenIsShown(t, metricsAddress)
 	if a := d.start(t, "c2"); !strings.Contains(a, "state_drr") {
 		t.Errorf("a container that starts now: %s", a)
 	}
@@ -67,6 +63,47 @@ func TestBrokenConfiguration(t *testing.T) {
 	}
 }
 
+// brokenIsShown wants the broken configuration in the exit status and the line of status, in metrics, and in /healthz.
+func (d *driver) brokenIsShown(t *testing.T, metricsAddress string) {
+	t.Helper()
+	code, out := d.run(t, "status")
+	if code != exitAttention || !strings.Contains(out, Name+": attention: the configuration is broken: ") || !strings.Contains(out, "state_drr") {
+		t.Errorf("status: %d, %s", code, out)
+	}
+	var shown string
+	await(t, "metrics", func() bool { shown = get(t, "http://"+metricsAddress+"/metrics"); return shown != "" })
+	for _, want := range []string{"\nsecretref_config_broken 1\n", "\nsecretref_log_attention_reasons 2\n", "\nsecretref_build_info{"} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("no %q in the metrics", want)
+		}
+	}
+	if got := get(t, "http://"+metricsAddress+"/healthz"); !strings.HasPrefix(got, "503 ") || strings.Contains(got, "state_drr") {
+		t.Errorf("/healthz for strangers: %q", got)
+	}
+}
+
+// get returns what a URL gives, after the code if that is not 200; "" if nobody answers.
+func get(t *testing.T, url string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return ""
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return resp.Status + " " + string(b)
+	}
+	return string(b)
+}
+
 // A port that somebody else has keeps nobody's log waiting; it is taken when it is free.
 func TestMetricsAddressInUse(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -79,18 +116,11 @@ func TestMetricsAddressInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, "metrics", func() bool {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/metrics", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return false
-		}
-		defer resp.Body.Close()
-		_, _ = io.Copy(io.Discard, resp.Body) // until it can be used again
-		return resp.StatusCode == http.StatusOK
+		return strings.Contains(get(t, "http://"+address+"/metrics"), "secretref_config_broken 0")
 	})
+	if got := get(t, "http://"+address+"/healthz"); got != "ok\n" {
+		t.Errorf("/healthz: %q", got)
+	}
 	if code := d.stop(); code != exitOK {
 		t.Errorf("exit status %d, want %d", code, exitOK)
 	}

@@ -2,79 +2,185 @@ package logplugin
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/secretref/secretref/logplugin/control"
 	"github.com/secretref/secretref/logplugin/session"
+	"github.com/secretref/secretref/logplugin/spool"
 )
 
 const watchPause = 2 * time.Second
 
+// attentionError is what status returns when the driver answers, and a person should look.
+type attentionError []string
+
+func (a attentionError) Error() string { return "attention: " + strings.Join(a, "; ") }
+
 // status shows the sessions once, or with --watch until ctx ends.
 func (p Program) status(ctx context.Context, f flags) error {
 	client := p.client(f)
+	if f.watch {
+		return p.watch(ctx, client, f)
+	}
+	report, err := client.Report(ctx)
+	if err != nil {
+		return err
+	}
+	if f.json {
+		err = json.NewEncoder(p.Stdout).Encode(report)
+	} else {
+		err = writeStatus(p.Stdout, report.Sessions)
+	}
+	if err == nil && len(report.Attention) > 0 {
+		return attentionError(report.Attention)
+	}
+	return err
+}
+
+// watch shows a page every two seconds until ctx ends. A driver that does not answer may come back.
+func (p Program) watch(ctx context.Context, client *control.Client, f flags) error {
+	again := time.NewTicker(watchPause)
+	defer again.Stop()
+	var rates rates
 	for {
-		all, err := client.Status(ctx)
-		if f.watch && ctx.Err() != nil {
+		var page bytes.Buffer
+		report, err := client.Report(ctx)
+		if ctx.Err() != nil {
 			return nil
 		}
-		if err != nil && !f.watch {
-			return err
-		}
-		var page bytes.Buffer
 		switch {
-		case err != nil: // it may come back
+		case err != nil:
 			fmt.Fprintln(&page, err)
 		case f.json:
-			err = json.NewEncoder(&page).Encode(all)
+			err = json.NewEncoder(&page).Encode(report)
 		default:
-			err = writeStatus(&page, all)
+			err = writeWatch(&page, report, rates.next(report.Sessions, time.Now()))
 		}
-		if err != nil && !f.watch {
+		if err != nil && page.Len() == 0 {
 			return err
 		}
-		if f.watch && !f.json {
-			page = *bytes.NewBuffer(append([]byte("\x1b[H\x1b[2J"), page.Bytes()...)) // from the top of an empty screen
+		text := page.String()
+		if !f.json {
+			text = "\x1b[H\x1b[2J" + cut(text, p.width()) // from the top of an empty screen
 		}
-		if _, err := page.WriteTo(p.Stdout); err != nil {
+		if _, err := io.WriteString(p.Stdout, text); err != nil {
 			return err
 		}
-		if !f.watch {
-			if slices.ContainsFunc(all, func(s session.Status) bool { return !s.IsWell() }) {
-				return errAttention
-			}
-			return nil
-		}
-		pause := time.NewTimer(watchPause)
 		select {
-		case <-pause.C:
+		case <-again.C:
 		case <-ctx.Done():
-			pause.Stop()
 			return nil
 		}
 	}
+}
+
+// rates is how many lines each session had sent when it was last seen.
+type rates struct {
+	at   time.Time
+	sent map[string]int64
+}
+
+// next returns the lines per second of each session since the call before. A session that is new has none.
+func (r *rates) next(all []session.Status, now time.Time) map[string]float64 {
+	found, sent := map[string]float64{}, map[string]int64{}
+	for _, s := range all {
+		sent[s.Session] = s.SentLines
+		if before, ok := r.sent[s.Session]; ok && now.After(r.at) {
+			found[s.Session] = max(0, float64(s.SentLines-before)/now.Sub(r.at).Seconds())
+		}
+	}
+	r.at, r.sent = now, sent
+	return found
+}
+
+// writeWatch shows the sessions that a person should look at first: the line of reasons, then parked ones, those with an
+// error or in memory, and the longest waiting.
+func writeWatch(w io.Writer, report control.Report, rates map[string]float64) error {
+	if len(report.Attention) > 0 {
+		fmt.Fprintln(w, attentionError(report.Attention))
+	}
+	all := slices.Clone(report.Sessions)
+	slices.SortStableFunc(all, func(a, b session.Status) int {
+		return cmp.Or(cmp.Compare(badness(b), badness(a)), cmp.Compare(b.WaitingFor, a.WaitingFor), cmp.Compare(rates[b.Session], rates[a.Session]))
+	})
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "SESSION\tCONTAINER\tSTATE\tLINES/S\tWAITING\tAGE\tDROPPED\tROUTER\tLAST ERROR")
+	for _, s := range all {
+		rate := "-"
+		if r, ok := rates[s.Session]; ok {
+			rate = strconv.FormatFloat(r, 'f', 1, 64)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%v\t%d\t%s\t%s\n", s.Session, containerName(s), s.State, rate, inBytes(s.WaitingBytes),
+			s.WaitingFor.Round(time.Second), s.DroppedLines, routerName(s), s.LastError)
+	}
+	return t.Flush()
+}
+
+// badness is 0 for a session that nobody need look at.
+func badness(s session.Status) int {
+	switch {
+	case s.State == session.Parked:
+		return 3
+	case s.LastError != "":
+		return 2
+	case s.Mode == spool.Memory:
+		return 1
+	}
+	return 0
+}
+
+// width is that of the terminal; 0 means that there is none.
+func (p Program) width() int {
+	if n, err := strconv.Atoi(p.Getenv("COLUMNS")); err == nil && n > 0 {
+		return n
+	}
+	if f, ok := p.Stdout.(interface{ Fd() uintptr }); ok {
+		if size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil { //nolint:gosec // a file descriptor
+			return int(size.Col)
+		}
+	}
+	return 0
+}
+
+// cut shortens each line of text to width characters; 0 leaves it.
+func cut(text string, width int) string {
+	if width <= 0 {
+		return text
+	}
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		if r := []rune(strings.TrimSuffix(line, "\n")); len(r) > width {
+			line = string(r[:width]) + "\n"
+		}
+		b.WriteString(line)
+	}
+	return b.String()
+}
+
+func containerName(s session.Status) string {
+	return cmp.Or(s.ContainerName, s.ContainerID[:min(len(s.ContainerID), 12)])
+}
+
+func routerName(s session.Status) string {
+	return strings.TrimSpace(cmp.Or(s.Router, "?") + " " + s.Address)
 }
 
 func writeStatus(w io.Writer, all []session.Status) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "SESSION\tCONTAINER\tROUTER\tSTATE\tSPOOL\tWAITING\tAGE\tSENT\tDROPPED\tREJECTED\tLAST ERROR")
 	for _, s := range all {
-		name, router := s.ContainerName, s.Router
-		if name == "" {
-			name = s.ContainerID[:min(len(s.ContainerID), 12)]
-		}
-		if router == "" {
-			router = "?"
-		}
-		if s.Address != "" {
-			router += " " + s.Address
-		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%v\t%d\t%d\t%d\t%s\n", s.Session, name, router, s.State, s.Mode,
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%v\t%d\t%d\t%d\t%s\n", s.Session, containerName(s), routerName(s), s.State, s.Mode,
 			inBytes(s.WaitingBytes), s.WaitingFor.Round(time.Second), s.SentLines, s.DroppedLines, s.RejectedLines, s.LastError)
 	}
 	return t.Flush()

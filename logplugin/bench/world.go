@@ -173,9 +173,9 @@ func (w *world) arrived(ctx context.Context, lines int) error {
 // idle waits until the driver has no session: then it has nothing to do.
 func (w *world) idle(ctx context.Context) error {
 	return until(ctx, 30*time.Second, "the sessions' end", func() error {
-		all, err := control.NewClient(w.path("state")).Status(ctx)
-		if err == nil && len(all) > 0 {
-			err = fmt.Errorf("%d sessions are left", len(all))
+		r, err := control.NewClient(w.path("state")).Report(ctx)
+		if err == nil && len(r.Sessions) > 0 {
+			err = fmt.Errorf("%d sessions are left", len(r.Sessions))
 		}
 		return err
 	})

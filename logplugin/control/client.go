@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,8 +19,11 @@ import (
 	"github.com/secretref/secretref/logplugin/session"
 )
 
-// A driver that is well answers at once.
-const askWait = 10 * time.Second
+// A driver that is well answers at once. A thousand sessions are about a megabyte.
+const (
+	askWait   = 10 * time.Second
+	maxAnswer = 64 << 20 // bytes
+)
 
 // Client asks the driver of a state directory.
 type Client struct{ dir string }
@@ -30,11 +34,21 @@ func NewClient(stateDir string) *Client { return &Client{stateDir} }
 // ErrNoDriver says that nobody answers.
 var ErrNoDriver = errors.New("no log driver answers")
 
-// Status returns the sessions, oldest first.
-func (c *Client) Status(ctx context.Context) ([]session.Status, error) {
-	var all []session.Status
-	err := c.ask(ctx, http.MethodGet, "/status", func(b []byte) error { return json.Unmarshal(b, &all) })
-	return all, err
+// Report returns what the driver says of itself. A driver of the first release answers with its sessions alone; what it
+// would say of itself is then made of them.
+func (c *Client) Report(ctx context.Context) (Report, error) {
+	var r Report
+	err := c.ask(ctx, http.MethodGet, "/status", func(b []byte) error {
+		if bytes.HasPrefix(bytes.TrimSpace(b), []byte("[")) {
+			if err := json.Unmarshal(b, &r.Sessions); err != nil {
+				return err
+			}
+			r.Version, r.Attention = ReportVersion, Attention(r.Sessions)
+			return nil
+		}
+		return json.Unmarshal(b, &r)
+	})
+	return r, err
 }
 
 // Metrics returns the metrics in Prometheus' text format.
@@ -65,7 +79,7 @@ func (c *Client) ask(ctx context.Context, method, path string, read func([]byte)
 		return c.unreachable(err)
 	}
 	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return c.unreachable(err)
 	}

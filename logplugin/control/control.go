@@ -1,8 +1,9 @@
 // Package control is how people and programs ask a running log driver: HTTP on a socket in its state directory, which
 // belongs to the driver's user alone.
 //
-//	GET  /status   the sessions, as a JSON list of session.Status
+//	GET  /status   a Report
 //	GET  /metrics  the same numbers for Prometheus
+//	GET  /healthz  200 if nobody need look, else 503 and the reasons, one per line
 //	POST /forget?session=ID[&discard=true][&force=true]
 //
 // It answers while a router, AWS or the disk hangs, and never shows a line, an option's value or a secret. It is no
@@ -13,12 +14,15 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -29,21 +33,33 @@ import (
 
 const socketName = "status.sock"
 
-// Sessions is what is asked.
-type Sessions interface {
-	Status() []session.Status
+// Report is the answer to GET /status.
+type Report struct {
+	Version   int              `json:"version"`   // of this form: 1
+	Program   string           `json:"program"`   // the driver's own version
+	Attention []string         `json:"attention"` // why a person should look, one line each; empty means nobody need
+	Sessions  []session.Status `json:"sessions"`  // the oldest first
+}
+
+// ReportVersion is Report.Version of this program.
+const ReportVersion = 1
+
+// Driver is what is asked.
+type Driver interface {
+	Report() Report
 	Forget(id string, how session.Forgetting) (session.Status, error)
 }
 
-// Handler answers for sessions. metrics answers GET /metrics.
-func Handler(sessions Sessions, metrics http.Handler) http.Handler {
+// Handler answers for d. metrics answers GET /metrics.
+func Handler(d Driver, metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, sessions.Status()) })
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, d.Report()) })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { health(w, d.Report().Attention) })
 	mux.HandleFunc("POST /forget", func(w http.ResponseWriter, r *http.Request) {
 		q := r.URL.Query()
 		discard, _ := strconv.ParseBool(q.Get("discard")) // what is no boolean is false
 		force, _ := strconv.ParseBool(q.Get("force"))
-		st, err := sessions.Forget(q.Get("session"), session.Forgetting{Discard: discard, Force: force})
+		st, err := d.Forget(q.Get("session"), session.Forgetting{Discard: discard, Force: force})
 		if err != nil {
 			answer(w, http.StatusConflict, failure{err.Error()})
 			return
@@ -52,6 +68,31 @@ func Handler(sessions Sessions, metrics http.Handler) http.Handler {
 	})
 	mux.Handle("GET /metrics", metrics)
 	return mux
+}
+
+// PublicHandler answers on metrics_address, where anybody on the network may ask: metrics, and whether all is well without
+// a word of what is not.
+func PublicHandler(d Driver, metrics http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", metrics)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		var reasons []string
+		if n := len(d.Report().Attention); n > 0 {
+			reasons = []string{fmt.Sprintf("needs attention: %d; ask secretref-logdriver status on the host", n)}
+		}
+		health(w, reasons)
+	})
+	return mux
+}
+
+func health(w http.ResponseWriter, reasons []string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if len(reasons) == 0 {
+		_, _ = io.WriteString(w, "ok\n") // the client may be gone
+		return
+	}
+	w.WriteHeader(http.StatusServiceUnavailable)
+	_, _ = io.WriteString(w, strings.Join(reasons, "\n")+"\n")
 }
 
 type failure struct {

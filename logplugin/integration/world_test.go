@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/secretref/secretref/logplugin/control"
 	"github.com/secretref/secretref/logplugin/router/splunk/hectest"
 	"github.com/secretref/secretref/logplugin/session"
 	"github.com/secretref/secretref/shared/fakeaws"
@@ -250,14 +251,14 @@ func (w *world) statusText(args ...string) (rig.Result, error) {
 
 func (w *world) status() ([]session.Status, error) {
 	r, err := w.statusText("--json")
-	var all []session.Status
-	if jerr := json.Unmarshal([]byte(r.Stdout), &all); jerr != nil {
+	var report control.Report
+	if jerr := json.Unmarshal([]byte(r.Stdout), &report); jerr != nil {
 		if err == nil {
 			err = jerr
 		}
 		return nil, err
 	}
-	return all, nil
+	return report.Sessions, nil
 }
 
 // statusOf returns the sessions of one container, the oldest first.

@@ -7,8 +7,9 @@ package metrics
 import (
 	"log/slog"
 	"net/http"
+	"runtime"
 	"strings"
-	"sync"
+	"unicode"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -27,31 +28,33 @@ type Sessions interface {
 	Store() spool.StoreStats
 }
 
-// Resolves counts what came of asking AWS. Its zero value is ready.
-type Resolves struct {
-	mu    sync.Mutex
-	count map[fault.Kind]float64
+// Health is what the process says of itself.
+type Health interface {
+	// Broken reports whether the configuration cannot be used.
+	Broken() bool
+	// Attention returns why a person should look, one line each.
+	Attention() []string
 }
 
-// Observe is for resolve.Options.
-func (r *Resolves) Observe(k fault.Kind) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.count == nil {
-		r.count = map[fault.Kind]float64{}
-	}
-	r.count[k]++
+// Options of Handler. All must be set.
+type Options struct {
+	Version      string // of the program
+	Sessions     Sessions
+	Health       Health
+	Resolves     *Resolves
+	PerContainer func() bool // whether each session has metrics of its own; asked for each scrape
+	Log          *slog.Logger
 }
 
 // Handler answers a scrape. It logs what goes wrong, and shows the rest all the same.
-func Handler(version string, sessions Sessions, resolves *Resolves, log *slog.Logger) http.Handler {
+func Handler(o Options) http.Handler {
 	r := prometheus.NewRegistry()
 	r.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		&collector{version, sessions, resolves},
+		&collector{o},
 	)
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn), ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 4,
+		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelWarn), ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 4,
 	})
 }
 
@@ -70,7 +73,7 @@ func desc(name, help string, labels ...string) metric {
 func Names() []string {
 	var names []string
 	for _, m := range []metric{
-		info, refused, sessions, lines, requests, took, waiting, age, failing, containerLines, containerWaiting, containerAge,
+		buildInfo, broken, attention, refused, sessions, lines, requests, took, waiting, age, failing, success, sentBytes, containerLines, containerWaiting, containerAge,
 		spoolDisk, spoolLimit, spoolMemory, spoolLow, spoolModes, pipes, resolved,
 	} {
 		names = append(names, m.name)
@@ -80,15 +83,20 @@ func Names() []string {
 
 // The metrics. A router is known by its name and its address; the address is empty where a reference gives it.
 var (
-	info     = desc("log_driver_info", "Always 1; the version of the program.", "version")
-	refused  = desc("log_containers_refused_total", "Containers that were refused by StartLogging.")
-	sessions = desc("log_sessions", "FIFOs that are read, and spools that are still to be delivered.", "router", "address")
-	lines    = desc("log_lines_total", "Lines: sent, rejected for good by the router, dropped for want of space.", "router", "address", "outcome")
-	requests = desc("log_requests_total", "Requests to the router: taken, or the class of the failure.", "router", "address", "result")
-	took     = desc("log_request_seconds_total", "Time that these requests took.", "router", "address")
-	waiting  = desc("log_waiting_bytes", "Bytes in spools that the router has not taken.", "router", "address")
-	age      = desc("log_waiting_seconds", "Age of the oldest of them.", "router", "address")
-	failing  = desc("log_router_failing", "1 = a session of this router has an error at present.", "router", "address")
+	buildInfo = desc("build_info", "Always 1; the version of the program and of Go.", "version", "goversion")
+	broken    = desc("config_broken", "1 = the configuration cannot be used: logs are read and kept, and nothing is sent.")
+	attention = desc("log_attention_reasons", "Reasons for a person to look, as status shows them; 0 = all is well.")
+
+	refused   = desc("log_containers_refused_total", "Containers that were refused by StartLogging.")
+	sessions  = desc("log_sessions", "FIFOs that are read, and spools that are still to be delivered.", "router", "address")
+	lines     = desc("log_lines_total", "Lines: sent, rejected for good by the router, dropped for want of space.", "router", "address", "outcome")
+	requests  = desc("log_requests_total", "Requests to the router: taken, or the class of the failure.", "router", "address", "result")
+	took      = desc("log_request_seconds_total", "Time that these requests took.", "router", "address")
+	waiting   = desc("log_waiting_bytes", "Bytes in spools that the router has not taken.", "router", "address")
+	age       = desc("log_waiting_seconds", "Age of the oldest of them.", "router", "address")
+	failing   = desc("log_router_failing", "1 = a session of this router has an error at present.", "router", "address")
+	success   = desc("log_last_success_timestamp_seconds", "Time of the last request that the router took; missing before the first.", "router", "address")
+	sentBytes = desc("log_sent_bytes_total", "Bytes of encoded lines that the router took, before compression.", "router", "address")
 
 	ofContainer      = []string{"container_id", "container_name", "router"}
 	containerLines   = desc("log_container_lines_total", "Lines of one session, as in secretref_log_lines_total.", append(ofContainer, "session", "outcome")...)
@@ -99,17 +107,13 @@ var (
 	spoolLimit  = desc("spool_limit_bytes", "What they may be at most.")
 	spoolMemory = desc("spool_memory_bytes", "Bytes of log in memory, because the disk takes none.")
 	spoolLow    = desc("spool_low_space", "1 = the file system has less free space than it should.")
-	spoolModes  = desc("spool_sessions", "Sessions by the way their bytes take: splice, copy, memory.", "mode")
+	spoolModes  = desc("spool_sessions", "Sessions by how their bytes reach the spool: splice, copy, memory.", "mode")
 	pipes       = desc("spool_pipe_bytes", "Size of all pipes that have been enlarged.")
 
 	resolved = desc("resolve_total", "Secrets and parameters that AWS was asked for: ok, or the kind of the failure.", "result")
 )
 
-type collector struct {
-	version  string
-	sessions Sessions
-	resolves *Resolves
-}
+type collector struct{ o Options }
 
 // Describe sends nothing: which routers there are is not known before.
 func (c *collector) Describe(chan<- *prometheus.Desc) {}
@@ -122,8 +126,10 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	counter := func(m metric, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(m.desc, prometheus.CounterValue, v, clean(labels)...)
 	}
-	gauge(info, 1, c.version)
-	tallies, n := c.sessions.Tallies()
+	gauge(buildInfo, 1, c.o.Version, runtime.Version())
+	gauge(broken, bit(c.o.Health.Broken()))
+	gauge(attention, float64(len(c.o.Health.Attention())))
+	tallies, n := c.o.Sessions.Tallies()
 	counter(refused, float64(n))
 	for _, t := range tallies {
 		gauge(sessions, float64(t.Sessions), t.Router, t.Address)
@@ -132,16 +138,24 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		counter(lines, float64(t.Dropped), t.Router, t.Address, "dropped")
 		counter(requests, float64(t.Requests[""]), t.Router, t.Address, "ok")
 		for _, class := range router.Classes() {
-			counter(requests, float64(t.Requests[class]), t.Router, t.Address, string(class))
+			counter(requests, float64(t.Requests[class]), t.Router, t.Address, label(string(class)))
 		}
 		counter(took, t.RequestTime.Seconds(), t.Router, t.Address)
+		counter(sentBytes, float64(t.Bytes), t.Router, t.Address)
+		if !t.LastSuccess.IsZero() {
+			gauge(success, float64(t.LastSuccess.UnixMilli())/1000, t.Router, t.Address)
+		}
 		gauge(waiting, float64(t.WaitingBytes), t.Router, t.Address)
 		gauge(age, t.WaitingFor.Seconds(), t.Router, t.Address)
 		gauge(failing, bit(t.Failing), t.Router, t.Address)
 	}
 	modes := map[spool.Mode]int{}
-	for _, s := range c.sessions.Status() {
+	perContainer := c.o.PerContainer()
+	for _, s := range c.o.Sessions.Status() {
 		modes[s.Mode]++
+		if !perContainer {
+			continue
+		}
 		labels := []string{s.ContainerID, s.ContainerName, s.Router, s.Session}
 		for outcome, v := range map[string]int64{"sent": s.SentLines, "rejected": s.RejectedLines, "dropped": s.DroppedLines} {
 			counter(containerLines, float64(v), append(labels, outcome)...)
@@ -152,18 +166,29 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	for _, m := range []spool.Mode{spool.Splice, spool.Copy, spool.Memory} {
 		gauge(spoolModes, float64(modes[m]), string(m))
 	}
-	st := c.sessions.Store()
+	st := c.o.Sessions.Store()
 	gauge(spoolDisk, float64(st.DiskBytes))
 	gauge(spoolLimit, float64(st.MaxBytes))
 	gauge(spoolMemory, float64(st.RAMBytes))
 	gauge(spoolLow, bit(st.LowSpace))
 	gauge(pipes, float64(st.PipeBytes))
-	c.resolves.mu.Lock()
-	defer c.resolves.mu.Unlock()
-	counter(resolved, c.resolves.count[""], "ok")
+	count := c.o.Resolves.counts()
+	counter(resolved, count[""], "ok")
 	for _, k := range fault.Kinds() {
-		counter(resolved, c.resolves.count[k], string(k))
+		counter(resolved, count[k], label(string(k)))
 	}
+}
+
+// label returns a word of a closed set as labels spell it: bad_reference for BadReference.
+func label(word string) string {
+	var b strings.Builder
+	for i, r := range word {
+		if i > 0 && unicode.IsUpper(r) {
+			b.WriteByte('_')
+		}
+		b.WriteRune(unicode.ToLower(r))
+	}
+	return b.String()
 }
 
 func bit(b bool) float64 {

@@ -69,7 +69,7 @@ func (s *Sessions) link(o options.Options) (*link, error) {
 		r := c.Router()
 		t := s.tallyOf(target{o.Router, o.Address})
 		log := s.log.With("router", o.Router, "address", o.Address)
-		sh = &shared{key: key, tally: t, delivery: delivery.New(r, delivery.Config{Workers: c.Batches(), Log: log, Observe: t.observe})}
+		sh = &shared{key: key, tally: t, delivery: delivery.New(counted{r, t}, delivery.Config{Workers: c.Batches(), Log: log, Observe: t.observe})}
 		var ctx context.Context
 		ctx, sh.stop = context.WithCancel(s.ctx)
 		s.routers[key] = sh

@@ -2,6 +2,7 @@ package session
 
 import (
 	"cmp"
+	"context"
 	"maps"
 	"slices"
 	"sync"
@@ -24,6 +25,26 @@ type tally struct {
 	mu       sync.Mutex
 	requests map[router.Class]uint64 // "" = taken
 	took     time.Duration
+	success  time.Time // of the last request that was taken; zero = none
+	bytes    int64     // of the bodies of these
+}
+
+// counted is a router that adds what it has taken to a tally.
+type counted struct {
+	router.Router
+	tally *tally
+}
+
+// Send adds the size of b before compression.
+func (c counted) Send(ctx context.Context, b *router.Batch) error {
+	err := c.Router.Send(ctx, b)
+	if err == nil {
+		c.tally.mu.Lock()
+		defer c.tally.mu.Unlock()
+		c.tally.success = time.Now()
+		c.tally.bytes += int64(len(b.Body))
+	}
+	return err
 }
 
 func (t *tally) observe(class router.Class, took time.Duration) {
@@ -52,6 +73,8 @@ type Tally struct {
 	Sent, Rejected, Dropped int64  // lines; Dropped also counts what a container's spool has lost
 	Requests                map[router.Class]uint64
 	RequestTime             time.Duration // of all requests together
+	LastSuccess             time.Time     // of a request; zero means none
+	Bytes                   int64         // of encoded lines that were taken, before compression
 	Sessions                int
 	WaitingBytes            int64
 	WaitingFor              time.Duration // the oldest line
@@ -67,7 +90,7 @@ func (s *Sessions) Tallies() (tallies []Tally, refused uint64) {
 		t.mu.Lock()
 		found[w] = &Tally{
 			Router: w.router, Address: w.address, Sent: t.sent.Load(), Rejected: t.rejected.Load(), Dropped: t.dropped.Load(),
-			Requests: maps.Clone(t.requests), RequestTime: t.took,
+			Requests: maps.Clone(t.requests), RequestTime: t.took, LastSuccess: t.success, Bytes: t.bytes,
 		}
 		t.mu.Unlock()
 	}

@@ -2,8 +2,8 @@ package config
 
 import "slices"
 
-// fallbackKeys are those that say where and how much the log driver keeps.
-var fallbackKeys = []string{"state_dir", "spool_max_bytes", "spool_total", "spool_min_free"}
+// fallbackKeys are those that say where and how much the log driver keeps, and where it says how it is.
+var fallbackKeys = []string{"state_dir", "spool_max_bytes", "spool_total", "spool_min_free", "metrics_address"}
 
 // Fallback returns what the log driver needs to go on reading containers' logs while Load fails: where it keeps them. It
 // takes that from whatever can be read, and defaults for the rest. No reference may be named, and no router reached:
@@ -29,6 +29,6 @@ func Fallback(opts Options) *Config {
 	for _, pair := range opts.Environ {
 		_ = l.environ([]string{pair})
 	}
-	cfg.Logs.AllowReferences, cfg.Logs.AllowRouters, cfg.Logs.MetricsAddress = []string{}, []string{}, ""
+	cfg.Logs.AllowReferences, cfg.Logs.AllowRouters = []string{}, []string{}
 	return cfg
 }

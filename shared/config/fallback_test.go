@@ -14,15 +14,16 @@ func TestFallback(t *testing.T) {
 		environ []string
 		dir     string
 		total   int64
+		metrics string
 	}{
-		"fine":                      {good, nil, "/srv/logs", 7 << 20},
-		"nothing":                   {"", nil, "/var/lib/secretref", 2 << 30},
-		"unknown key":               {good + "state_drr = 1\n", nil, "/srv/logs", 7 << 20},
-		"syntax, after it":          {good + "[aws\n", nil, "/srv/logs", 7 << 20},
-		"syntax, before it":         {"[aws\n" + good, nil, "/var/lib/secretref", 2 << 30},
-		"bad value":                 {"[logs]\nstate_dir = 5\nspool_total = \"7MiB\"\n", nil, "/var/lib/secretref", 7 << 20},
-		"bad variable":              {good, []string{"SECRETREF_AWS_TIMEOUT=soon"}, "/srv/logs", 7 << 20},
-		"variable, and another bad": {good, []string{"SECRETREF_LOGS_STATE_DRR=/x", "SECRETREF_LOGS_STATE_DIR=/y", "SECRETREF_LOGS_ALLOW_ROUTERS=*"}, "/y", 7 << 20},
+		"fine":                      {good, nil, "/srv/logs", 7 << 20, ":9475"},
+		"nothing":                   {"", nil, "/var/lib/secretref", 2 << 30, ""},
+		"unknown key":               {good + "state_drr = 1\n", nil, "/srv/logs", 7 << 20, ":9475"},
+		"syntax, after it":          {good + "[aws\n", nil, "/srv/logs", 7 << 20, ":9475"},
+		"syntax, before it":         {"[aws\n" + good, nil, "/var/lib/secretref", 2 << 30, ""},
+		"bad value":                 {"[logs]\nstate_dir = 5\nspool_total = \"7MiB\"\n", nil, "/var/lib/secretref", 7 << 20, ""},
+		"bad variable":              {good, []string{"SECRETREF_AWS_TIMEOUT=soon"}, "/srv/logs", 7 << 20, ":9475"},
+		"variable, and another bad": {good, []string{"SECRETREF_LOGS_STATE_DRR=/x", "SECRETREF_LOGS_STATE_DIR=/y", "SECRETREF_LOGS_ALLOW_ROUTERS=*"}, "/y", 7 << 20, ":9475"},
 	} {
 		file := filepath.Join(t.TempDir(), "config.toml")
 		if err := os.WriteFile(file, []byte(c.text), 0o600); err != nil {
@@ -32,7 +33,7 @@ func TestFallback(t *testing.T) {
 		if l.StateDir != c.dir || l.SpoolTotal != c.total || l.SpoolMaxBytes == 0 {
 			t.Errorf("%s: state_dir %s, spool_total %d, want %s, %d", name, l.StateDir, l.SpoolTotal, c.dir, c.total)
 		}
-		if l.AllowReferences == nil || len(l.AllowReferences) > 0 || l.AllowRouters == nil || len(l.AllowRouters) > 0 || l.MetricsAddress != "" {
+		if l.AllowReferences == nil || len(l.AllowReferences) > 0 || l.AllowRouters == nil || len(l.AllowRouters) > 0 || l.MetricsAddress != c.metrics {
 			t.Errorf("%s: it allows references %v, routers %v, metrics %q", name, l.AllowReferences, l.AllowRouters, l.MetricsAddress)
 		}
 	}

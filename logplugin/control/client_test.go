@@ -1,0 +1,67 @@
+package control
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/secretref/secretref/logplugin/session"
+	"github.com/secretref/secretref/logplugin/spool"
+)
+
+// A client reads the answer of this version, and that of the first release, a list.
+func TestReport(t *testing.T) {
+	for _, tt := range []struct {
+		name, answer string
+		sessions     int
+		attention    []string
+		err          string
+	}{
+		{"object", `{"version":1,"program":"2","attention":["AWS does not answer"],"sessions":[{"session":"0123456789ab"}]}`, 1, []string{"AWS does not answer"}, ""},
+		{"object of a later version", `{"version":2,"attention":[],"sessions":[{"session":"0123456789ab","new":{}}],"more":1}`, 1, nil, ""},
+		{"list", `[{"session":"0123456789ab","state":"reading","spool":"splice"}]`, 1, nil, ""},
+		{"list with a parked session", " [{\"containerName\":\"web\",\"state\":\"parked\",\"lastError\":\"log-opt x\\nis unknown\"}]\n", 1,
+			[]string{"1 parked sessions, the first of container web: log-opt x is unknown"}, ""},
+		{"empty list", "[]\n", 0, nil, ""},
+		{"neither", "<html>", 0, nil, "read the driver's answer"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			l, err := Listen(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, tt.answer) })
+			stop := Serve(l, "test", h, Limits{}, slog.New(slog.DiscardHandler))
+			t.Cleanup(func() { _ = stop() })
+			r, err := NewClient(dir).Report(t.Context())
+			if len(r.Sessions) != tt.sessions || strings.Join(r.Attention, "|") != strings.Join(tt.attention, "|") {
+				t.Errorf("report %+v, want %d sessions and attention %q", r, tt.sessions, tt.attention)
+			}
+			if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("error %v, want %q in it", err, tt.err)
+			}
+		})
+	}
+}
+
+// Each reason is named once, with the first container that it concerns.
+func TestAttention(t *testing.T) {
+	got := Attention([]session.Status{
+		{ContainerName: "a", State: session.Reading, Mode: spool.Splice},
+		{ContainerName: "b", State: session.Reading, Mode: spool.Memory},
+		{ContainerName: "c", State: session.Reading, LastError: "HEC code 9"},
+		{ContainerName: "d", State: session.Parked, LastError: "no logDriver"},
+		{ContainerID: "0123456789abcdef", State: session.Delivering, Mode: spool.Memory, LastError: "connection refused"},
+	})
+	want := []string{
+		"1 parked sessions, the first of container d: no logDriver",
+		"2 sessions with an error, the first of container c: HEC code 9",
+		"1 sessions in memory, the first of container b: the disk takes no lines",
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("Attention() =\n%q, want\n%q", got, want)
+	}
+}

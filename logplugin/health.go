@@ -1,0 +1,65 @@
+package logplugin
+
+import (
+	"sync"
+
+	"github.com/secretref/secretref/logplugin/control"
+	"github.com/secretref/secretref/logplugin/metrics"
+	"github.com/secretref/secretref/logplugin/session"
+	"github.com/secretref/secretref/shared/config"
+	"github.com/secretref/secretref/shared/fault"
+)
+
+// service is the running driver, as people and programs ask it.
+type service struct {
+	version  string
+	sessions *session.Sessions
+	resolves *metrics.Resolves
+
+	mu     sync.Mutex
+	config *config.Config
+	broken error // why the configuration cannot be used; nil means that it is in use
+}
+
+var (
+	_ control.Driver = (*service)(nil)
+	_ metrics.Health = (*service)(nil)
+)
+
+// current returns the configuration in use, and why the one on disk is not.
+func (s *service) current() (*config.Config, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.config, s.broken
+}
+
+// Broken reports whether the configuration on disk cannot be used.
+func (s *service) Broken() bool {
+	_, err := s.current()
+	return err != nil
+}
+
+// Attention returns why a person should look.
+func (s *service) Attention() []string { return s.attention(s.sessions.Status()) }
+
+func (s *service) attention(all []session.Status) []string {
+	reasons := []string{} // in JSON a list, also without elements
+	if _, err := s.current(); err != nil {
+		reasons = append(reasons, "the configuration is broken: "+fault.OneLine(err.Error()))
+	}
+	if trouble := s.resolves.Trouble(); trouble != "" {
+		reasons = append(reasons, trouble)
+	}
+	return append(reasons, control.Attention(all)...)
+}
+
+// Report answers `status`.
+func (s *service) Report() control.Report {
+	all := s.sessions.Status()
+	return control.Report{Version: control.ReportVersion, Program: s.version, Attention: s.attention(all), Sessions: all}
+}
+
+// Forget ends a session.
+func (s *service) Forget(id string, how session.Forgetting) (session.Status, error) {
+	return s.sessions.Forget(id, how)
+}
