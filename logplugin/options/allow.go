@@ -3,8 +3,10 @@ package options
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -63,7 +65,7 @@ func (r *Rules) plainAddress(t *Table, o Options) (string, error) {
 func (r *Rules) CheckAddress(router, text string) error {
 	t := r.table(router)
 	if t == nil {
-		return fmt.Errorf("%q is no router here", router)
+		return fmt.Errorf("%q is not a router here", router)
 	}
 	address, err := t.Address.complete(text)
 	if err == nil && !r.allowsRouter(t, address) {
@@ -83,17 +85,23 @@ func (a Address) complete(text string) (string, error) {
 	if text == "" {
 		text = a.Default
 	}
-	if !strings.Contains(text, "://") && a.Scheme != "" {
+	if !strings.Contains(text, "://") && a.Scheme != "" && !a.lacksSlashes(text) {
 		text = a.Scheme + "://" + text
+	}
+	switch {
+	case a.lacksSlashes(text):
+		return "", errors.New("its scheme does not end with ://; write " + a.example())
+	case bareAddress.MatchString(text):
+		return "", errors.New("it has no scheme; write " + a.scheme() + "://" + text)
 	}
 	u, err := url.Parse(text) // its error quotes the text
 	if err != nil || u.Opaque != "" || strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' }) {
-		return "", errors.New("it is no address; write " + a.example())
+		return "", errors.New("it is not a valid address; write " + a.example())
 	}
 	port, known := a.Ports[u.Scheme]
 	switch {
 	case !known:
-		return "", errors.New("its scheme is none that the router knows; write " + a.example())
+		return "", fmt.Errorf("its scheme is not one of %s; write %s", strings.Join(slices.Sorted(maps.Keys(a.Ports)), ", "), a.example())
 	case u.User != nil:
 		return "", errors.New("there is a user name in it; give credentials as options of their own")
 	case u.Scheme == "unix" && u.Host == "" && strings.HasPrefix(u.Path, "/"):
@@ -108,14 +116,29 @@ func (a Address) complete(text string) (string, error) {
 	return u.Scheme + "://" + net.JoinHostPort(host, port), nil
 }
 
-func (a Address) example() string {
-	for _, scheme := range []string{"https", a.Scheme} {
-		if port, ok := a.Ports[scheme]; ok {
-			return scheme + "://HOST:" + port
+// lacksSlashes reports whether text begins with a scheme without its :// in full, as in https:/ or https//.
+func (a Address) lacksSlashes(text string) bool {
+	for scheme := range a.Ports {
+		rest, ok := strings.CutPrefix(text, scheme)
+		if ok && (strings.HasPrefix(rest, "//") || strings.HasPrefix(rest, ":/") && !strings.HasPrefix(rest, "://")) {
+			return true
 		}
 	}
-	return "SCHEME://HOST:PORT"
+	return false
 }
+
+// A host with or without a port and a path, and without a scheme.
+var bareAddress = regexp.MustCompile(`^(localhost|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?(/[^?#@]*)?$`)
+
+// scheme is that of an address for examples: the one with encryption, if there is one.
+func (a Address) scheme() string {
+	if _, ok := a.Ports["https"]; ok || a.Scheme == "" {
+		return "https"
+	}
+	return a.Scheme
+}
+
+func (a Address) example() string { return a.scheme() + "://HOST:" + a.Ports[a.scheme()] }
 
 // pattern completes a pattern of allow_routers as complete does an address.
 func (a Address) pattern(p string) string {
@@ -131,7 +154,7 @@ func (a Address) pattern(p string) string {
 	return scheme + "://" + rest
 }
 
-// glob tells whether pattern describes text: `*` stands for any number of bytes, `?` for one, neither for one of bar.
+// glob reports whether pattern describes text: `*` stands for any number of bytes, `?` for one, neither for one of bar.
 func glob(pattern, text, bar string) bool {
 	star, mark := -1, 0 // where the last * is, and up to where in text it reaches
 	p, t := 0, 0

@@ -20,7 +20,7 @@ func (c Connection) String() string { return hex.EncodeToString(c[:6]) }
 func (r *Rules) Connection(o Options) (Connection, error) {
 	t := r.table(o.Router)
 	if t == nil {
-		return Connection{}, fmt.Errorf("%q is no router here", o.Router)
+		return Connection{}, fmt.Errorf("%q is not a router here", o.Router)
 	}
 	text := appendText(nil, o.Router)
 	for _, name := range slices.Sorted(slices.Values(t.Connection)) {

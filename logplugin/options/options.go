@@ -17,7 +17,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/secretref/secretref/shared/config"
 	"github.com/secretref/secretref/shared/secretref"
 )
 
@@ -113,7 +112,8 @@ func (o Options) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, o.String
 // LogValue keeps everything but String out of log/slog.
 func (o Options) LogValue() slog.Value { return slog.StringValue(o.String()) }
 
-// Parse reads the log options of the container that info describes. Its error is one line about the first mistake. With a
+// Parse reads the log options of the container that info describes. An empty value counts as no value, so that a container
+// can take back what daemon.json gives to all; an empty tag is Docker's. Its error is one line about the first mistake. With a
 // *NotAllowedError the Options are complete all the same.
 func (r *Rules) Parse(config map[string]string, info Info) (Options, error) {
 	t, err := r.router(config)
@@ -121,8 +121,16 @@ func (r *Rules) Parse(config map[string]string, info Info) (Options, error) {
 		return Options{}, err
 	}
 	o := Options{Router: t.Router, Plain: Plain{}, SpoolMaxBytes: r.SpoolMaxBytes}
-	if err := r.sort(t, config, o.Plain); err != nil {
+	if err := r.known(t, config); err != nil {
 		return Options{}, err
+	}
+	if config, err = t.clean(config); err != nil {
+		return Options{}, err
+	}
+	for _, name := range t.options() {
+		if value, ok := config[name]; ok {
+			o.Plain[name] = value
+		}
 	}
 	if o.References, err = t.references(config); err != nil {
 		return Options{}, err
@@ -204,41 +212,24 @@ func (r *Rules) router(given map[string]string) (*Table, error) {
 	for _, t := range r.Tables {
 		known = append(known, t.Router)
 	}
-	name, ok := given[logDriver]
-	if !ok || name == "" {
-		return nil, fmt.Errorf("log-opt %s is missing; it names the log router: %s", logDriver, strings.Join(known, ", "))
+	name := strings.TrimSpace(given[logDriver])
+	if name == "" {
+		return nil, missingRouter(given, known)
 	}
 	if t := r.table(name); t != nil {
 		return t, nil
 	}
-	return nil, fmt.Errorf("log-opt %s names %q, which is no router here; %s", logDriver, name, nearest(name, known))
+	return nil, fmt.Errorf("log-opt %s names %q, which is not a router here; %s", logDriver, name, nearest(name, known))
 }
 
-// sort puts the router's options into plain. An option that it does not know is an error.
-func (r *Rules) sort(t *Table, given map[string]string, plain Plain) error {
-	own := t.options()
+// known refuses an option that the router does not know. One of another router without a value takes that option back.
+func (r *Rules) known(t *Table, given map[string]string) error {
+	all := slices.Concat(t.options(), ours, common, dockers)
 	for _, name := range slices.Sorted(maps.Keys(given)) {
-		switch {
-		case slices.Contains(own, name):
-			plain[name] = given[name]
-		case slices.Contains(ours, name), slices.Contains(common, name), slices.Contains(dockers, name), isDotted(name):
-		default:
-			hint := nearest(name, slices.Concat(own, ours, common, dockers))
-			for _, other := range r.Tables {
-				if slices.Contains(other.options(), name) {
-					hint = "it belongs to logDriver " + other.Router
-				}
-			}
-			return fmt.Errorf("log-opt %q is unknown to logDriver %s; %s", name, t.Router, hint)
+		if slices.Contains(all, name) || isDotted(name) || given[name] == "" && r.owner(name) != "" {
+			continue
 		}
+		return r.unknownOption(t, name)
 	}
 	return nil
-}
-
-// nearest says which known name may have been meant.
-func nearest(name string, known []string) string {
-	if near := config.Nearest(name, known); near != "" {
-		return "did you mean " + near + "?"
-	}
-	return "known are " + strings.Join(slices.Sorted(slices.Values(known)), ", ")
 }

@@ -16,14 +16,14 @@ import (
 
 const dot = secretOptions + "."
 
-// isDotted tells whether name is that of a reference in the form secretOptions.NAME.
+// isDotted reports whether name is that of a reference in the form secretOptions.NAME.
 func isDotted(name string) bool { return strings.HasPrefix(name, dot) }
 
 // references reads both forms of secretOptions. All texts in them may be secrets that somebody put in the wrong place.
 func (t *Table) references(given map[string]string) (map[string]secretref.Ref, error) {
 	texts := map[string]string{}
 	if list, ok := given[secretOptions]; ok {
-		pairs, err := parseList(list)
+		pairs, err := parseSecretOptions(list)
 		if err != nil {
 			return nil, fmt.Errorf(`log-opt %s %w; write [{"name":"OPTION","valueFrom":"REFERENCE"}]`, secretOptions, err)
 		}
@@ -40,17 +40,17 @@ func (t *Table) references(given map[string]string) (map[string]secretref.Ref, e
 		}
 		name := strings.TrimPrefix(key, dot)
 		if _, twice := texts[name]; twice {
-			return nil, fmt.Errorf("log-opts %s and %s both give %s; remove one", secretOptions, key, name)
+			return nil, givenTwice(secretOptions, key, name)
 		}
 		texts[name] = given[key]
 	}
 	refs := map[string]secretref.Ref{}
 	for _, name := range slices.Sorted(maps.Keys(texts)) {
 		if !slices.Contains(t.options(), name) {
-			return nil, fmt.Errorf("log-opt %s names %q, which is no option of logDriver %s; %s", secretOptions, name, t.Router, nearest(name, t.options()))
+			return nil, fmt.Errorf("log-opt %s names %q, which is not an option of logDriver %s; %s", secretOptions, name, t.Router, nearest(name, t.options()))
 		}
 		if _, twice := given[name]; twice {
-			return nil, fmt.Errorf("log-opts %s and %s both give %s; remove one", name, secretOptions, name)
+			return nil, givenTwice(secretOptions, name, name)
 		}
 		ref, err := parseReference(texts[name])
 		if err != nil {
@@ -72,10 +72,31 @@ func parseReference(text string) (secretref.Ref, error) {
 			Hint: "put the token into Secrets Manager or Parameter Store and give the ARN",
 		}
 	}
+	if low := strings.ToLower(text); !strings.HasPrefix(text, "arn:") && (strings.Contains(low, ":secretsmanager:") || strings.Contains(low, ":ssm:") || strings.HasPrefix(low, "arn:")) {
+		return secretref.Ref{}, &fault.Error{
+			Kind: fault.BadReference, Op: "parse reference", Cause: "it looks like an ARN, and does not begin with arn: in small letters",
+			Hint: "write arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME or arn:aws:ssm:REGION:ACCOUNT:parameter/NAME",
+		}
+	}
 	return secretref.Parse(text)
 }
 
 type pair struct{ name, valueFrom string }
+
+// parseSecretOptions reads the list, or one element of it that stands alone.
+func parseSecretOptions(text string) ([]pair, error) {
+	switch {
+	case strings.HasPrefix(text, `"`+secretOptions) || strings.HasPrefix(text, `{"`+secretOptions) || strings.HasPrefix(text, `{"`+logDriver):
+		return nil, errors.New("holds more than the list of an ECS logConfiguration")
+	case strings.HasPrefix(text, "{"):
+		pairs, err := parseList("[" + text + "]")
+		if err != nil {
+			return nil, errors.New("is an object that is not one of a name and a valueFrom")
+		}
+		return pairs, nil
+	}
+	return parseList(text)
+}
 
 // parseList reads the JSON list of an ECS logConfiguration. It is stricter than encoding/json: names count with their
 // case, and twice is an error. Its errors do not quote the text.
@@ -112,6 +133,8 @@ func parsePair(d *json.Decoder) (p pair, err error) {
 		switch value, isText := str(d); {
 		case !ok:
 			return p, errors.New("is not well-formed JSON")
+		case field == nil && (letters(key) == "name" || letters(key) == "valuefrom"):
+			return p, fmt.Errorf("has the key %s; names of keys are name and valueFrom", key)
 		case field == nil:
 			return p, errors.New("has a key that is neither name nor valueFrom")
 		case *field != "":

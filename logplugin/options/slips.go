@@ -1,0 +1,127 @@
+package options
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/secretref/secretref/shared/config"
+)
+
+// takeBack says how a container undoes what log-opts in daemon.json give to all containers.
+const takeBack = "if it comes from log-opts in daemon.json, an empty value takes it back: --log-opt %s="
+
+// clean returns the options that have a value, without the blanks around it: the name is no secret, and no blank at an
+// end means anything in an option that is read here. An empty value takes an option back that comes from daemon.json. It
+// keeps the options with Docker's meaning as they are: an empty tag means something, and so does a blank in it.
+func (t *Table) clean(given map[string]string) (map[string]string, error) {
+	kept := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		value := given[name]
+		if !slices.Contains(common, name) && !slices.Contains(t.Credentials, name) {
+			value = strings.TrimSpace(value)
+			if isQuoted(value) {
+				return nil, fmt.Errorf("log-opt %s: there are quotes around its value; remove them, or let a shell or YAML do it", name)
+			}
+		}
+		if value != "" || name == "tag" {
+			kept[name] = value
+		}
+	}
+	return kept, nil
+}
+
+// isQuoted reports whether a shell, an env file or YAML has left quotes around a value.
+func isQuoted(value string) bool {
+	n := len(value)
+	return n > 1 && (value[0] == '"' || value[0] == '\'' || value[0] == '`') && value[n-1] == value[0]
+}
+
+// letters returns a name as people remember it: without case, hyphens, blanks and quotes.
+func letters(name string) string {
+	return strings.Map(func(c rune) rune {
+		if strings.ContainsRune("-_ \t\r\n\"'`", c) {
+			return -1
+		}
+		return c
+	}, strings.ToLower(name))
+}
+
+// meant returns the known name that was written with other case, hyphens, blanks or quotes, or "".
+func meant(name string, known []string) string {
+	i := slices.IndexFunc(known, func(k string) bool { return letters(k) == letters(name) })
+	if i < 0 {
+		return ""
+	}
+	return known[i]
+}
+
+// dotted returns secretOptions.OPTION for a name that was meant as one, such as secretOption.OPTION, or "".
+func dotted(name string, own []string) string {
+	i := strings.IndexAny(name, ".:/=")
+	if i < 0 {
+		return ""
+	}
+	switch letters(name[:i]) {
+	case "secretoptions", "secretoption", "secretopts", "secretopt", "secrets", "secret":
+	default:
+		return ""
+	}
+	option := strings.TrimSpace(name[i+1:])
+	if near := meant(option, own); near != "" {
+		option = near
+	} else if near := config.Nearest(option, own); near != "" {
+		option = near
+	}
+	return dot + option
+}
+
+// nearest says which known name may have been meant.
+func nearest(name string, known []string) string {
+	near := meant(name, known)
+	if near == "" {
+		near = config.Nearest(name, known)
+	}
+	if near != "" {
+		return "did you mean " + near + "?"
+	}
+	return "known are " + strings.Join(slices.Sorted(slices.Values(known)), ", ")
+}
+
+// missingRouter explains an absent logDriver by what was given in its place.
+func missingRouter(given map[string]string, routers []string) error {
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if l := letters(name); name != logDriver && (l == letters(logDriver) || l == "driver" || l == "router" || l == "type") {
+			return fmt.Errorf("log-opt %q is not known; did you mean %s?", name, logDriver)
+		}
+	}
+	return fmt.Errorf("log-opt %s is missing; it names the log router: %s", logDriver, strings.Join(routers, ", "))
+}
+
+// unknownOption explains an option that the router of t does not have.
+func (r *Rules) unknownOption(t *Table, name string) error {
+	own := t.options()
+	hint := nearest(name, slices.Concat(own, ours, common, dockers))
+	if near := dotted(name, own); near != "" {
+		hint = "did you mean " + near + "?"
+	} else if other := r.owner(name); other != "" {
+		hint = "it belongs to logDriver " + other + "; " + fmt.Sprintf(takeBack, name)
+	}
+	return fmt.Errorf("log-opt %q is unknown to logDriver %s; %s", name, t.Router, hint)
+}
+
+// owner returns the router that has the option, or "".
+func (r *Rules) owner(option string) string {
+	for _, t := range r.Tables {
+		if slices.Contains(t.options(), option) {
+			return t.Router
+		}
+	}
+	return ""
+}
+
+// givenTwice is the error about one option that two log-opts give.
+func givenTwice(first, second, option string) error {
+	return fmt.Errorf("log-opts %s and %s both give %s; remove one; "+takeBack, first, second, option, second)
+}
