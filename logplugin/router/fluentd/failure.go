@@ -1,0 +1,105 @@
+package fluentd
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"syscall"
+
+	"github.com/secretref/secretref/logplugin/router"
+)
+
+// failed makes an error, tells the sources of credentials that were refused, and counts what was acknowledged.
+func (s *sending) failed(err error) *router.Error {
+	e := &router.Error{Class: router.ClassRetry, Op: s.op, Bad: router.NoRecord, Err: err}
+	if s.conn != nil {
+		s.takeAcks()
+	}
+	for i, ok := range s.acked {
+		if !ok {
+			break
+		}
+		e.Delivered = s.ends[i]
+	}
+	var no *refusal
+	class, cause, hint := router.TLSFault(err, tlsNames)
+	switch {
+	case class != "":
+		e.Class, e.Cause, e.Hint = class, redactor(s.values, s.target)(cause), hint
+		s.r.options.Invalidate(s.values, tlsNames.Credentials()...) // it may have been rotated
+	case errors.As(err, &no):
+		e.Cause, e.Hint = no.cause, no.hint
+		if e.Class = router.ClassConfig; !no.config {
+			e.Class = router.ClassCredentials
+			s.r.options.Invalidate(s.values, credentials...)
+		}
+	case errors.Is(err, errHello):
+		e.Class, e.Cause, e.Hint = router.ClassConfig, err.Error(), "set fluentd-shared-key"
+	case errors.Is(err, errMsgpack):
+		e.Class, e.Cause, e.Hint = router.ClassConfig, err.Error(), "check fluentd-address"
+	case s.ctx.Err() != nil:
+		e.Cause = "stopped"
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+		s.timedOut(e, err)
+	default:
+		e.Cause = s.broken(err)
+	}
+	if s.target.hidden {
+		e.Err = withoutAddress(err)
+	}
+	return e
+}
+
+// timedOut explains that the receiver had nothing to say in its time.
+func (s *sending) timedOut(e *router.Error, err error) {
+	var op *net.OpError
+	e.TimedOut = s.conn != nil
+	switch {
+	case s.conn != nil && s.target.ack:
+		e.Cause = "the receiver has not acknowledged the batch in time"
+	case s.conn != nil:
+		e.Cause = "no answer in time"
+	case errors.As(err, &op) && op.Op == "dial":
+		e.Cause, e.Hint = "cannot connect in time", "check fluentd-address, and that no firewall is in between"
+	case s.target.handshake:
+		e.Cause, e.Hint = "the receiver did not finish the handshake in time", "if it has no shared key, leave fluentd-shared-key out"
+	default:
+		e.Cause = "the receiver did not finish the TLS handshake in time"
+	}
+}
+
+// broken explains what the network says.
+func (s *sending) broken(err error) string {
+	var (
+		op  *net.OpError
+		dns *net.DNSError
+	)
+	isOp := errors.As(err, &op)
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
+		return "the receiver closed the connection"
+	case isOp && !s.target.hidden:
+		return op.Error()
+	case errors.As(err, &dns):
+		return "the name of the receiver cannot be looked up"
+	case isOp && withoutAddress(err) != nil:
+		return "the connection failed: " + withoutAddress(err).Error()
+	}
+	return "the connection broke"
+}
+
+// withoutAddress returns what programs may ask of err, and nothing with an address in it.
+func withoutAddress(err error) error {
+	var number syscall.Errno
+	if errors.As(err, &number) {
+		return number
+	}
+	for _, known := range []error{context.Canceled, context.DeadlineExceeded, os.ErrDeadlineExceeded, io.EOF, errMsgpack, errHello} {
+		if errors.Is(err, known) {
+			return known
+		}
+	}
+	return nil
+}
