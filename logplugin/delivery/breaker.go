@@ -10,14 +10,14 @@ import (
 
 // breaker is the circuit breaker of a Delivery: while the router fails, one worker at a time tries, after a pause.
 type breaker struct {
-	probe chan struct{} // holds one element while somebody tries
+	probe chan struct{} // holds one element while a worker tries
 
 	mu       sync.Mutex
 	failures int // in a row
 	next     time.Time
 }
 
-// pass calls send when it is its turn, and tells after how many failures that was.
+// pass calls send when it is its turn, and returns after how many failures that was.
 func (b *breaker) pass(ctx context.Context, send func() error) (failures int, err error) {
 	if failures, _ = b.state(); failures == 0 {
 		return 0, send()

@@ -1,9 +1,9 @@
 // Package delivery sends the lines of many sessions to one log router: one Delivery for each connection.
 //
 // It pulls: a session says that it has lines, and is asked for them when there is room in a batch. A batch takes from
-// the sessions in turn, and is sent again until it is taken; only then do the sessions move their cursors. A session is
-// part of at most one batch at a time, so its lines stay in order, and what a crash sends twice is bounded by the batches
-// under way. Memory is bounded by these too, not by the number of sessions: an idle session costs nothing here.
+// the sessions in turn, and is sent until the receiver has all of it; a session moves its cursor when its own lines are
+// there. A session is part of at most one batch at a time, so its lines stay in order, and what a crash sends twice is
+// bounded by the batches under way. Memory is bounded by these too, not by the number of sessions: an idle session costs nothing here.
 //
 // It drops nothing but a record that the receiver has refused alone while it accepts others, and counts that. Everything
 // else is kept, and sent again.
@@ -33,7 +33,7 @@ type Feed interface {
 // Config of a Delivery. The zero value of each field has a default.
 type Config struct {
 	BatchBytes int           // a batch is sent when it has this many; 0 = 512 KiB
-	Linger     time.Duration // how long a line waits for company; 0 = 250 ms
+	Linger     time.Duration // how long a line waits for others; 0 = 250 ms
 	Workers    int           // batches under way at once; 0 = 2
 	Grace      time.Duration // how long Close lets a batch go on that is under way; 0 = 1500 ms
 	Log        *slog.Logger  // failures, recovery and dropped records; nil means no log
@@ -137,7 +137,7 @@ func (d *Delivery) next(ctx context.Context, b *batch) bool {
 	return true
 }
 
-// await returns when a batch is to be filled: at once under load, else when the first line has waited for company.
+// await returns when a batch is to be filled: at once under load, else when the first line has waited long enough for others.
 func (d *Delivery) await(ctx context.Context) bool {
 	for {
 		d.mu.Lock()

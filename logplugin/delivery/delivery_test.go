@@ -466,13 +466,13 @@ type counting struct {
 func (c *counting) Send(context.Context, *router.Batch) error { c.calls++; return c.err }
 func (c *counting) Close() error                              { return nil }
 
-// Nobody waits for the end of a pause: neither of the back-off, nor for company, nor for another who tries.
+// Close does not wait for the end of a pause: neither of the back-off, nor for more lines, nor for another worker's try.
 func TestCloseInAPause(t *testing.T) {
 	for name, c := range map[string]struct {
 		after time.Duration
 		calls bool
 	}{
-		"for company":     {0, false},
+		"for more lines":  {0, false},
 		"of the back-off": {5 * time.Second, true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -105,7 +105,7 @@ var answers = []struct {
 	{"HELO has many long texts", forwardtest.Script{Hello: forever("\xdc\x00\x20", longTexts+strings.Repeat("x", 4096))}, nil, router.ClassConfig, "too long or too deep"},
 	{"HELO comes a byte at a time", forwardtest.Script{Hello: drip("\x92\xa4HELO\x81\xa5nonce\xdb\x00\x00\x0f\x00", 10*time.Millisecond)}, nil, router.ClassRetry, "handshake in time"},
 	{"HELO never comes", forwardtest.Script{Hello: raw()}, nil, router.ClassRetry, "handshake in time"},
-	{"HELO that nobody expects", forwardtest.Script{Hello: helo(pair{Key: word("nonce"), Value: blob("n")})}, map[string]string{"fluentd-shared-key": "-"}, router.ClassConfig, "set fluentd-shared-key"},
+	{"HELO that was not expected", forwardtest.Script{Hello: helo(pair{Key: word("nonce"), Value: blob("n")})}, map[string]string{"fluentd-shared-key": "-"}, router.ClassConfig, "set fluentd-shared-key"},
 
 	{"PONG is not an array", forwardtest.Script{Pong: say(word("PONG"))}, nil, router.ClassConfig, "not a message"},
 	{"PONG says nothing", forwardtest.Script{Pong: say([]any{word("PONG")})}, nil, router.ClassConfig, "not a message"},
@@ -136,7 +136,7 @@ var answers = []struct {
 		say([]pair{{Key: word("ack"), Value: word(c)}})(w)
 	}}, nil, "", ""},
 	{"ack of another message", forwardtest.Script{Ack: ack([]pair{{Key: word("ack"), Value: word("AAAA")}})}, nil, router.ClassRetry, "not acknowledged"},
-	{"acks that nobody asked for", forwardtest.Script{Ack: func(w io.Writer, _ string) { unasked(w) }}, nil, router.ClassConfig, "acknowledges what was not sent"},
+	{"acks of what was not sent", forwardtest.Script{Ack: func(w io.Writer, _ string) { unasked(w) }}, nil, router.ClassConfig, "acknowledges what was not sent"},
 	{"ack of wide arrays", forwardtest.Script{Ack: func(w io.Writer, _ string) { wideAcks(w) }}, nil, router.ClassConfig, "too long or too deep"},
 	{"ack of 4 GiB", forwardtest.Script{Ack: func(w io.Writer, _ string) { hugeAck(w) }}, nil, router.ClassConfig, "too long or too deep"},
 	{"ack comes a byte at a time", forwardtest.Script{Ack: func(w io.Writer, _ string) {
@@ -201,7 +201,7 @@ func allocated() uint64 {
 	return m.TotalAlloc
 }
 
-// TestUnaskedAcknowledgements has a receiver acknowledge for ever what was not sent, on a connection that is idle.
+// TestUnaskedAcknowledgements has a receiver acknowledge without end what was not sent, on a connection that is idle.
 func TestUnaskedAcknowledgements(t *testing.T) {
 	for _, options := range []map[string]string{nil, {"fluentd-request-ack": "true"}} {
 		s := start(t, forwardtest.Options{SharedKey: sharedKey}, options)

@@ -97,7 +97,7 @@ func endWith(ctx context.Context, c net.Conn) (stop func() bool) {
 	return context.AfterFunc(ctx, func() { _ = c.SetDeadline(longPast) })
 }
 
-// read runs until the connection ends or the receiver says what it should not.
+// read runs until the connection ends or the receiver sends what is not in the protocol.
 func (c *conn) read(r *bufio.Reader) {
 	defer close(c.gone)
 	for c.err == nil {

@@ -30,8 +30,8 @@ const (
 // timing is a field so that tests need not wait.
 type timing struct {
 	dial  time.Duration // TCP's part of connecting
-	hello time.Duration // TLS and the protocol's handshake
-	grace time.Duration // for a HELO that nobody expects
+	hello time.Duration // each step of the handshakes: TLS, HELO, PONG; all together may take twice as long
+	grace time.Duration // how long to wait for a HELO that says that a shared key is missing
 }
 
 // Router sends batches over one connection, which it opens when there is something to send and again when the receiver
@@ -101,7 +101,7 @@ func (r *Router) Send(ctx context.Context, b *router.Batch) error {
 }
 
 // Verify implements router.Verifier: it connects and does the handshakes, and sends nothing. A receiver without a shared
-// key answers nothing, so that all that is known of it then is that it listens. The connection is kept for Send.
+// key answers nothing, so all that is known of it then is that it listens. The connection is kept for Send.
 func (r *Router) Verify(ctx context.Context) error {
 	return r.use(ctx, "reach", (*sending).verify)
 }
@@ -352,7 +352,7 @@ func (s *sending) finish() *router.Error {
 	return nil
 }
 
-// awaitEnd waits until the receiver has read a message that nobody acknowledges, and has closed: the next one, on another
+// awaitEnd waits until the receiver has read a message without an acknowledgement, and has closed: the next one, on another
 // connection, would otherwise overtake it.
 func (s *sending) awaitEnd() *router.Error {
 	if c, ok := s.conn.Conn.(interface{ CloseWrite() error }); ok {
@@ -365,7 +365,7 @@ func (s *sending) awaitEnd() *router.Error {
 		if !errors.Is(s.conn.err, io.EOF) {
 			return s.failed(s.conn.err)
 		}
-	case <-timer.C: // it does not close, and nothing tells that it has not read
+	case <-timer.C: // it does not close; that is not a sign that it has not read
 	case <-s.ctx.Done():
 		return s.failed(s.ctx.Err())
 	}

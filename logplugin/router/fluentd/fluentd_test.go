@@ -262,7 +262,7 @@ func TestManyTags(t *testing.T) {
 	b = b.Slice(0, 20)
 	b.Runs[10].Encoder = nil // ten messages wait to be written when this is found
 	if e := s.send(t, b); e == nil || e.Class != router.ClassConfig {
-		t.Errorf("a batch of nobody: %v, want class config", e)
+		t.Errorf("a batch without an encoder: %v, want class config", e)
 	}
 	if e := s.send(t, b.Slice(0, 10)); e != nil || s.server.Count() != n+10 {
 		t.Errorf("%v, %d entries, want %d: what was left of the last batch is sent too", e, s.server.Count(), n+10)
@@ -396,7 +396,7 @@ func TestVerify(t *testing.T) {
 			t.Errorf("a batch afterwards: %v", e)
 		}
 	})
-	t.Run("nobody listens", func(t *testing.T) {
+	t.Run("no listener", func(t *testing.T) {
 		s := start(t, forwardtest.Options{}, nil)
 		s.server.Close()
 		if e := s.verify(t); e == nil || e.Class != router.ClassRetry || !strings.Contains(e.Error(), "connection refused") {
@@ -450,7 +450,7 @@ func TestNewSecretReconnects(t *testing.T) {
 	}
 }
 
-// TestTimeouts checks that nothing waits for ever, as Docker's driver does by default.
+// TestTimeouts checks the time limits where Docker's driver has none by default.
 func TestTimeouts(t *testing.T) {
 	for _, c := range []struct {
 		options     map[string]string
@@ -503,7 +503,7 @@ func TestWaitsForItsTurn(t *testing.T) {
 	b := s.batch(1)
 	b.Runs[0].Encoder = nil
 	if e := s.send(t, b); e == nil || e.Class != router.ClassConfig {
-		t.Errorf("a batch of nobody: %v, want class config", e)
+		t.Errorf("a batch without an encoder: %v, want class config", e)
 	}
 }
 
@@ -661,7 +661,7 @@ func TestSecretValueIsNotShown(t *testing.T) {
 		err = r.Send(t.Context(), b)
 		routertest.Quiet(t, err, hidden, "v4lue")
 		if err == nil {
-			t.Errorf("%s: nobody listens, and Send returns nil", o.Name)
+			t.Errorf("%s: there is no listener, and Send returns nil", o.Name)
 		}
 		if o.Ignored {
 			ignored++

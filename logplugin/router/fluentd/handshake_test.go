@@ -157,25 +157,7 @@ func TestHiddenAddress(t *testing.T) {
 		{"a port of letters", "tcp://hidden-host:9x9", "not of the form"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			o := router.Options{
-				Plain:   map[string]string{"fluentd-request-ack": "true", "fluentd-read-timeout": "1s"},
-				Secrets: map[string]secret.Source{"fluentd-address": routertest.NewSource(c.address)},
-			}
-			if strings.HasPrefix(c.address, "tls") {
-				o.Plain["fluentd-tls-ca-cert"] = string(ca.PEM())
-			}
-			config, err := Parse(o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			r := New(config)
-			defer r.Close()
-			e, err := NewEncoder(t.Context(), config, router.Session{ContainerID: "x"})
-			if err != nil {
-				t.Fatal(err)
-			}
-			b := &router.Batch{}
-			b.Append(e, &router.Record{})
+			r, b := hiddenRouter(t, c.address, string(ca.PEM()))
 			host, port, _ := net.SplitHostPort(c.address[strings.Index(c.address, "://")+3:])
 			for what, do := range map[string]func() error{
 				"Send": func() error { return r.Send(t.Context(), b) }, "Verify": func() error { return r.Verify(t.Context()) },
@@ -195,4 +177,29 @@ func TestHiddenAddress(t *testing.T) {
 			}
 		})
 	}
+}
+
+// hiddenRouter returns a router whose address came by reference, and a batch for it.
+func hiddenRouter(t *testing.T, address, ca string) (*Router, *router.Batch) {
+	t.Helper()
+	o := router.Options{
+		Plain:   map[string]string{"fluentd-request-ack": "true", "fluentd-read-timeout": "1s"},
+		Secrets: map[string]secret.Source{"fluentd-address": routertest.NewSource(address)},
+	}
+	if strings.HasPrefix(address, "tls") {
+		o.Plain["fluentd-tls-ca-cert"] = ca
+	}
+	config, err := Parse(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := New(config)
+	t.Cleanup(func() { _ = r.Close() })
+	e, err := NewEncoder(t.Context(), config, router.Session{ContainerID: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &router.Batch{}
+	b.Append(e, &router.Record{})
+	return r, b
 }

@@ -219,7 +219,7 @@ func (d *decoder) mapping(n uint64, nest int) (map[string]any, error) {
 	return out, nil
 }
 
-// cutShort tells an end inside of a value from one between two.
+// cutShort distinguishes an end inside a value from one between two.
 func cutShort(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF

@@ -42,7 +42,7 @@ const (
 	Hang       Fault = "hang"        // read nothing, answer nothing
 	NeverAck   Fault = "never ack"   // take messages, acknowledge none
 	WrongAck   Fault = "wrong ack"   // acknowledge another chunk
-	Garbage    Fault = "garbage"     // answer what is no msgpack of the protocol
+	Garbage    Fault = "garbage"     // answer with bytes that are not msgpack
 	Close      Fault = "close"       // close each connection at once
 	CloseAfter Fault = "close after" // close after a message, without an acknowledgement
 	WrongProof Fault = "wrong proof" // answer the handshake without knowing the key
@@ -257,27 +257,29 @@ func (s *Server) serve(raw net.Conn, n int) {
 			return
 		}
 		chunk, err := s.take(v, n, o)
-		if err != nil {
-			return
-		}
-		_, f := s.now() // a hanging receiver has taken it, and does not say so
-		switch {
-		case f == CloseAfter, f == Close:
-			return
-		case script.Ack != nil:
-			script.Ack(c, chunk)
-		case f == Garbage:
-			_, _ = c.Write([]byte{0xc1, 0xc1})
-		case chunk == "" || f == NeverAck:
-		case f == WrongAck:
-			_, _ = c.Write(Encode([]Pair{{Str("ack"), Str("AAAA")}}))
-		default:
-			_, _ = c.Write(Encode([]Pair{{Str("ack"), Str(chunk)}}))
-		}
-		if o.NoKeepalive {
+		if err != nil || !s.acknowledge(c, chunk, script) || o.NoKeepalive {
 			return
 		}
 	}
+}
+
+// acknowledge answers a message, and reports whether the connection stays.
+func (s *Server) acknowledge(w io.Writer, chunk string, script Script) bool {
+	_, f := s.now() // a hanging receiver has taken it, and does not say so
+	switch {
+	case f == CloseAfter, f == Close:
+		return false
+	case script.Ack != nil:
+		script.Ack(w, chunk)
+	case f == Garbage:
+		_, _ = w.Write([]byte{0xc1, 0xc1})
+	case chunk == "" || f == NeverAck:
+	case f == WrongAck:
+		_, _ = w.Write(Encode([]Pair{{Str("ack"), Str("AAAA")}}))
+	default:
+		_, _ = w.Write(Encode([]Pair{{Str("ack"), Str(chunk)}}))
+	}
+	return true
 }
 
 // take keeps the entries of a message, and returns its chunk.
@@ -297,26 +299,8 @@ func (s *Server) take(v any, conn int, o Options) (chunk string, err error) {
 		msg.Mode, list = "Forward", body
 		options = append(m, nil)[2]
 	case Bin, Str:
-		msg.Mode = "PackedForward"
 		options = append(m, nil)[2]
-		packed := text(body)
-		msg.Bytes = len(packed)
-		if len(packed) > o.MaxMessage {
-			return "", errors.New("too large")
-		}
-		if get(options, "compressed") == Str("gzip") {
-			msg.Mode = "Compressed" + msg.Mode
-			z, err := gzip.NewReader(strings.NewReader(packed))
-			if err != nil {
-				return "", err
-			}
-			data, err := io.ReadAll(io.LimitReader(z, maxLen))
-			if err != nil {
-				return "", err
-			}
-			packed = string(data)
-		}
-		if list, err = entriesOf(packed); err != nil {
+		if list, err = packed(&msg, text(body), get(options, "compressed"), o); err != nil {
 			return "", err
 		}
 	default:
@@ -341,6 +325,27 @@ func (s *Server) take(v any, conn int, o Options) (chunk string, err error) {
 	}
 	s.mu.Unlock()
 	return chunk, nil
+}
+
+// packed returns the entries of a message in which they are bytes.
+func packed(m *Message, body string, compressed any, o Options) (list any, err error) {
+	m.Mode, m.Bytes = "PackedForward", len(body)
+	if len(body) > o.MaxMessage {
+		return nil, errors.New("too large")
+	}
+	if compressed == Str("gzip") {
+		m.Mode = "Compressed" + m.Mode
+		z, err := gzip.NewReader(strings.NewReader(body))
+		if err != nil {
+			return nil, err
+		}
+		data, err := io.ReadAll(io.LimitReader(z, maxLen))
+		if err != nil {
+			return nil, err
+		}
+		body = string(data)
+	}
+	return entriesOf(body)
 }
 
 func entriesOf(packed string) (list []any, err error) {

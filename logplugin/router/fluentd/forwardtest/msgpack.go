@@ -50,26 +50,6 @@ func Decode(r *bufio.Reader) (any, error) {
 		return nil, nil
 	case 0xc2, 0xc3:
 		return c == 0xc3, nil
-	case 0xc4, 0xc5, 0xc6, 0xd9, 0xda, 0xdb:
-		size := 1 << (c - 0xc4)
-		if c >= 0xd9 {
-			size = 1 << (c - 0xd9)
-		}
-		n, err := number(r, size)
-		if err != nil {
-			return nil, err
-		}
-		s, err := bytesOf(r, n)
-		if c >= 0xd9 {
-			return Str(s), err
-		}
-		return Bin(s), err
-	case 0xca:
-		n, err := number(r, 4)
-		return float64(math.Float32frombits(uint32(n))), err
-	case 0xcb:
-		n, err := number(r, 8)
-		return math.Float64frombits(n), err
 	case 0xcc, 0xcd, 0xce, 0xcf:
 		return number(r, 1<<(c-0xcc))
 	case 0xd0, 0xd1, 0xd2, 0xd3:
@@ -77,23 +57,41 @@ func Decode(r *bufio.Reader) (any, error) {
 		n, err := number(r, size)
 		shift := 64 - 8*size
 		return int64(n<<shift) >> shift, err
+	case 0xca:
+		n, err := number(r, 4)
+		return float64(math.Float32frombits(uint32(n))), err
+	case 0xcb:
+		n, err := number(r, 8)
+		return math.Float64frombits(n), err
 	case 0xd4, 0xd5, 0xd6, 0xd7, 0xd8:
 		return ext(r, 1<<(c-0xd4))
-	case 0xc7:
-		n, err := number(r, 1)
-		if err != nil {
-			return nil, err
-		}
-		return ext(r, n)
 	}
-	if c < 0xdc {
+	return long(r, c)
+}
+
+// lengths has the bytes of the length of what is longer than its first byte can say.
+var lengths = map[byte]int{0xc4: 1, 0xc5: 2, 0xc6: 4, 0xc7: 1, 0xd9: 1, 0xda: 2, 0xdb: 4, 0xdc: 2, 0xdd: 4, 0xde: 2, 0xdf: 4}
+
+// long reads the value that begins with c and has a length.
+func long(r *bufio.Reader, c byte) (any, error) {
+	size, ok := lengths[c]
+	if !ok {
 		return nil, fmt.Errorf("msgpack byte %#x", c)
 	}
-	n, err := number(r, 2<<(c&1))
+	n, err := number(r, size)
 	if err != nil {
 		return nil, err
 	}
-	if c < 0xde {
+	switch {
+	case c <= 0xc6:
+		s, err := bytesOf(r, n)
+		return Bin(s), err
+	case c == 0xc7:
+		return ext(r, n)
+	case c <= 0xdb:
+		s, err := bytesOf(r, n)
+		return Str(s), err
+	case c <= 0xdd:
 		return array(r, n)
 	}
 	return pairs(r, n)
