@@ -4,25 +4,42 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
+	"time"
 
 	"github.com/secretref/secretref/logplugin/control"
 	"github.com/secretref/secretref/logplugin/metrics"
 	"github.com/secretref/secretref/logplugin/session"
+	"github.com/secretref/secretref/shared/config"
 	"github.com/secretref/secretref/shared/fault"
+	"github.com/secretref/secretref/shared/resolve"
 )
 
-// check tries all that can be tried without a container, and shows what it has found, a line each.
-func (p Program) check(ctx context.Context, f flags) error {
-	failed := 0
-	say := func(found session.Finding) {
-		if found.Err != nil {
-			failed++
-			fmt.Fprintf(p.Stdout, "failed %s: %s\n", found.What, fault.OneLine(found.Err.Error()))
-			return
-		}
-		fmt.Fprintf(p.Stdout, "ok     %s\n", found.What)
+// findings shows what check finds, a line each, and counts what has failed.
+type findings struct {
+	w      io.Writer
+	failed int
+}
+
+func (f *findings) say(what string, err error) {
+	if err != nil {
+		f.failed++
+		fmt.Fprintf(f.w, "failed %s: %s\n", what, fault.OneLine(err.Error()))
+		return
 	}
+	fmt.Fprintf(f.w, "ok     %s\n", what)
+}
+
+func (f *findings) note(text string) { fmt.Fprintf(f.w, "note   %s\n", text) }
+
+// check tries all that can be tried without a container. The running driver does what depends on its sandbox, its
+// environment and its files; without one this process does, and says so.
+func (p Program) check(ctx context.Context, f flags) error {
+	if f.send && len(f.logOpts) == 0 {
+		return errors.New("check: --send needs --log-opt: where is the line to go?")
+	}
+	found := &findings{w: p.Stdout}
 	cfg, err := p.load(f)
 	what := "configuration"
 	switch {
@@ -32,30 +49,86 @@ func (p Program) check(ctx context.Context, f flags) error {
 	default:
 		what += ": " + strings.Join(cfg.Files, ", ")
 	}
-	if say(session.Finding{What: what, Err: err}); err != nil {
+	if found.say(what, err); err != nil {
 		return errors.New("nothing more can be checked")
 	}
-	say(session.Finding{What: "state directory: " + cfg.Logs.StateDir, Err: session.CheckStateDir(cfg.Logs.StateDir)})
-	switch r, err := control.NewClient(cfg.Logs.StateDir).Report(ctx); {
-	case errors.Is(err, control.ErrNoDriver):
-		fmt.Fprintf(p.Stdout, "note   %v\n", err)
-	case err != nil:
-		say(session.Finding{What: "the running driver", Err: err})
-	default:
-		say(session.Finding{What: fmt.Sprintf("the running driver: sessions: %d", len(r.Sessions))})
-	}
+	found.say("state directory: "+cfg.Logs.StateDir, session.CheckStateDir(cfg.Logs.StateDir))
 	if cfg.Logs.AllowReferences == nil {
-		fmt.Fprintln(p.Stdout, "note   a container may name any reference that this host can read: set allow_references under [logs]")
+		found.note("a container may name any reference that this host can read: set allow_references under [logs]")
 	}
-	if len(f.logOpts) > 0 {
-		resolver := p.resolver(cfg, &metrics.Resolves{})
-		defer resolver.Close()
-		if err := session.Check(ctx, session.Config{Config: cfg, Resolver: resolver, Kinds: Routers()}, f.logOpts, say); err != nil {
-			return err
-		}
+	if err := p.checkWith(ctx, found, cfg, f); err != nil {
+		return err
 	}
-	if failed > 0 {
-		return fmt.Errorf("check: failed: %d", failed)
+	if found.failed > 0 {
+		return fmt.Errorf("check: failed: %d", found.failed)
 	}
 	return nil
+}
+
+// checkWith asks the running driver, or tries the log options itself.
+func (p Program) checkWith(ctx context.Context, found *findings, cfg *config.Config, f flags) error {
+	client := control.NewClient(cfg.Logs.StateDir)
+	report, err := client.Report(ctx)
+	if err == nil {
+		found.say(fmt.Sprintf("the running driver: sessions: %d", len(report.Sessions)), nil)
+		for _, reason := range report.Attention {
+			found.note("the running driver needs attention: " + reason)
+		}
+	}
+	trial := control.Trial{LogOpts: f.logOpts, Send: f.send}
+	var done control.CheckReport
+	if err == nil && len(f.logOpts) > 0 {
+		done, err = client.Check(ctx, trial)
+	}
+	switch {
+	case errors.Is(err, control.ErrNoDriver), errors.Is(err, control.ErrOldDriver):
+		found.note(err.Error())
+	case err != nil:
+		found.say("the running driver", err)
+		return nil
+	default:
+		for _, x := range done.Findings {
+			var failure error
+			if x.Error != "" {
+				failure = errors.New(x.Error)
+			}
+			found.say(x.What, failure)
+		}
+		return nil
+	}
+	if len(f.logOpts) == 0 {
+		return nil
+	}
+	found.note("the log options are tried by this process: the service may have other files, variables and credentials")
+	resolver := p.resolver(cfg, &metrics.Resolves{})
+	defer resolver.Close()
+	return tryOptions(ctx, cfg, resolver, trial, found.say)
+}
+
+// tryOptions tries a container's log options.
+func tryOptions(ctx context.Context, cfg *config.Config, resolver *resolve.Resolver, t control.Trial, say func(string, error)) error {
+	trial := session.Trial{LogOpts: t.LogOpts}
+	if t.Send {
+		trial.Line = "secretref-logdriver check --send at " + time.Now().UTC().Format(time.RFC3339Nano)
+	}
+	return session.Check(ctx, session.Config{Config: cfg, Resolver: resolver, Kinds: Routers()}, trial, func(f session.Finding) { say(f.What, f.Err) })
+}
+
+// Check carries out `check` in the driver.
+func (s *service) Check(ctx context.Context, t control.Trial) (control.CheckReport, error) {
+	cfg, broken := s.current()
+	r := control.CheckReport{Program: s.version}
+	say := func(what string, err error) {
+		f := control.Finding{What: what}
+		if err != nil {
+			f.Error = fault.OneLine(err.Error())
+		}
+		r.Findings = append(r.Findings, f)
+	}
+	if broken != nil {
+		say("the configuration of the running driver", broken)
+		return r, nil
+	}
+	err := tryOptions(ctx, cfg, s.resolver, t, say)
+	return r, err
 }

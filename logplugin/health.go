@@ -8,12 +8,14 @@ import (
 	"github.com/secretref/secretref/logplugin/session"
 	"github.com/secretref/secretref/shared/config"
 	"github.com/secretref/secretref/shared/fault"
+	"github.com/secretref/secretref/shared/resolve"
 )
 
 // service is the running driver, as people and programs ask it.
 type service struct {
 	version  string
 	sessions *session.Sessions
+	resolver *resolve.Resolver
 	resolves *metrics.Resolves
 
 	mu     sync.Mutex

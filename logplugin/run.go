@@ -46,8 +46,9 @@ Options of status:
 Options of forget:
   --discard          give up the lines that are not delivered
   --force            also when the session has had lines in the last minute
-Option of check:
+Options of check:
   --log-opt NAME=VALUE    as of docker run; any number of them
+  --send             send one marked line there, and show the answer
 
 See secretref-logdriver(1), secretref-config(5).
 `
@@ -69,6 +70,7 @@ type flags struct {
 	discard, force   bool   // forget
 	id               string
 	logOpts          map[string]string // check
+	send             bool              // check
 }
 
 // Run carries out one command, until it is done or ctx ends, and returns the exit status.
@@ -136,6 +138,7 @@ func (p Program) flags(command string, args []string) (flags, error) {
 		set.BoolVar(&f.force, "force", false, "")
 	case "check":
 		set.Func("log-opt", "", f.addLogOpt)
+		set.BoolVar(&f.send, "send", false, "")
 	}
 	err := set.Parse(args)
 	if err == nil && command == "forget" {

@@ -439,3 +439,36 @@ func TestCheck(t *testing.T) {
 		t.Errorf("%d events were sent", d.hec.Count())
 	}
 }
+
+// The running driver carries out check, with its own credentials; one line goes out with --send. Without a driver this
+// process does it, and says so.
+func TestCheckIsTheDrivers(t *testing.T) {
+	d := startDriver(t, "")
+	args := []string{"check", "--send", "--log-opt", "logDriver=splunk", "--log-opt", "splunk-url=" + d.hec.URL(), "--log-opt", "secretOptions.splunk-token=" + d.reference}
+	before := d.aws.CountCalls("GetSecretValue")
+	const alone = "note   the log options are tried by this process"
+	code, out := d.run(t, args...)
+	if code != 0 || !strings.Contains(out, "ok     the router takes a line: secretref-logdriver check --send at ") || strings.Contains(out, alone) {
+		t.Errorf("check --send: %d\n%s", code, out)
+	}
+	if e := d.hec.Events(); len(e) != 1 || !strings.Contains(e[0].Text, "secretref-logdriver check --send at ") {
+		t.Errorf("events %+v, want the line", e)
+	}
+	// The value is in the memory of the driver now, so it was the driver that has asked.
+	if code, out := d.run(t, args...); code != 0 || d.aws.CountCalls("GetSecretValue") != before+1 {
+		t.Errorf("check again: %d, %d calls of AWS, want 1\n%s", code, d.aws.CountCalls("GetSecretValue")-before, out)
+	}
+	d.hec.FailAlways(&hectest.Fault{Code: 9})
+	if code, out := d.run(t, args...); code != 1 || !strings.Contains(out, "failed ") || !strings.Contains(out, "HEC code 9") {
+		t.Errorf("check with a receiver that is busy: %d\n%s", code, out)
+	}
+	d.hec.FailAlways(nil)
+	d.stop()
+	code, out = d.run(t, args...)
+	if code != 0 || !strings.Contains(out, "note   no log driver answers") || !strings.Contains(out, alone) || !strings.Contains(out, "ok     the router takes a line") {
+		t.Errorf("check without a driver: %d\n%s", code, out)
+	}
+	if code, out := d.run(t, "check", "--send"); code != 1 || !strings.Contains(out, "--send needs --log-opt") {
+		t.Errorf("check --send alone: %d, %s", code, out)
+	}
+}

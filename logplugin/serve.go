@@ -55,7 +55,7 @@ func (p Program) serve(ctx context.Context, f flags) error {
 	if err := sessions.Attach(); err != nil {
 		return errors.Join(err, sessions.Close())
 	}
-	d := &service{version: p.Version, sessions: sessions, resolves: &resolves, config: cfg, broken: broken}
+	d := &service{version: p.Version, sessions: sessions, resolver: resolver, resolves: &resolves, config: cfg, broken: broken}
 	stop := listeners{files, log}.answer(cfg.Logs.MetricsAddress, dir.Path(), d, metrics.Handler(metrics.Options{
 		Version: p.Version, Sessions: sessions, Health: d, Resolves: &resolves, PerContainer: func() bool { return true }, Log: log,
 	}))

@@ -2,6 +2,7 @@ package control
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -38,7 +39,7 @@ var ErrNoDriver = errors.New("no log driver answers")
 // would say of itself is then made of them.
 func (c *Client) Report(ctx context.Context) (Report, error) {
 	var r Report
-	err := c.ask(ctx, http.MethodGet, "/status", func(b []byte) error {
+	err := c.ask(ctx, question{method: http.MethodGet, path: "/status"}, func(b []byte) error {
 		if bytes.HasPrefix(bytes.TrimSpace(b), []byte("[")) {
 			if err := json.Unmarshal(b, &r.Sessions); err != nil {
 				return err
@@ -54,7 +55,7 @@ func (c *Client) Report(ctx context.Context) (Report, error) {
 // Metrics returns the metrics in Prometheus' text format.
 func (c *Client) Metrics(ctx context.Context) (string, error) {
 	var text string
-	err := c.ask(ctx, http.MethodGet, "/metrics", func(b []byte) error { text = string(b); return nil })
+	err := c.ask(ctx, question{method: http.MethodGet, path: "/metrics"}, func(b []byte) error { text = string(b); return nil })
 	return text, err
 }
 
@@ -62,15 +63,22 @@ func (c *Client) Metrics(ctx context.Context) (string, error) {
 func (c *Client) Forget(ctx context.Context, id string, how session.Forgetting) (session.Status, error) {
 	q := url.Values{"session": {id}, "discard": {strconv.FormatBool(how.Discard)}, "force": {strconv.FormatBool(how.Force)}}
 	var st session.Status
-	err := c.ask(ctx, http.MethodPost, "/forget?"+q.Encode(), func(b []byte) error { return json.Unmarshal(b, &st) })
+	err := c.ask(ctx, question{method: http.MethodPost, path: "/forget?" + q.Encode()}, func(b []byte) error { return json.Unmarshal(b, &st) })
 	return st, err
 }
 
-func (c *Client) ask(ctx context.Context, method, path string, read func([]byte) error) error {
-	ctx, cancel := context.WithTimeout(ctx, askWait)
+// question is what the driver is asked.
+type question struct {
+	method, path string
+	body         io.Reader     // nil means none
+	wait         time.Duration // 0 means askWait
+}
+
+func (c *Client) ask(ctx context.Context, q question, read func([]byte) error) error {
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(q.wait, askWait))
 	defer cancel()
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: c.dial}
-	req, err := http.NewRequestWithContext(ctx, method, "http://driver"+path, nil)
+	req, err := http.NewRequestWithContext(ctx, q.method, "http://driver"+q.path, q.body)
 	if err != nil {
 		return err
 	}
@@ -83,7 +91,11 @@ func (c *Client) ask(ctx context.Context, method, path string, read func([]byte)
 	if err != nil {
 		return c.unreachable(err)
 	}
-	if resp.StatusCode != http.StatusOK {
+	switch resp.StatusCode {
+	case http.StatusOK:
+	case http.StatusNotFound, http.StatusMethodNotAllowed:
+		return ErrOldDriver
+	default:
 		var f failure
 		if json.Unmarshal(b, &f) != nil || f.Error == "" {
 			f.Error = "the driver answers " + resp.Status

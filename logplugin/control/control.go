@@ -5,6 +5,7 @@
 //	GET  /metrics  the same numbers for Prometheus
 //	GET  /healthz  200 if nobody need look, else 503 and the reasons, one per line
 //	POST /forget?session=ID[&discard=true][&force=true]
+//	POST /check    a Trial, answered with a CheckReport
 //
 // It answers while a router, AWS or the disk hangs, and never shows a line, an option's value or a secret. It is no
 // part of Docker's protocol, which is in package dockerplugin.
@@ -12,6 +13,7 @@ package control
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -48,6 +50,7 @@ const ReportVersion = 1
 type Driver interface {
 	Report() Report
 	Forget(id string, how session.Forgetting) (session.Status, error)
+	Check(ctx context.Context, t Trial) (CheckReport, error)
 }
 
 // Handler answers for d. metrics answers GET /metrics.
@@ -66,6 +69,7 @@ func Handler(d Driver, metrics http.Handler) http.Handler {
 		}
 		answer(w, http.StatusOK, st)
 	})
+	mux.Handle("POST /check", checks(d))
 	mux.Handle("GET /metrics", metrics)
 	return mux
 }

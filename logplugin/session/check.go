@@ -26,14 +26,20 @@ type Finding struct {
 	Err  error // nil = it is well
 }
 
-// Check tries a container's log options without a container: what they say, each reference for real, and the router. It
-// sends no line. say is called for each finding as it is made; c.State is not needed.
-func Check(ctx context.Context, c Config, logOpts map[string]string, say func(Finding)) error {
+// Trial is what Check tries.
+type Trial struct {
+	LogOpts map[string]string // as of docker run
+	Line    string            // sent to the router when all else is well; "" means none
+}
+
+// Check tries a container's log options without a container: what they say, each reference for real, and the router. say
+// is called for each finding as it is made; c.State is not needed.
+func Check(ctx context.Context, c Config, t Trial, say func(Finding)) error {
 	a, err := newAdmission(c)
 	if err != nil {
 		return err
 	}
-	o, err := a.options(dockerplugin.Info{Config: logOpts, ContainerID: strings.Repeat("0", 64), ContainerName: "/check"})
+	o, err := a.options(dockerplugin.Info{Config: t.LogOpts, ContainerID: strings.Repeat("0", 64), ContainerName: "/check"})
 	if err != nil {
 		say(Finding{"log options", err})
 		return nil
@@ -60,12 +66,13 @@ func Check(ctx context.Context, c Config, logOpts map[string]string, say func(Fi
 	if err != nil {
 		return err
 	}
-	if _, err := conn.Encoder(ctx, router.Session{ContainerID: strings.Repeat("0", 64), Tag: o.Tag, Host: a.hostname}); err != nil {
+	encoder, err := conn.Encoder(ctx, router.Session{ContainerID: strings.Repeat("0", 64), ContainerName: "/check", Tag: o.Tag, Host: a.hostname, Attrs: o.Attributes})
+	if err != nil {
 		say(Finding{"log options", err})
 		return nil
 	}
 	r := conn.Router()
-	defer r.Close() //nolint:errcheck // nothing was sent
+	defer r.Close() //nolint:errcheck // what was sent has been answered
 	ctx, cancel := context.WithTimeout(ctx, checkWait)
 	defer cancel()
 	if v, ok := r.(router.Verifier); ok {
@@ -76,9 +83,26 @@ func Check(ctx context.Context, c Config, logOpts map[string]string, say func(Fi
 		}
 	}
 	if h, ok := r.(healthy); ok {
-		say(Finding{"the router takes the credentials", h.Health(ctx)})
+		err := h.Health(ctx)
+		say(Finding{"the router takes the credentials", err})
+		if err != nil {
+			return nil
+		}
+	}
+	if t.Line != "" {
+		say(Finding{"the router takes a line: " + t.Line, sendLine(ctx, r, encoder, t.Line)})
 	}
 	return nil
+}
+
+// sendLine sends one line, as a container would write it.
+func sendLine(ctx context.Context, r router.Router, e router.Encoder, line string) error {
+	var b router.Batch
+	b.Append(e, &router.Record{TimeNano: time.Now().UnixNano(), Source: []byte("stdout"), Line: []byte(line)})
+	if b.Len() == 0 {
+		return errors.New("the options leave nothing of it; splunk-format=raw, say, needs more than white space")
+	}
+	return r.Send(ctx, &b)
 }
 
 // CheckStateDir looks at a state directory without taking it.
