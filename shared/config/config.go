@@ -55,6 +55,8 @@ type AWS struct {
 	CABundle              string // absolute path of a PEM file, in place of the system's roots
 	HTTPSProxy, NoProxy   string // as the environment variables HTTPS_PROXY and NO_PROXY
 	UseFIPS, UseDualstack bool
+	STSEndpointURL        string        // for STS alone, in place of EndpointURL
+	Audit                 bool          // one audit line for each reference that is resolved
 	Timeout               time.Duration // everything that one `get` may take; default 10s
 }
 
@@ -108,6 +110,14 @@ type Logs struct {
 	AllowRouters    []string // glob patterns of router addresses; nil = any, empty = none
 	MetricsAddress  string   // host:port; "" = none
 	Hostname        string   // of this host, as logs name it; "" = what the system says
+
+	MetricsPerContainer bool // series for each container; default true
+	AllowOptions        bool // containers may give the options of a connection themselves; default true
+
+	// Destinations are named sets of options, each in the form in which a container's log options arrive:
+	// "secretOptions.NAME" is a reference. The options are not checked here.
+	Destinations       map[string]map[string]string
+	DefaultDestination string // one of Destinations, for containers that name none; "" = none
 }
 
 // DefaultSpoolMinFree is Logs.SpoolMinFree where nobody gives it.
@@ -138,6 +148,9 @@ func defaults() *Config {
 			SpoolMaxBytes: 256 << 20,
 			SpoolTotal:    2 << 30,
 			SpoolMinFree:  DefaultSpoolMinFree,
+
+			MetricsPerContainer: true,
+			AllowOptions:        true,
 		},
 	}
 }

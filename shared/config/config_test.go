@@ -95,7 +95,8 @@ func TestDefaults(t *testing.T) {
 			AWS:      AWS{Timeout: 10 * time.Second},
 			Cache:    Cache{Policy: ttl.Policy{TTL: 5 * time.Minute, Stale: time.Hour}, Store: "auto"},
 			Accounts: map[string]Role{},
-			Logs:     Logs{StateDir: "/var/lib/secretref", SpoolMaxBytes: 268435456, SpoolTotal: 2147483648, SpoolMinFree: 1073741824},
+			Logs: Logs{StateDir: "/var/lib/secretref", SpoolMaxBytes: 268435456, SpoolTotal: 2147483648, SpoolMinFree: 1073741824,
+				MetricsPerContainer: true, AllowOptions: true},
 		}
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got %+v\nwant %+v", name, got, want)
@@ -116,6 +117,8 @@ use_fips_endpoint = true
 use_dualstack_endpoint = true
 https_proxy = "http://proxy.example.com:3128"
 no_proxy = "169.254.169.254,.internal"
+sts_endpoint_url = "http://[::1]:4566"
+audit = true
 [cache]
 ttl = "0"
 stale = "90m"
@@ -151,6 +154,12 @@ spool_min_free = "0"
 allow_references = ["arn:aws:secretsmanager:*:*:secret:logs/*", "*"]
 allow_routers = []
 metrics_address = "[::1]:9475"
+metrics_per_container = false
+allow_options = false
+default_destination = "prod"
+hostname = "web-1"
+[logs.destinations.prod]
+logDriver = "splunk"
 `
 
 func TestEveryKey(t *testing.T) {
@@ -164,25 +173,27 @@ func TestEveryKey(t *testing.T) {
 			Profile: "ci", EndpointURL: "https://vpce.example.com:8443/aws", Timeout: 2500 * time.Millisecond,
 			CABundle: "/etc/ssl/ca.pem", UseFIPS: true, UseDualstack: true,
 			HTTPSProxy: "http://proxy.example.com:3128", NoProxy: "169.254.169.254,.internal",
+			STSEndpointURL: "http://[::1]:4566", Audit: true,
 		},
 		Cache:    Cache{Policy: ttl.Policy{Stale: 90 * time.Minute}, Store: StoreOff},
 		Accounts: map[string]Role{"444455556666": {"arn:aws:iam::444455556666:role/secret-reader", "fleet-7"}},
 		ECR:      ECR{true, "arn:aws:iam::111122223333:role/ecr", "e-1"},
 		Registries: []Registry{
-			{Pattern: mustPattern(t, "registry.example.com"), Origin: at(25),
+			{Pattern: mustPattern(t, "registry.example.com"), Origin: at(27),
 				CredentialsParameter: mustRef(t, "arn:aws:secretsmanager:eu-west-1:111122223333:secret:prod/registry-AbCdEf")},
-			{Pattern: mustPattern(t, "*.corp.example:5000"), Origin: at(27), CredentialsParameter: mustRef(t, "corp/registry"),
+			{Pattern: mustPattern(t, "*.corp.example:5000"), Origin: at(29), CredentialsParameter: mustRef(t, "corp/registry"),
 				Region: "eu-west-1", RoleARN: "arn:aws:iam::111122223333:role/registry-reader", ExternalID: "x1"},
-			{Pattern: mustPattern(t, "quay.io"), Origin: at(32), Username: "acme+robot",
+			{Pattern: mustPattern(t, "quay.io"), Origin: at(34), Username: "acme+robot",
 				CredentialsParameter: mustRef(t, "arn:aws:ssm:eu-west-1:111122223333:parameter/quay/token")},
-			{Pattern: mustPattern(t, "111122223333.dkr.ecr.eu-west-1.amazonaws.com"), Origin: at(35), ECR: true,
+			{Pattern: mustPattern(t, "111122223333.dkr.ecr.eu-west-1.amazonaws.com"), Origin: at(37), ECR: true,
 				RoleARN: "arn:aws:iam::111122223333:role/pull"},
-			{Pattern: mustPattern(t, "*"), Origin: at(38), Helper: "ecr-login"},
+			{Pattern: mustPattern(t, "*"), Origin: at(40), Helper: "ecr-login"},
 		},
 		Logs: Logs{
 			StateDir: "/srv/secretref", SpoolMaxBytes: 1024, SpoolTotal: 3 << 40, SpoolMinFree: 0,
 			AllowReferences: []string{"arn:aws:secretsmanager:*:*:secret:logs/*", "*"},
 			AllowRouters:    []string{}, MetricsAddress: "[::1]:9475",
+			Hostname: "web-1", DefaultDestination: "prod", Destinations: map[string]map[string]string{"prod": {"logDriver": "splunk"}},
 		},
 		Files: []string{file},
 	}

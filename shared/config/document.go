@@ -19,8 +19,9 @@ type item struct {
 
 type value struct {
 	kind  unstable.Kind
-	text  string  // of a string, decoded; of a bool "true" or "false"
+	text  string  // of a string, decoded; of a bool "true" or "false"; of a number as it is written
 	items []value // of an array
+	keys  []item  // of an inline table in an array
 }
 
 func (v value) isTable() bool { return v.kind == unstable.Invalid }
@@ -51,6 +52,7 @@ type document struct {
 	p     unstable.Parser
 	items []item
 	seen  map[string]mark
+	count map[string]int // elements of each list of tables so far
 	err   *Error
 
 	counted, lines int // the line feeds before the offset counted
@@ -69,12 +71,13 @@ const (
 	byHeader
 	byDots // a.b = 1 makes a, and may add to it
 	byValue
+	byElement // [[a]] makes a, and adds to it
 )
 
 // parse returns the items of one file; with an error, those before the mistake.
 func parse(file string, data []byte) ([]item, *Error) {
 	data = bytes.TrimPrefix(data, []byte("\uFEFF"))
-	d := document{file: file, seen: map[string]mark{}}
+	d := document{file: file, seen: map[string]mark{}, count: map[string]int{}}
 	if !utf8.Valid(data) {
 		return nil, fail(Origin{File: file}, "save it as UTF-8", "is not UTF-8 text")
 	}
@@ -85,7 +88,11 @@ func parse(file string, data []byte) ([]item, *Error) {
 		path, line := d.key(e.Key())
 		switch e.Kind {
 		case unstable.ArrayTable:
-			return nil, fail(Origin{file, line}, "write single brackets", "[[%s]] makes a list, and the configuration has no lists of tables", join(path))
+			if isSecretOptions(path) {
+				table = d.element(path, line)
+				continue
+			}
+			return nil, fail(Origin{file, line}, "write single brackets", "[[%s]] makes a list of tables, which only secretOptions of a destination is", join(path))
 		case unstable.Table:
 			table = path
 			d.header(path, line)
@@ -141,6 +148,26 @@ func (d *document) header(path []string, line int) {
 	d.items = append(d.items, item{path: path, line: line})
 }
 
+// element begins the next table of a list of tables, and returns its path.
+func (d *document) element(path []string, line int) []string {
+	for i := 1; i <= len(path); i++ {
+		m, ok := d.seen[id(path[:i])]
+		switch last := i == len(path); {
+		case !ok && last:
+			d.seen[id(path)] = mark{byElement, line}
+		case !ok:
+			d.seen[id(path[:i])] = mark{byParent, line}
+		case m.how == byValue, last && m.how != byElement:
+			d.twice(path[:i], line, m)
+			return nil
+		}
+	}
+	table := slices.Concat(path, []string{listElement(d.count[id(path)])})
+	d.count[id(path)]++
+	d.items = append(d.items, item{path: table, line: line})
+	return table
+}
+
 // assign notes key = n in table. The keys of an inline table become items of their own. A dotted key may add to what
 // another dotted key has made: that was in the same table, since no table can be entered twice.
 func (d *document) assign(table, key []string, line int, n *unstable.Node) {
@@ -177,7 +204,15 @@ func convert(n *unstable.Node) value {
 		for it := n.Children(); it.Next(); {
 			v.items = append(v.items, convert(it.Node()))
 		}
-	case unstable.String, unstable.Bool:
+	case unstable.InlineTable:
+		for it := n.Children(); it.Next(); {
+			var path []string
+			for k := it.Node().Key(); k.Next(); {
+				path = append(path, string(k.Node().Data))
+			}
+			v.keys = append(v.keys, item{path: path, value: convert(it.Node().Value())})
+		}
+	case unstable.String, unstable.Bool, unstable.Integer, unstable.Float:
 		v.text = string(n.Data)
 	}
 	return v

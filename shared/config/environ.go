@@ -13,9 +13,12 @@ const variablePrefix = "SECRETREF_"
 // variableTables are the tables whose keys have a variable. The others are collections, or not for the log driver.
 func variableTables() []string { return []string{"aws", "cache", "logs"} }
 
+// textVariable holds the text of a whole configuration file, in place of the files: a managed plugin has no files.
+const textVariable = variablePrefix + "CONFIG_TOML"
+
 // Variables returns the names that Options.Environ may give: SECRETREF_AWS_REGION and so on.
 func Variables() []string {
-	var list []string
+	list := []string{textVariable}
 	for _, table := range variableTables() {
 		list = append(list, variablesOf(table)...)
 	}

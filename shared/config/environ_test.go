@@ -30,6 +30,12 @@ func TestVariables(t *testing.T) {
 		{"SECRETREF_AWS_EXTERNAL_ID", "fleet=7", func(c *Config) any { return c.AWS.ExternalID }, "fleet=7"},
 		{"SECRETREF_AWS_PROFILE", "p 1", func(c *Config) any { return c.AWS.Profile }, "p 1"},
 		{"SECRETREF_AWS_ENDPOINT_URL", "https://vpce.example.com", func(c *Config) any { return c.AWS.EndpointURL }, "https://vpce.example.com"},
+		{"SECRETREF_AWS_STS_ENDPOINT_URL", "http://10.0.0.1:4566", func(c *Config) any { return c.AWS.STSEndpointURL }, "http://10.0.0.1:4566"},
+		{"SECRETREF_AWS_AUDIT", "true", func(c *Config) any { return c.AWS.Audit }, true},
+		{"SECRETREF_CONFIG_TOML", "[aws]\nregion = 'eu-west-1'\n", func(c *Config) any { return c.AWS.Region }, "eu-west-1"},
+		{"SECRETREF_LOGS_ALLOW_OPTIONS", "false", func(c *Config) any { return c.Logs.AllowOptions }, false},
+		{"SECRETREF_LOGS_DEFAULT_DESTINATION", "prod", func(c *Config) any { return c.Logs.DefaultDestination }, "prod"},
+		{"SECRETREF_LOGS_METRICS_PER_CONTAINER", "false", func(c *Config) any { return c.Logs.MetricsPerContainer }, false},
 		{"SECRETREF_AWS_TIMEOUT", "3s", func(c *Config) any { return c.AWS.Timeout }, 3 * time.Second},
 		{"SECRETREF_AWS_CA_BUNDLE", "/ca.pem", func(c *Config) any { return c.AWS.CABundle }, "/ca.pem"},
 		{"SECRETREF_AWS_USE_FIPS_ENDPOINT", "true", func(c *Config) any { return c.AWS.UseFIPS }, true},
@@ -53,7 +59,7 @@ func TestVariables(t *testing.T) {
 		if c.name == "SECRETREF_AWS_EXTERNAL_ID" {
 			environ = append(environ, "SECRETREF_AWS_ROLE_ARN=arn:aws:iam::111122223333:role/r") // one goes with the other
 		}
-		cfg, err := loadEnviron(t, nil, environ...)
+		cfg, err := loadEnviron(t, map[string]string{"config.toml": "logs.destinations.prod.logDriver = 'splunk'"}, environ...)
 		if err != nil {
 			t.Errorf("%s=%s: %v", c.name, c.text, err)
 			continue

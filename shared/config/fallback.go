@@ -30,5 +30,6 @@ func Fallback(opts Options) *Config {
 		_ = l.environ([]string{pair})
 	}
 	cfg.Logs.AllowReferences, cfg.Logs.AllowRouters = []string{}, []string{}
+	cfg.Logs.DefaultDestination = "" // it would name one of which nothing is known
 	return cfg
 }

@@ -35,6 +35,16 @@ const (
 
 // read returns the files that are there, in the order in which they apply.
 func (o Options) read() []source {
+	if text := o.text(); text != "" {
+		s := source{path: textVariable, data: []byte(text)}
+		switch {
+		case o.OnlyFile != "":
+			s.err = fail(Origin{File: textVariable}, "unset one of them", "SECRETREF_CONFIG names a file as well")
+		case len(text) > maxFile:
+			s.err = fail(Origin{File: textVariable}, "", "is larger than 1 MiB")
+		}
+		return []source{s}
+	}
 	if o.OnlyFile != "" {
 		s, ok := o.open(o.OnlyFile)
 		if !ok {
@@ -73,6 +83,16 @@ func (o Options) read() []source {
 		add(o.UserFile, userLayer)
 	}
 	return list
+}
+
+// text returns the configuration that the environment holds as a whole; "" = none.
+func (o Options) text() string {
+	for _, pair := range o.Environ {
+		if name, text, _ := strings.Cut(pair, "="); name == textVariable {
+			return text
+		}
+	}
+	return ""
 }
 
 // open reads one file; false when it does not exist.

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -23,6 +24,19 @@ type key struct {
 	set     func(value) error
 }
 
+// tableNames returns the tables, in the order in which they are listed for people.
+func tableNames() []string { return []string{"aws", "cache", "accounts", "ecr", "registries", "logs"} }
+
+// otherTables are those that say nothing of a registry.
+func otherTables() []string {
+	return slices.DeleteFunc(tableNames(), func(name string) bool { return name == "registries" })
+}
+
+// plainTables are those with a fixed set of keys.
+func plainTables() []string {
+	return slices.DeleteFunc(tableNames(), func(name string) bool { return tableKeys(defaults(), name) == nil })
+}
+
 func topKeys(c *Config) []key {
 	return []key{
 		{"not_found", `"error" or "anonymous"`, oneOf(&c.NotFound, NotFoundError, NotFoundAnonymous)},
@@ -36,14 +50,16 @@ func tableKeys(c *Config, table string) []key {
 	case "aws":
 		return append(roleKeys(&a.RoleARN, &a.ExternalID),
 			regionKey(&a.Region),
-			key{"profile", `"default"`, text(&a.Profile)},
+			key{"profile", `"default"`, profile(&a.Profile)},
 			key{"endpoint_url", `"https://vpce.example.com"`, endpoint(&a.EndpointURL, "http", "https")},
+			key{"sts_endpoint_url", `"https://vpce-sts.example.com"`, endpoint(&a.STSEndpointURL, "http", "https")},
 			key{"timeout", `"10s"`, duration(&a.Timeout, time.Millisecond, 5*time.Minute)},
 			key{"ca_bundle", `"/etc/ssl/certs/ca.pem"`, absolute(&a.CABundle)},
 			key{"use_fips_endpoint", "true", boolean(&a.UseFIPS)},
 			key{"use_dualstack_endpoint", "true", boolean(&a.UseDualstack)},
-			key{"https_proxy", `"http://proxy.example.com:3128"`, endpoint(&a.HTTPSProxy, "http", "https", "socks5", "socks5h")},
-			key{"no_proxy", `"169.254.169.254,.internal"`, text(&a.NoProxy)},
+			key{"https_proxy", `"http://proxy.example.com:3128"`, proxy(&a.HTTPSProxy)},
+			key{"no_proxy", `"169.254.169.254,.internal"`, hostList(&a.NoProxy)},
+			key{"audit", "true", boolean(&a.Audit)},
 		)
 	case "cache":
 		return []key{
@@ -61,6 +77,9 @@ func tableKeys(c *Config, table string) []key {
 			{"spool_min_free", `"1GiB"`, byteSize(&l.SpoolMinFree, 0)},
 			{"allow_references", `["arn:aws:secretsmanager:*:*:secret:logs/*"]`, globs(&l.AllowReferences, "")},
 			{"allow_routers", `["https://*.splunk.example.com:*"]`, globs(&l.AllowRouters, "://")},
+			{"allow_options", "false", boolean(&l.AllowOptions)},
+			{"default_destination", `"prod"`, checked(&l.DefaultDestination, isDestinationName, "a name of a destination (letters, digits and ._-)")},
+			{"metrics_per_container", "false", boolean(&l.MetricsPerContainer)},
 			{"metrics_address", `"127.0.0.1:9475"`, address(&l.MetricsAddress)},
 			{"hostname", `"web-1.example.com"`, checked(&l.Hostname, isHostname, "a host name (letters, digits and ._-)")},
 		}
@@ -123,7 +142,39 @@ func (v value) str() (string, error) {
 }
 
 func text(p *string) func(value) error {
-	return checked(p, func(s string) bool { return strings.TrimSpace(s) == s }, "free of white space at its ends")
+	return checked(p, func(s string) bool { return strings.Trim(s, " \t\"'") == s }, "free of white space and quotes at its ends")
+}
+
+// profile takes the name of a profile.
+func profile(p *string) func(value) error {
+	return func(v value) error {
+		if name, ok := strings.CutPrefix(v.text, "profile "); ok && v.kind == unstable.String {
+			return fmt.Errorf("is %q; leave out the word profile, as in %q", v.text, strings.TrimSpace(name))
+		}
+		return text(p)(v)
+	}
+}
+
+// hostList takes hosts with commas between them. A blank or a scheme in one would make it match nothing.
+func hostList(p *string) func(value) error {
+	return func(v value) error {
+		s, err := v.str()
+		if err != nil {
+			return err
+		}
+		for host := range strings.SplitSeq(s, ",") {
+			switch host = strings.TrimSpace(host); {
+			case host == "":
+				return fmt.Errorf("is %q, which has an empty host in it", s)
+			case strings.ContainsAny(host, " ;\"'"):
+				return fmt.Errorf("has the host %q, which is not one host; put commas between hosts", host)
+			case strings.Contains(host, "://") || strings.Contains(host, "@"):
+				return errors.New("has a URL in it; write hosts without a scheme")
+			}
+		}
+		*p = s
+		return nil
+	}
 }
 
 // checked takes a string for which ok holds; what says what that is.
@@ -226,7 +277,29 @@ func endpoint(p *string, schemes ...string) func(value) error {
 		if err != nil || !slices.Contains(schemes, u.Scheme) || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" {
 			return fmt.Errorf("is %q, which is not a URL with %s and a host, without a query", s, strings.Join(schemes, ", "))
 		}
+		if !isAddressHost(u.Hostname()) {
+			return fmt.Errorf("is %q, whose host is not a host name or an IP address", s)
+		}
+		if port := u.Port(); port != "" && !isPort(port) || strings.HasSuffix(u.Host, ":") {
+			return fmt.Errorf("is %q, whose port is not a number from 1 to 65535", s)
+		}
 		*p = s
+		return nil
+	}
+}
+
+// proxy takes the URL of a proxy. A path in it would be ignored.
+func proxy(p *string) func(value) error {
+	take := endpoint(p, "http", "https", "socks5", "socks5h")
+	return func(v value) error {
+		old := *p
+		if err := take(v); err != nil {
+			return err
+		}
+		if u, err := url.Parse(*p); err != nil || strings.Trim(u.Path, "/") != "" {
+			*p = old
+			return fmt.Errorf("is %q, which is not the address of a proxy; write it without a path", v.text)
+		}
 		return nil
 	}
 }
@@ -243,8 +316,18 @@ func address(p *string) func(value) error {
 			return err
 		}
 		i := strings.LastIndexByte(s, ':')
-		port, err := strconv.ParseUint(s[i+1:], 10, 16)
-		if i < 0 || err != nil || port == 0 || strings.ContainsAny(s, " /@") {
+		if i < 0 || !isPort(s[i+1:]) {
+			return fmt.Errorf("is %q, which is not HOST:PORT", s)
+		}
+		host := s[:i]
+		if inner, ok := strings.CutPrefix(host, "["); ok {
+			host, ok = strings.CutSuffix(inner, "]")
+			if a, err := netip.ParseAddr(host); !ok || err != nil || !a.Is6() {
+				return fmt.Errorf("is %q, which has no IPv6 address in its brackets", s)
+			}
+		} else if strings.Contains(host, ":") {
+			return fmt.Errorf("is %q, which is not HOST:PORT; an IPv6 address stands in brackets", s)
+		} else if host != "" && !isHostname(host) {
 			return fmt.Errorf("is %q, which is not HOST:PORT", s)
 		}
 		*p = s
@@ -256,13 +339,16 @@ func address(p *string) func(value) error {
 func globs(p *[]string, must string) func(value) error {
 	return func(v value) error {
 		if v.kind != unstable.Array {
-			return fmt.Errorf("is %s, not an array of strings", v.typeName())
+			return fmt.Errorf("is %s, not an array of strings in brackets", v.typeName())
 		}
 		list := []string{}
 		for i, item := range v.items {
 			s, err := item.str()
 			if err != nil {
 				return fmt.Errorf("has element %d, which %w", i+1, err)
+			}
+			if strings.ContainsAny(s, ",;\"'`") {
+				return fmt.Errorf("has element %d, which has a comma or a quote in it; write each pattern as an element of its own", i+1)
 			}
 			if strings.ContainsAny(s, " \t@") && must != "" || s != strings.TrimSpace(s) || s != "*" && !strings.Contains(s, must) {
 				return fmt.Errorf("has element %d, which is not such a pattern", i+1)
@@ -322,6 +408,16 @@ func isRoleARN(s string) bool {
 
 func isExternalID(s string) bool {
 	return len(s) >= 2 && len(s) <= 1224 && strings.IndexFunc(s, notIn("_+=,.@:/-")) < 0
+}
+
+func isAddressHost(s string) bool {
+	_, err := netip.ParseAddr(s)
+	return err == nil || isHostname(s)
+}
+
+func isPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0
 }
 
 func isHostname(s string) bool { return len(s) <= 255 && strings.IndexFunc(s, notIn("._-")) < 0 }

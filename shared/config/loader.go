@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -31,14 +32,16 @@ func (l *loader) file(s source) *Error {
 		return err
 	}
 	accounts, rules := newTables(), newTables()
+	dests := destinations{byName: map[string]*destination{}}
 	for _, it := range items {
-		name := it.path[0]
-		switch name {
-		case "accounts":
+		switch name := it.path[0]; {
+		case name == "accounts":
 			err = l.entry(s, it, accounts, accountKeys)
-		case "registries":
+		case name == "registries":
 			err = l.entry(s, it, rules, registryKeys)
-		case "aws", "cache", "ecr", "logs":
+		case name == "logs" && len(it.path) > 1 && it.path[1] == "destinations":
+			err = dests.add(s, it)
+		case slices.Contains(tableNames(), name):
 			err = l.plain(s, it)
 		default:
 			err = l.top(s, it)
@@ -49,6 +52,11 @@ func (l *loader) file(s source) *Error {
 	}
 	for _, t := range accounts.list {
 		if err := l.account(s, t); err != nil {
+			return err
+		}
+	}
+	for _, d := range dests.list {
+		if err := l.destination(s, d); err != nil {
 			return err
 		}
 	}
@@ -65,7 +73,7 @@ func (l *loader) top(s source, it item) *Error {
 	keys := topKeys(l.cfg)
 	k, ok := find(keys, it.path[0])
 	if !ok {
-		known := append(names(keys), "aws", "cache", "accounts", "ecr", "registries", "logs")
+		known := append(names(keys), tableNames()...)
 		return unknown(Origin{s.path, it.line}, it, 0, known)
 	}
 	return l.set(s, it, 0, k)
@@ -79,7 +87,11 @@ func (l *loader) plain(s source, it item) *Error {
 	keys := tableKeys(l.cfg, it.path[0])
 	k, ok := find(keys, it.path[1])
 	if !ok {
-		return unknown(Origin{s.path, it.line}, it, 1, names(keys))
+		known := names(keys)
+		if it.path[0] == "logs" {
+			known = append(known, "destinations")
+		}
+		return unknown(Origin{s.path, it.line}, it, 1, known)
 	}
 	if it.path[1] == "role_arn" {
 		l.dropExternalID(s, it.path[0])
@@ -278,6 +290,14 @@ func (l *loader) finish() *Error {
 			at := l.given[id([]string{table.name, "external_id"})].Origin
 			return fail(at, "add role_arn", "[%s] has external_id without role_arn", table.name)
 		}
+	}
+	if name := l.cfg.Logs.DefaultDestination; name != "" && l.cfg.Logs.Destinations[name] == nil {
+		fix := "add [logs.destinations." + quoteKey(name) + "]"
+		if near := Nearest(name, slices.Sorted(maps.Keys(l.cfg.Logs.Destinations))); near != "" {
+			fix = "did you mean " + near + "?"
+		}
+		at := l.given[id([]string{"logs", "default_destination"})].Origin
+		return fail(at, fix, "logs.default_destination is %q, and there is no such destination", name)
 	}
 	return nil
 }

@@ -63,7 +63,7 @@ func TestManualKeys(t *testing.T) {
 		}
 	}
 	want := names(topKeys(defaults()))
-	for _, table := range []string{"aws", "cache", "ecr", "logs"} {
+	for _, table := range plainTables() {
 		for _, k := range names(tableKeys(defaults(), table)) {
 			want = append(want, table+" "+k)
 		}
@@ -98,7 +98,7 @@ func TestManualVariables(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []string
-	for _, m := range regexp.MustCompile(`(?m)^\.It Ev (SECRETREF_(?:AWS|CACHE|LOGS)_\S*)$`).FindAllStringSubmatch(string(data), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^\.It Ev (SECRETREF_(?:AWS|CACHE|LOGS|CONFIG)_\S*)$`).FindAllStringSubmatch(string(data), -1) {
 		got = append(got, m[1])
 	}
 	want := Variables()
@@ -112,7 +112,7 @@ func TestManualVariables(t *testing.T) {
 // A value that the page calls the default is the default.
 func TestManualDefaults(t *testing.T) {
 	quoted := regexp.MustCompile(`Default:\n\.(?:Qq|Li) (\S*)`)
-	plain := regexp.MustCompile(`Default: (false)\.`)
+	plain := regexp.MustCompile(`Default: (false|true)\.`)
 	var text strings.Builder
 	table, n := "", 0
 	for _, e := range manualEntries(t) {
@@ -135,7 +135,8 @@ func TestManualDefaults(t *testing.T) {
 	if got.AWS != want.AWS || got.Cache != want.Cache || got.NotFound != want.NotFound || got.ECR != want.ECR ||
 		got.Logs.StateDir != want.Logs.StateDir || got.Logs.SpoolMaxBytes != want.Logs.SpoolMaxBytes ||
 		got.Logs.SpoolTotal != want.Logs.SpoolTotal || got.Logs.SpoolMinFree != want.Logs.SpoolMinFree ||
-		got.Logs.MetricsAddress != want.Logs.MetricsAddress {
+		got.Logs.MetricsAddress != want.Logs.MetricsAddress ||
+		got.Logs.AllowOptions != want.Logs.AllowOptions || got.Logs.MetricsPerContainer != want.Logs.MetricsPerContainer {
 		t.Errorf("with what the page calls defaults: %+v, want %+v; it was\n%s", got, want, text.String())
 	}
 	if n < 12 {

@@ -35,18 +35,22 @@ func TestSample(t *testing.T) {
 	}
 	c := load(t, map[string]string{"config.toml": text.String()})
 
+	if d := c.Logs.Destinations[c.Logs.DefaultDestination]; d["logDriver"] == "" || d["secretOptions.splunk-token"] == "" {
+		t.Errorf("the sample has the destinations %v", c.Logs.Destinations)
+	}
+
 	items, perr := parse("sample", []byte(text.String()))
 	if perr != nil {
 		t.Fatal(perr)
 	}
 	var got []string
 	for _, it := range items {
-		if !it.value.isTable() {
+		if !it.value.isTable() && !slices.Contains(it.path, "destinations") {
 			got = append(got, it.path[0]+" "+it.path[len(it.path)-1])
 		}
 	}
 	want := []string{"not_found not_found"}
-	for _, table := range []string{"aws", "cache", "ecr", "logs"} {
+	for _, table := range plainTables() {
 		for _, k := range names(tableKeys(c, table)) {
 			want = append(want, table+" "+k)
 		}
@@ -85,7 +89,7 @@ func TestSampleDefaults(t *testing.T) {
 		}
 		if _, after, ok := strings.Cut(line, "Default: "); ok {
 			after = strings.TrimSuffix(strings.TrimSpace(after), ".")
-			byDefault = strings.HasPrefix(after, `"`) || after == "false"
+			byDefault = strings.HasPrefix(after, `"`) || after == "false" || after == "true"
 			continue
 		}
 		text.WriteString(line)
@@ -97,7 +101,8 @@ func TestSampleDefaults(t *testing.T) {
 	if got.AWS != want.AWS || got.Cache != want.Cache || got.NotFound != want.NotFound || got.ECR != want.ECR ||
 		got.Logs.StateDir != want.Logs.StateDir || got.Logs.SpoolMaxBytes != want.Logs.SpoolMaxBytes ||
 		got.Logs.SpoolTotal != want.Logs.SpoolTotal || got.Logs.SpoolMinFree != want.Logs.SpoolMinFree ||
-		got.Logs.MetricsAddress != want.Logs.MetricsAddress {
+		got.Logs.MetricsAddress != want.Logs.MetricsAddress ||
+		got.Logs.AllowOptions != want.Logs.AllowOptions || got.Logs.MetricsPerContainer != want.Logs.MetricsPerContainer {
 		t.Errorf("got %+v, want the defaults %+v", got, want)
 	}
 	if n < 12 {

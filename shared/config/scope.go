@@ -45,7 +45,7 @@ func (s *scope) add(src source) {
 // table notes the hosts that a table header may mean. An unknown name is taken for a misspelt "registries", or for a
 // host that lacks it.
 func (s *scope) table(path []string) {
-	if len(path) == 0 || isTable(path[0], "aws", "cache", "accounts", "ecr", "logs") {
+	if len(path) == 0 || isTable(path[0], otherTables()...) {
 		return
 	}
 	s.hosts(path[1:])
@@ -75,7 +75,7 @@ func (s *scope) assignment(section, key []string, rest string) {
 		s.table(key)
 	case len(section) == 1 && isTable(section[0], "ecr") && strings.HasPrefix(value, "true"):
 		s.ecr = true
-	case len(section) == 1 && !isTable(section[0], "aws", "cache", "accounts", "ecr", "logs"):
+	case len(section) == 1 && !isTable(section[0], otherTables()...):
 		s.hosts(key)
 	}
 }

@@ -87,6 +87,9 @@ func parse(raw string, pattern bool) (Name, error) {
 		s = s[:i]
 	}
 	// Also past the first slash: a password may hold one, and would be taken for host and path.
+	if pattern && strings.Contains(s, "@sha256:") {
+		return Name{}, errors.New("registry address has a digest; write the registry or the repository alone")
+	}
 	if strings.Contains(s, "@") {
 		return Name{}, errUserInfo
 	}
@@ -104,6 +107,9 @@ func parse(raw string, pattern bool) (Name, error) {
 	}
 	if path, err = canonicalPath(path); err != nil {
 		return Name{}, refuse(raw, err.Error())
+	}
+	if pattern && strings.Contains(path, ":") {
+		return Name{}, refuse(raw, "has a tag; write the registry or the repository alone")
 	}
 	// 443 goes with any scheme: nerdctl asks for http://HOST:443 too, and means the same registry.
 	if port != 0 && port != 443 && !(plain && port == 80) {

@@ -169,7 +169,7 @@ func FuzzNormalize(f *testing.F) {
 		if err != nil || again != n {
 			t.Errorf("Normalize(%q) = %+v, and of that %+v, %v", s, n, again, err)
 		}
-		if p, err := ParsePattern(n.String()); err != nil || !p.Match(n) {
+		if p, err := ParsePattern(n.String()); (err != nil || !p.Match(n)) && !strings.Contains(n.Path, ":") { // a pattern has no tag
 			t.Errorf("the pattern of %+v is %v, %v and does not match it", n, p, err)
 		}
 	})
