@@ -28,19 +28,27 @@ var (
 	// ErrShort says that the bytes may be a frame, but its end is not there yet.
 	ErrShort = errors.New("frame is not complete")
 	// ErrGarbage says that no frame starts here, whatever follows.
-	ErrGarbage = errors.New("bytes are no frame")
+	ErrGarbage = errors.New("the bytes are not a frame")
 )
 
 // Entry is one decoded LogEntry. Its slices point into the buffer that was decoded: they are valid until that changes.
 type Entry struct {
 	Source   []byte // "stdout", "stderr"
 	TimeNano int64  // when the daemon read the line; not monotonic, and negative before 1970
-	Line     []byte // no newline at the end; a terminal's may end in \r
+	Line     []byte // no newline at the end; a terminal's may end in \r, see TrimReturn
 	Partial  bool   // a piece of a longer line; with an id the last piece says so, too
 
 	PartialID []byte // nil = the daemon is older than 18.06 and sends no ids
 	Ordinal   int32  // counts the pieces of one line from 1
 	Last      bool   // the last piece of a line; at the end of a stream it may never come
+}
+
+// TrimReturn removes the carriage return that a terminal puts at the end of each line: a line of `docker run -t` ends in
+// \r\n, and the daemon takes the \n alone. One inside a line, or at the end of a piece that is not the last, stays.
+func (e *Entry) TrimReturn() {
+	if n := len(e.Line); n > 0 && e.Line[n-1] == '\r' && (!e.Partial || e.Last) {
+		e.Line = e.Line[:n-1]
+	}
 }
 
 // Tags of the fields: number << 3 | wire type, 0 for numbers and 2 for counted bytes.

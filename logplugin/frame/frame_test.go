@@ -278,3 +278,28 @@ func BenchmarkAppendFrame(b *testing.B) {
 		dst = AppendFrame(dst[:0], e)
 	}
 }
+
+func TestTrimReturn(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		in   Entry
+		want string
+	}{
+		{"a terminal's line", Entry{Line: []byte("a\r")}, "a"},
+		{"an empty one", Entry{Line: []byte("\r")}, ""},
+		{"no line", Entry{}, ""},
+		{"one return of two", Entry{Line: []byte("a\r\r")}, "a\r"},
+		{"inside", Entry{Line: []byte("10%\r20%")}, "10%\r20%"},
+		{"a piece", Entry{Line: []byte("a\r"), Partial: true}, "a\r"},
+		{"the last piece", Entry{Line: []byte("a\r"), Partial: true, Last: true}, "a"},
+	} {
+		c.in.TrimReturn()
+		if string(c.in.Line) != c.want {
+			t.Errorf("%s: %q, want %q", c.name, c.in.Line, c.want)
+		}
+	}
+	line := []byte("hello\r")
+	if n := testing.AllocsPerRun(100, func() { e := Entry{Line: line}; e.TrimReturn() }); n != 0 {
+		t.Errorf("TrimReturn allocates %v times, want 0", n)
+	}
+}

@@ -33,7 +33,7 @@ func Resync(buf []byte) (skip int, found bool) {
 	return max(0, len(buf)-HeaderBytes-streamBytes+1), false
 }
 
-// isFrame tells whether buf, which holds the first fields, starts with a frame as far as can be seen.
+// isFrame reports whether buf, which holds the first fields, starts with a frame as far as can be seen.
 func isFrame(buf []byte) bool {
 	n, err := Size(buf)
 	p := buf[HeaderBytes:]
@@ -55,7 +55,7 @@ func isFrame(buf []byte) bool {
 	return err != ErrGarbage //nolint:errorlint // the two errors of Size are never wrapped
 }
 
-// namesStream tells whether a message starts with stdout or stderr as its source, as far as it is there.
+// namesStream reports whether a message starts with stdout or stderr as its source, as far as it is there.
 func namesStream(p []byte) bool {
 	p = p[:min(len(p), len("\x0a\x06stdout"))]
 	return bytes.HasPrefix([]byte("\x0a\x06stdout"), p) || bytes.HasPrefix([]byte("\x0a\x06stderr"), p)

@@ -18,6 +18,7 @@ const (
 	labelsRegex = "labels-regex picks nothing"
 	imageID     = "tag: {{.ImageID}}"
 	environment = "tag: a template sees the container's whole environment"
+	terminal    = "a terminal's line"
 	budget      = "tag, labels-regex and env-regex may take any time"
 )
 
@@ -32,11 +33,13 @@ func testOptions(t *testing.T, h *host) {
 	}
 	t.Cleanup(hec.Close)
 	type event struct {
+		Line  string
 		Tag   string
 		Attrs map[string]string
 	}
+	tty := false
 	run := func(t *testing.T, given map[string]string, ours bool) event {
-		c := container{lines: []routertest.InputLine{{Stream: "stdout", Line: []byte("line"), Newline: true}}, labels: labels, env: env,
+		c := container{tty: tty, lines: []routertest.InputLine{{Stream: "stdout", Line: []byte("line"), Newline: true}}, labels: labels, env: env,
 			options: with(map[string]string{"splunk-url": hec.URL(), "splunk-token": token}, given)}
 		s := h.events(t, hec, c, ours)
 		var in struct{ Event event }
@@ -88,6 +91,15 @@ func testOptions(t *testing.T, h *host) {
 			known.shows(c.difference)
 		})
 	}
+	t.Run("terminal", func(t *testing.T) {
+		tty = true
+		docker, here := run(t, nil, false), run(t, nil, true)
+		if docker.Line != here.Line+"\r" || here.Line != "line" {
+			t.Errorf("Docker's line is %q, and ours %q; want a carriage return at the end of Docker's alone", docker.Line, here.Line)
+			return
+		}
+		known.shows(terminal)
+	})
 	if t.Failed() {
 		return
 	}

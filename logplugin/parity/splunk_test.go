@@ -211,11 +211,7 @@ func (p pair) compare(lines []routertest.InputLine, docker, here []string) {
 		if len(pieces) == 0 {
 			continue // a line of white space in the raw format: nothing is sent here either
 		}
-		whole := l.Line
-		if p.tty {
-			whole = append(slices.Clone(whole), '\r')
-		}
-		want := p.want(whole, pieces[0].Line, theirs)
+		want := p.want(l.Line, pieces[0].Line, theirs)
 		got := hideTime(p.t, next(&here, "our driver", 1)[0])
 		if got != want && p.format == "raw" && slices.Equal(words(got), words(want)) {
 			p.known.shows(attrOrder)
@@ -234,6 +230,10 @@ func (p pair) compare(lines []routertest.InputLine, docker, here []string) {
 func (p pair) want(line, first []byte, theirs []string) string {
 	event := hideTime(p.t, theirs[0])
 	head, text, tail := p.split(event)
+	if rest, ok := strings.CutSuffix(text, `\r"`); ok { // one of the differences of all routers
+		text = rest + `"`
+		event = head + text + tail
+	}
 	switch {
 	case len(theirs) > 1 || len(first) < len(line):
 		p.known.shows(joinedLines)
@@ -257,7 +257,7 @@ func (p pair) want(line, first []byte, theirs []string) string {
 	return event
 }
 
-// looksOtherwise tells whether a piece looks like JSON and the line does not, or the other way round.
+// looksOtherwise reports whether a piece looks like JSON and the line does not, or the other way round.
 func (p pair) looksOtherwise(line []byte, theirs []string) bool {
 	for _, e := range theirs {
 		if _, text, _ := p.split(e); strings.HasPrefix(text, `"`) == json.Valid(line) {

@@ -378,6 +378,7 @@ func (s *session) push(e *frame.Entry, pos int64, now time.Time) {
 }
 
 func (s *session) emit(e *frame.Entry) {
+	e.TrimReturn()
 	s.record = router.Record{
 		TimeNano: e.TimeNano, Source: e.Source, Line: e.Line,
 		PartialID: e.PartialID, Ordinal: e.Ordinal, Last: e.Last, Partial: e.Partial,
