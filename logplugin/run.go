@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 
 	"github.com/secretref/secretref/logplugin/control"
@@ -24,35 +25,6 @@ const (
 	exitAttention = 3 // of status: somebody should look
 )
 
-const usage = `Usage: secretref-logdriver COMMAND
-
-A Docker log driver that takes its log router's credentials by reference (docker run --log-driver secretref).
-
-  serve         answer the daemon, in the foreground; logs to standard error
-  status        one line for each container's log; exit status 3 if one needs attention
-  forget ID     end a session that waits for a FIFO which the daemon has leaked; ID is the first column of status
-  check         try the configuration, and with --log-opt a container's options, references and router, without a container
-  version       print the version
-  help          print this
-
-Options of serve, status, forget and check:
-  --config FILE      in place of /etc/secretref/config.toml and its drop-ins
-  --state-dir DIR    sessions and spool; default: state_dir under [logs]
-Option of serve:
-  --socket PATH      where the daemon looks; default: /run/docker/plugins/secretref.sock; a socket of systemd wins
-Options of status:
-  --json             the same for programs
-  --watch            again every two seconds, until it is stopped
-Options of forget:
-  --discard          give up the lines that are not delivered
-  --force            also when the session has had lines in the last minute
-Options of check:
-  --log-opt NAME=VALUE    as of docker run; any number of them
-  --send             send one marked line there, and show the answer
-
-See secretref-logdriver(1), secretref-config(5).
-`
-
 // Program is one run.
 type Program struct {
 	Args           []string
@@ -66,8 +38,10 @@ type Program struct {
 type flags struct {
 	config, stateDir string // all but version and help
 	socket           string // serve
-	json, watch      bool   // status
-	discard, force   bool   // forget
+	logLevel         slog.Level
+	logFormat        logFormat // "" is text
+	json, watch      bool      // status
+	discard, force   bool      // forget
 	id               string
 	logOpts          map[string]string // check
 	send             bool              // check
@@ -76,28 +50,24 @@ type flags struct {
 // Run carries out one command, until it is done or ctx ends, and returns the exit status.
 func Run(ctx context.Context, p Program) int {
 	if len(p.Args) == 0 {
-		fmt.Fprint(p.Stderr, usage)
+		fmt.Fprint(p.Stderr, p.usage())
 		return exitUsage
 	}
-	commands := map[string]func(context.Context, flags) error{
-		"serve": p.serve, "status": p.status, "forget": p.forget, "check": p.check,
-		"version": p.version, "--version": p.version, "-v": p.version, "help": p.help, "--help": p.help, "-h": p.help,
-	}
-	name := p.Args[0]
-	command := commands[name]
-	if command == nil {
-		fmt.Fprintf(p.Stderr, "%s: unknown command %q; see --help\n", Name, name)
+	c, err := find(p.Args[0])
+	if err != nil {
+		fmt.Fprintf(p.Stderr, "%s: %v\n", Name, err)
 		return exitUsage
 	}
-	f, err := p.flags(name, p.Args[1:])
+	f, err := p.flags(c, p.Args[1:])
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		command = p.help
+		fmt.Fprint(p.Stdout, p.usageOf(c))
+		return exitOK
 	case err != nil:
-		fmt.Fprintf(p.Stderr, "%s: %v; see --help\n", Name, err)
+		fmt.Fprintf(p.Stderr, "%s: %v; see %s %s --help\n", Name, err, Name, c.name)
 		return exitUsage
 	}
-	err = command(ctx, f)
+	err = c.run(p, ctx, f)
 	if err == nil {
 		return exitOK
 	}
@@ -114,46 +84,8 @@ func (p Program) version(context.Context, flags) error {
 }
 
 func (p Program) help(context.Context, flags) error {
-	_, err := io.WriteString(p.Stdout, usage)
+	_, err := io.WriteString(p.Stdout, p.usage())
 	return err
-}
-
-func (p Program) flags(command string, args []string) (flags, error) {
-	f := flags{logOpts: map[string]string{}}
-	set := flag.NewFlagSet(command, flag.ContinueOnError)
-	set.SetOutput(io.Discard)
-	switch command {
-	case "serve", "status", "forget", "check":
-		set.StringVar(&f.config, "config", p.Getenv("SECRETREF_CONFIG"), "")
-		set.StringVar(&f.stateDir, "state-dir", "", "")
-	}
-	switch command {
-	case "serve":
-		set.StringVar(&f.socket, "socket", "/run/docker/plugins/secretref.sock", "")
-	case "status":
-		set.BoolVar(&f.json, "json", false, "")
-		set.BoolVar(&f.watch, "watch", false, "")
-	case "forget":
-		set.BoolVar(&f.discard, "discard", false, "")
-		set.BoolVar(&f.force, "force", false, "")
-	case "check":
-		set.Func("log-opt", "", f.addLogOpt)
-		set.BoolVar(&f.send, "send", false, "")
-	}
-	err := set.Parse(args)
-	if err == nil && command == "forget" {
-		if f.id = set.Arg(0); f.id == "" {
-			return f, errors.New("forget: which session? status shows them in its first column")
-		}
-		err = set.Parse(set.Args()[1:]) // options may stand behind it
-	}
-	if err != nil {
-		return f, fmt.Errorf("%s: %w", command, err)
-	}
-	if set.NArg() > 0 {
-		return f, fmt.Errorf("%s: %q is too much", command, set.Arg(0))
-	}
-	return f, nil
 }
 
 func (f *flags) addLogOpt(text string) error {

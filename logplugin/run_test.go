@@ -71,7 +71,10 @@ func TestUsage(t *testing.T) {
 		code int
 		want string
 	}{
-		{"", 2, "Usage:"}, {"help", 0, "Usage:"}, {"--help", 0, "Usage:"}, {"serve --help", 0, "Usage:"}, {"version", 0, "1"}, {"bogus", 2, "unknown command"},
+		{"", 2, "Usage:"}, {"help", 0, "Usage:"}, {"--help", 0, "Usage:"}, {"serve --help", 0, "--socket PATH"}, {"version", 0, "1"}, {"bogus", 2, "unknown command"},
+		{"stats", 2, "did you mean status?"}, {"serve --sokcet /x", 2, "serve: unknown option --sokcet; did you mean --socket?; see secretref-logdriver serve --help"},
+		{"status --socket /x", 2, "unknown option --socket"}, {"serve --log-level loud", 2, "log-level"}, {"serve --log-format xml", 2, "text or json"},
+		{"check -h", 0, "Usage: secretref-logdriver check [OPTIONS]"}, {"forget --help", 0, "forget ID [OPTIONS]"}, {"version --help", 0, "Usage: secretref-logdriver version\n"},
 		{"serve x", 2, "too much"}, {"serve --json", 2, "--help"}, {"version --state-dir /x", 2, "--help"}, {"forget", 2, "which session"}, {"forget a b", 2, "too much"},
 		{"check --log-opt x", 2, "NAME=VALUE"}, {"check --log-opt a=1 --log-opt a=2", 2, "a is given twice"},
 		{"status --config /nowhere/config.toml", 1, "/nowhere/config.toml"},

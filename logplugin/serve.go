@@ -24,7 +24,7 @@ func (p Program) serve(ctx context.Context, f flags) error {
 		return err
 	}
 	defer listener.Close()
-	log := slog.New(slog.NewTextHandler(p.Stderr, nil))
+	log := p.newLog(f)
 	files := raiseFiles(log)
 	cfg, broken := p.load(f)
 	if broken != nil {

@@ -64,7 +64,8 @@ func (d logDriver) start(_ http.ResponseWriter, r *http.Request) (any, error) {
 			func() { d.sessions.Stop(q.File) })
 	}
 	if err != nil {
-		d.server.options.Logger.Warn("a container was refused", "container", q.Info, "error", errText(err))
+		d.server.options.Logger.Error("container refused", "container", q.Info.ContainerID[:min(len(q.Info.ContainerID), 12)],
+			"name", strings.TrimPrefix(q.Info.ContainerName, "/"), "error", errText(err))
 	}
 	return failure{}, err
 }
@@ -82,7 +83,7 @@ func (d logDriver) stop(_ http.ResponseWriter, r *http.Request) (any, error) {
 		}, func() {})
 	})
 	if err != nil {
-		d.server.options.Logger.Warn("StopLogging was answered all the same", "file", q.File, "error", errText(err))
+		d.server.options.Logger.Warn("StopLogging failed, and was answered without an error", "file", q.File, "error", errText(err))
 	}
 	return failure{}, nil
 }

@@ -187,7 +187,7 @@ func (s *Server) within(r *http.Request, limit time.Duration, f func(context.Con
 			return
 		case <-gone:
 		}
-		s.options.Logger.Warn("a session came back after its time", "call", r.URL.Path, "error", errText(err))
+		s.options.Logger.Warn("call returned after its time limit", "call", r.URL.Path, "error", errText(err))
 		if err == nil {
 			_ = s.recovered(r.URL.Path, func() error { undo(); return nil })
 		}

@@ -157,7 +157,7 @@ func TestAnswers(t *testing.T) {
 			}
 		})
 	}
-	if strings.Contains(d.log.String(), canary) || !strings.Contains(d.log.String(), "0123456789ab (web)") {
+	if strings.Contains(d.log.String(), canary) || !strings.Contains(d.log.String(), "container=0123456789ab name=web error=") {
 		t.Errorf("log: %s", d.log)
 	}
 }
