@@ -84,7 +84,7 @@ func (s *session) run(ctx context.Context) {
 	}
 	s.drained.Store(true)
 	s.spool.Finish()
-	if st := s.spool.Stats(); st.End <= st.Committed {
+	if s.spool.IsDone() {
 		s.table.finish(s) // there is nothing to deliver
 		return
 	}

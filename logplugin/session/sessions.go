@@ -7,6 +7,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,21 +75,28 @@ func New(c Config) (*Sessions, error) {
 	s := &Sessions{
 		admission: a, dir: c.State, log: c.Log,
 		claimed: map[string]bool{}, byFile: map[string]*session{}, routers: map[options.Connection]*shared{}, tallies: map[target]*tally{},
-		store: spool.NewStore(spool.Config{Dir: c.State.Path(), Total: c.Config.Logs.SpoolTotal, MinFree: minFree(c.Config.Logs), Log: c.Log}),
+		store: spool.NewStore(spoolConfig(c)),
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	return s, nil
 }
 
-// minFree says the same to package spool: there 0 is the default, which looks at the file system.
-func minFree(l config.Logs) int64 {
-	switch l.SpoolMinFree {
-	case config.DefaultSpoolMinFree:
-		return 0
-	case 0:
-		return -1
+// What the spools may use while the disk takes no lines, and how often they try again.
+const (
+	spoolMemory = 64 << 20
+	spoolRetry  = time.Second
+)
+
+// spoolConfig is the part of the configuration that all spools share.
+func spoolConfig(c Config) spool.Config {
+	logs := c.Config.Logs
+	sc := spool.Config{
+		Dir: c.State.Path(), Total: logs.SpoolTotal, MinFree: logs.SpoolMinFree, Memory: spoolMemory, Retry: spoolRetry, Log: c.Log,
 	}
-	return l.SpoolMinFree
+	if logs.SpoolMinFree == config.DefaultSpoolMinFree {
+		sc.MinFreePart = 20 // the default stands for 5 % where that is less
+	}
+	return sc
 }
 
 // Start is StartLogging.
@@ -208,7 +216,7 @@ func (s *Sessions) begin(meta state.Session, b beginning) error {
 	}
 	x := &session{table: s, meta: meta, kind: s.kinds[meta.Options.Router], fifo: b.fifo, parked: b.parked, done: make(chan struct{})}
 	x.joiner = frame.NewJoiner(frame.JoinerOptions{}, x.emit)
-	x.spool = s.store.Open(s.spoolDir(meta.File), spool.Options{MaxBytes: meta.Options.SpoolMaxBytes, Notify: x.wake})
+	x.spool = s.store.Open(s.spoolDir(meta.File), spool.Options{MaxBytes: cmp.Or(meta.Options.SpoolMaxBytes, s.rules.SpoolMaxBytes), Notify: x.wake})
 	x.droppedBefore = x.spool.Stats().DroppedLines
 	ctx, stop := context.WithCancel(s.ctx)
 	x.stop = stop

@@ -8,11 +8,14 @@ import (
 
 // later makes everything that the spool remembers so much older.
 func later(s *Spool, d time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.since, s.stamped = s.since.Add(-d), s.stamped.Add(-d)
-	for _, g := range s.segs {
-		g.born = g.born.Add(-d)
+	l := &s.ledger
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.segs.mu.Lock()
+	defer s.segs.mu.Unlock()
+	l.age.since, l.age.stamped = l.age.since.add(-d), l.age.stamped.add(-d)
+	for _, g := range s.segs.list {
+		g.born = g.born.add(-d)
 	}
 }
 
@@ -72,7 +75,7 @@ func TestAge(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			st := newStore(t, Config{Dir: t.TempDir()})
-			s := st.Open(st.cfg.Dir+"/one", Options{})
+			s := open(st, st.cfg.Dir+"/one", Options{})
 			defer shut(t, s)
 			do(t, s, writer(t, s), newReader(t, s))
 		})
@@ -97,15 +100,15 @@ func writer(t *testing.T, s *Spool) (line func()) {
 func TestAgeAfterRestart(t *testing.T) {
 	st := newStore(t, Config{Dir: t.TempDir()})
 	dir := st.cfg.Dir + "/one"
-	s := st.Open(dir, Options{})
+	s := open(st, dir, Options{})
 	put(t, s, appendLines(nil, 0, 10))
-	path := s.path(s.cur)
+	path := s.segs.path(s.segs.cur.base)
 	shut(t, s)
 	old := time.Now().Add(-5 * time.Hour)
 	if err := os.Chtimes(path, old, old); err != nil {
 		t.Fatal(err)
 	}
-	s = st.Open(dir, Options{})
+	s = open(st, dir, Options{})
 	defer shut(t, s)
 	checkAge(t, s, "after a restart", 5*time.Hour)
 	line := writer(t, s)

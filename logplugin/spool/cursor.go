@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io/fs"
 	"os"
 )
 
@@ -26,12 +25,6 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 type Gap struct {
 	From, To int64 // positions; a reader that is at From goes on at To
 	Lines    int64 // frames, of which a line over 16 KiB has several; 0 = nobody knows: a segment was removed or unreadable
-}
-
-// gap is a Gap of a Spool.
-type gap struct {
-	Gap
-	told bool // the reader has seen it: it must not change any more
 }
 
 // mark is what a slot says.
@@ -86,62 +79,76 @@ func readSlot(p []byte) (m mark, ok bool) {
 	return m, m.cursor >= 0 && m.end >= 0 && m.lines >= 0 && m.bytes >= 0
 }
 
-// readMark returns the newest whole slot of a cursor file. A missing file is not an error.
-func readMark(path string) (m mark, ok bool, err error) {
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
+// errNoSlot says that what a cursor file holds is not a cursor.
+var errNoSlot = errors.New("no whole slot in it")
+
+// readMark returns the newest whole slot of a cursor file. A missing or empty file is not an error. After errNoSlot there
+// is nothing to be read in it; every other error passes.
+func readMark(fsys fileSystem, path string) (m mark, ok bool, err error) {
+	b, err := readAll(fsys, path, 2*slotBytes)
+	if isAbsent(err) || err == nil && len(b) == 0 {
 		return mark{}, false, nil
 	}
 	if err != nil {
 		return mark{}, false, err
 	}
-	for at := 0; at+slotBytes <= len(b) && at < 2*slotBytes; at += slotBytes {
+	for at := 0; at+slotBytes <= len(b); at += slotBytes {
 		if slot, whole := readSlot(b[at : at+slotBytes]); whole && (!ok || slot.seq > m.seq) {
 			m, ok = slot, true
 		}
 	}
 	if !ok {
-		return mark{}, false, fmt.Errorf("cursor file %s: no whole slot in it", path)
+		return mark{}, false, fmt.Errorf("cursor file %s: %w", path, errNoSlot)
 	}
 	return m, true, nil
 }
 
-// cursorFile writes slots. It is opened by its first write, and again after one that failed.
+// cursorFile writes slots. It is opened by a write, and again after one that failed.
 type cursorFile struct {
 	path string
 	seq  uint64
-	f    *os.File
+	f    file
+	used bool // since closeUnused has looked
 	buf  []byte
 }
 
-func (c *cursorFile) write(m *mark) error {
-	if c.f == nil {
-		f, err := os.OpenFile(c.path, os.O_RDWR|os.O_CREATE, 0o600)
-		if err != nil {
-			return err
-		}
-		// Both slots get their block now, so that a full disk cannot refuse a cursor.
-		if fi, err := f.Stat(); err != nil || fi.Size() < 2*slotBytes {
-			if _, err := f.WriteAt(make([]byte, 2*slotBytes), 0); err != nil {
-				f.Close()
-				return err
-			}
-		}
-		c.f = f
+func (c *cursorFile) write(st *Store, m *mark) error {
+	if err := c.open(st); err != nil {
+		return err
 	}
 	m.seq = c.seq + 1
 	c.buf = m.append(c.buf[:0])
+	c.used = true
 	if _, err := c.f.WriteAt(c.buf, int64(m.seq%2)*slotBytes); err != nil {
-		c.close()
+		c.close(st)
 		return err
 	}
 	c.seq = m.seq
 	return nil
 }
 
-func (c *cursorFile) close() {
+func (c *cursorFile) open(st *Store) error {
 	if c.f != nil {
-		c.f.Close()
-		c.f = nil
+		return nil
 	}
+	f, err := st.openFile(c.path, os.O_RDWR|os.O_CREATE)
+	if err != nil {
+		return err
+	}
+	// Both slots get their block now, so that a full disk cannot refuse a cursor.
+	size, err := f.Size()
+	if err == nil && size < 2*slotBytes {
+		_, err = f.WriteAt(make([]byte, 2*slotBytes-size), size)
+	}
+	if err != nil {
+		st.closeFile(f)
+		return err
+	}
+	c.f = f
+	return nil
+}
+
+func (c *cursorFile) close(st *Store) {
+	st.closeFile(c.f)
+	c.f = nil
 }

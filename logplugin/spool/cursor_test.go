@@ -8,8 +8,9 @@ import (
 )
 
 func TestCursorFile(t *testing.T) {
+	st := newStore(t, Config{Dir: t.TempDir()})
 	c := cursorFile{path: filepath.Join(t.TempDir(), "cursor")}
-	if _, ok, err := readMark(c.path); ok || err != nil {
+	if _, ok, err := readMark(system{}, c.path); ok || err != nil {
 		t.Fatalf("a missing file: %v, %v", ok, err)
 	}
 	marks := []mark{
@@ -21,15 +22,15 @@ func TestCursorFile(t *testing.T) {
 		marks[2].gaps[i] = Gap{int64(i + 1), int64(i + 2), int64(i + 3)}
 	}
 	for i := range marks {
-		if err := c.write(&marks[i]); err != nil {
+		if err := c.write(st, &marks[i]); err != nil {
 			t.Fatal(err)
 		}
-		got, ok, err := readMark(c.path)
+		got, ok, err := readMark(system{}, c.path)
 		if !ok || err != nil || !reflect.DeepEqual(got, marks[i]) {
 			t.Fatalf("wrote %+v, read %+v, %v, %v", marks[i], got, ok, err)
 		}
 	}
-	c.close()
+	c.close(st)
 	whole, err := os.ReadFile(c.path)
 	if err != nil || len(whole) != 2*slotBytes {
 		t.Fatalf("%d bytes, %v", len(whole), err)
@@ -46,7 +47,7 @@ func TestCursorFile(t *testing.T) {
 		if err := os.WriteFile(c.path, torn, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		got, ok, err := readMark(c.path)
+		got, ok, err := readMark(system{}, c.path)
 		if !ok || err != nil || !reflect.DeepEqual(got, before) && !reflect.DeepEqual(got, last) {
 			t.Fatalf("torn at %d: %+v, %v, %v", i, got, ok, err)
 		}
@@ -60,7 +61,7 @@ func TestCursorFile(t *testing.T) {
 	if err := os.WriteFile(c.path, whole, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok, err := readMark(c.path); ok || err == nil {
+	if _, ok, err := readMark(system{}, c.path); ok || err == nil {
 		t.Errorf("reads a spoiled file: %v, %v", ok, err)
 	}
 }
@@ -75,7 +76,7 @@ func TestLostCursor(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			st := newStore(t, Config{Dir: t.TempDir()})
 			dir := st.cfg.Dir + "/one"
-			s := st.Open(dir, Options{SegmentBytes: 4000})
+			s := open(st, dir, Options{segmentBytes: 4000})
 			put(t, s, appendLines(nil, 0, 100))
 			newReader(t, s).until(50)
 			first := s.Stats().Committed
@@ -85,7 +86,7 @@ func TestLostCursor(t *testing.T) {
 			if err := spoil(filepath.Join(dir, cursorName)); err != nil {
 				t.Fatal(err)
 			}
-			s = st.Open(dir, Options{SegmentBytes: 4000})
+			s = open(st, dir, Options{segmentBytes: 4000})
 			defer shut(t, s)
 			if at := s.Stats().Committed; at == 0 || at > first || at < first-4000 {
 				t.Errorf("starts at %d, had committed %d", at, first)
@@ -105,7 +106,7 @@ func TestLostCursor(t *testing.T) {
 func TestCursorCannotBeWritten(t *testing.T) {
 	st := newStore(t, Config{Dir: t.TempDir()})
 	dir := st.cfg.Dir + "/one"
-	s := st.Open(dir, Options{SegmentBytes: 4000})
+	s := open(st, dir, Options{segmentBytes: 4000})
 	put(t, s, appendLines(nil, 0, 100))
 	if err := os.Mkdir(filepath.Join(dir, cursorName), 0o700); err != nil {
 		t.Fatal(err)

@@ -19,35 +19,50 @@ const (
 	fullPause = 2 * time.Millisecond  // at most, once a pipe was half full
 	minPause  = 250 * time.Microsecond
 	idleTime  = 30 * time.Millisecond // after that a pipe is not busy
+	lookPause = 50 * time.Millisecond // between looks at a pipe for which the poller cannot wait
 )
 
 var (
 	errNext     = errors.New("the next segment is due")
 	errLowSpace = errors.New("too little free space on the file system")
+	errLoading  = errors.New("the spool is not loaded")
 	errClosed   = errors.New("spool is closed")
 )
 
-// drain is one run of Drain. It belongs to its goroutine; an idle one waits for the poller and holds no thread.
+// drain is one run of Drain. It belongs to its goroutine; an idle one waits for the poller and holds no thread. It has more
+// fields than most because the state of the run, of the wait and of memory mode go with every pass of one loop.
 type drain struct {
-	s     *Spool
-	ctx   context.Context // of the run; here because move is called without one
-	f     *os.File
-	conn  syscall.RawConn
-	move  func(uintptr)   // d.tryMove, bound once
-	watch func(uintptr)   // asks for ready, bound once
-	ready <-chan struct{} // has one element when there is something in the pipe, if that was asked for
-	n     int             // what came of move
-	err   error
-	at    time.Time // of the last move that has brought bytes
+	s    *Spool
+	ctx  context.Context // of the run; here because move is called without one
+	f    *os.File
+	conn syscall.RawConn
+	pipe fifo.Pipe
+	wait waiting
+
+	move  func(uintptr) // d.tryMove, bound once
+	n     int           // what came of move
+	err   error         // of the file, or EAGAIN
+	fatal error         // of the pipe
+
 	timer *time.Timer
 	pause time.Duration
-	last  time.Time // of the last bytes
-	pipe  fifo.Pipe
+	last  instant // of the last bytes
+	disk  diskless
+}
 
-	memory  bool
-	why     error     // of memory
-	nextTry time.Time // to return to the disk
-	nextCut time.Time // of a segment for want of space
+// waiting is how a drain waits for its pipe.
+type waiting struct {
+	watch func(uintptr)   // asks for ready, bound once
+	ready <-chan struct{} // has one element when there is something in the pipe, if that was asked for; nil = look at intervals
+	err   error           // of watch
+}
+
+// diskless is how long a drain goes on in memory.
+type diskless struct {
+	active  bool
+	why     error
+	nextTry instant // to return to the disk
+	nextCut instant // of a segment for want of space
 }
 
 // Drain moves what comes out of f, which fifo.Open has opened, into the spool, until every writer has closed it (nil), ctx
@@ -60,33 +75,17 @@ func (s *Spool) Drain(ctx context.Context, f *os.File) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stopped := make(chan struct{})
-	s.mu.Lock()
-	switch {
-	case s.closed:
-		err = errClosed
-	case s.stop != nil:
-		err = fmt.Errorf("drain %s: spool %s has a drain already", f.Name(), s.dir)
-	default:
-		s.stop, s.stopped = cancel, stopped
-	}
-	s.mu.Unlock()
-	if err != nil {
+	if err := s.beginDrain(cancel, f.Name()); err != nil {
 		return err
 	}
-	defer func() {
-		s.mu.Lock()
-		s.stop, s.stopped = nil, nil
-		orphan := s.orphan
-		s.mu.Unlock()
-		if orphan {
-			s.release()
-		}
-		close(stopped)
-	}()
-	d := &drain{s: s, ctx: ctx, f: f, conn: conn, timer: time.NewTimer(time.Hour), last: time.Now()}
+	defer s.endDrain()
+	now := s.store.clock.Mono()
+	d := &drain{s: s, ctx: ctx, f: f, conn: conn, timer: time.NewTimer(time.Hour), last: now}
 	defer d.timer.Stop()
 	d.move = d.tryMove
+	d.wait.watch = func(fd uintptr) { d.wait.err = s.store.poller.Watch(fd) }
+	d.disk.active, d.disk.nextCut = s.inRAM.Load() || !s.segs.isLoaded(), now
+	d.disk.nextTry = now
 	if err := d.enter(); err != nil {
 		return err
 	}
@@ -94,31 +93,72 @@ func (s *Spool) Drain(ctx context.Context, f *os.File) error {
 	return d.run()
 }
 
+// beginDrain makes this the only drain of the spool.
+func (s *Spool) beginDrain(cancel context.CancelFunc, name string) error {
+	s.life.mu.Lock()
+	defer s.life.mu.Unlock()
+	switch {
+	case s.closed:
+		return errClosed
+	case s.stop != nil:
+		return fmt.Errorf("drain %s: spool %s has a drain already", name, s.segs.dir)
+	}
+	s.stop, s.stopped = cancel, make(chan struct{})
+	return nil
+}
+
+func (s *Spool) endDrain() {
+	s.life.mu.Lock()
+	stopped, orphan := s.stopped, s.orphan
+	s.stop, s.stopped = nil, nil
+	s.life.mu.Unlock()
+	if orphan {
+		s.release()
+	}
+	close(stopped)
+}
+
 // enter makes the pipe known to those who look after all of them.
 func (d *drain) enter() error {
-	var failed error
-	err := d.conn.Control(func(fd uintptr) {
-		d.pipe.Enter(d.s.store.pipes, fd)
-		d.ready, failed = d.s.store.poller.Add(fd)
-	})
-	d.watch = func(fd uintptr) { d.err = d.s.store.poller.Watch(fd) }
-	if err = errors.Join(err, failed); err != nil {
+	err := d.conn.Control(func(fd uintptr) { d.pipe.Enter(d.s.store.pipes, fd) })
+	if err == nil {
+		err = d.register()
+	}
+	if err != nil {
 		d.pipe.Leave()
 		return fmt.Errorf("drain %s: %w", d.f.Name(), err)
 	}
 	return nil
 }
 
+// register lets the poller wait for the pipe. For want of files or memory the drain goes on without.
+func (d *drain) register() error {
+	var failed error
+	err := d.conn.Control(func(fd uintptr) { d.wait.ready, failed = d.s.store.poller.Add(fd) })
+	if err != nil {
+		return err
+	}
+	if failed != nil && !isShortage(failed) {
+		return failed
+	}
+	d.s.trouble.set(waitFIFO, failed)
+	return nil
+}
+
+// unregister is register back.
+func (d *drain) unregister() {
+	if d.wait.ready != nil {
+		_ = d.conn.Control(func(fd uintptr) { _ = d.s.store.poller.Remove(fd) })
+		d.wait.ready = nil
+	}
+}
+
 func (d *drain) leave() {
-	_ = d.conn.Control(func(fd uintptr) { _ = d.s.store.poller.Remove(fd) })
+	d.unregister()
 	d.pipe.Leave()
 }
 
 func (d *drain) run() error {
-	s := d.s
-	s.mu.Lock()
-	d.memory = s.inMemory
-	s.mu.Unlock()
 	for {
 		if err := d.ctx.Err(); err != nil {
 			return err
@@ -126,254 +166,177 @@ func (d *drain) run() error {
 		if err := d.conn.Control(d.move); err != nil {
 			return fmt.Errorf("read log pipe %s: %w", d.f.Name(), err)
 		}
+		if d.n > 0 {
+			d.s.wake()
+			d.keepLimits()
+			d.pace()
+		}
 		switch {
+		case d.fatal != nil:
+			return fmt.Errorf("read log pipe %s: %w", d.f.Name(), d.fatal)
 		case errors.Is(d.err, unix.EAGAIN) && d.isFast():
 			d.slower()
 			d.sleep()
 		case errors.Is(d.err, unix.EAGAIN):
-			if err := d.wait(); err != nil {
+			if err := d.await(); err != nil {
 				return fmt.Errorf("wait for log pipe %s: %w", d.f.Name(), err)
 			}
 		case errors.Is(d.err, errNext):
 			d.next()
 		case d.err != nil && d.ctx.Err() == nil:
 			d.leaveDisk(d.err)
-		case d.err != nil:
-		case d.n == 0:
-			return nil
+		case d.err != nil, d.n > 0:
 		default:
-			s.wake()
-			d.keepLimits()
-			d.pace()
+			return nil // every writer has closed it
 		}
 	}
 }
 
-// tryMove moves what is in the pipe into the current segment. If the pipe is empty d.err is EAGAIN.
+// tryMove moves what is in the pipe into the current segment. If the pipe is empty d.err is EAGAIN. With bytes and an
+// error, both count.
 func (d *drain) tryMove(fd uintptr) {
-	s := d.s
+	s := &d.s.segs
 	s.out.Lock()
 	defer s.out.Unlock()
-	d.n, d.err = 0, nil
+	d.n, d.err, d.fatal = 0, nil, nil
 	g := s.cur
-	if g == nil || g.size >= g.limit { // size changes only here
+	switch {
+	case g != nil && g.size < g.limit && g.mem != nil: // size changes only here
+		d.n, d.err = d.read(fd, g.mem[g.size:])
+		d.grow()
+	case g != nil && g.size < g.limit:
+		d.toFile(int(fd), g)
+	case d.disk.active && d.s.store.clock.Mono() < d.disk.nextTry:
+		d.toMemory(fd)
+	default:
 		d.err = errNext
-		return
 	}
-	for {
-		switch {
-		case g.mem != nil:
-			d.n, d.err = unix.Read(int(fd), g.mem[g.size:])
-		default:
-			d.n, d.err = d.toFile(int(fd), g)
-		}
-		if !errors.Is(d.err, unix.EINTR) {
-			break
-		}
+}
+
+// grow counts the bytes that are in the current segment now.
+func (d *drain) grow() {
+	if d.n > 0 {
+		now := d.s.store.clock.Mono()
+		d.s.ledger.arrived(d.s.segs.last(), now)
+		d.s.segs.grow(d.n, now)
 	}
-	if d.n <= 0 {
-		return
+}
+
+// read reads the pipe into memory. An error other than EAGAIN is one of the pipe.
+func (d *drain) read(fd uintptr, buf []byte) (int, error) {
+	n, err := unix.Read(int(fd), buf)
+	for errors.Is(err, unix.EINTR) {
+		n, err = unix.Read(int(fd), buf)
 	}
-	d.at = time.Now()
-	s.mu.Lock()
-	if g.size == 0 {
-		g.born = d.at
+	if err != nil && !errors.Is(err, unix.EAGAIN) {
+		d.fatal = err
 	}
-	s.arrived(d.at)
-	g.size += int64(d.n)
-	s.end = g.end()
-	s.version++
-	s.moves++
-	s.mu.Unlock()
-	if g.mem == nil {
-		s.count(int64(d.n), 0)
-	}
+	return max(n, 0), err
 }
 
 // toFile moves bytes from the pipe to the file of g.
-func (d *drain) toFile(fd int, g *segment) (int, error) {
+func (d *drain) toFile(fd int, g *segment) {
 	st := d.s.store
-	if !st.enter(d.ctx) {
-		return 0, d.ctx.Err()
+	if !st.io.enter(d.ctx) {
+		d.err = d.ctx.Err()
+		return
 	}
-	defer st.leave()
+	defer st.io.leave()
+	if !g.writable { // it was idle
+		if d.err = d.s.segs.reopenForWrite(g); d.err != nil {
+			return
+		}
+	}
 	if st.CanSplice() {
-		n, err := unix.Splice(fd, nil, int(g.f.Fd()), nil, int(g.limit-g.size), unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE)
+		n, err := g.f.Splice(fd, g.size, int(g.limit-g.size))
 		if !errors.Is(err, unix.EINVAL) {
-			return int(max(n, 0)), err
+			d.n, d.err = n, err
+			d.grow()
+			return
 		}
 		st.copies.Store(true)
-		st.cfg.Log.Warn("the file system cannot splice: bytes on their way are lost if the driver is killed", "dir", d.s.dir)
+		st.cfg.Log.Warn("the file system cannot splice: bytes on their way are lost if the driver is killed", "dir", d.s.segs.dir)
 	}
-	return copyToFile(fd, g)
+	d.copyToFile(uintptr(fd), g)
 }
 
-// copyToFile reads only what it can surely write: the bytes are in no pipe any more.
-func copyToFile(fd int, g *segment) (int, error) {
+// copyToFile reads what fits and writes it. Bytes that have been read are in no pipe any more: what the file does not take
+// goes to memory.
+func (d *drain) copyToFile(fd uintptr, g *segment) {
 	buf := walkBuffers.Get().(*[walkBytes]byte)
 	defer walkBuffers.Put(buf)
 	want := min(int64(len(buf)), g.limit-g.size)
-	// Space first: a write that fails after the read has nowhere to put its bytes back.
-	err := unix.Fallocate(int(g.f.Fd()), unix.FALLOC_FL_KEEP_SIZE, g.size, want)
-	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
-		return 0, err
+	// Space first, so that a full disk leaves the bytes in the pipe.
+	if err := g.f.Allocate(g.size, want); err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
+		d.err = err
+		return
 	}
-	n, err := unix.Read(fd, buf[:want])
-	if n <= 0 || err != nil {
-		return max(n, 0), err
+	n, err := d.read(fd, buf[:want])
+	if n == 0 || err != nil {
+		d.err = err
+		return
 	}
-	return g.f.WriteAt(buf[:n], g.size)
+	written, err := g.f.WriteAt(buf[:n], g.size)
+	d.n = written
+	d.grow()
+	if written < n {
+		d.keep(buf[written:n])
+		d.n = n
+	}
+	d.err = err
 }
 
 // next makes the next segment the current one, on disk if that takes it, else in memory.
 func (d *drain) next() {
 	s := d.s
-	if d.memory && time.Now().Before(d.nextTry) {
-		d.nextChunk()
-		return
-	}
 	err := d.nextFile()
 	if d.ctx.Err() != nil {
 		return
 	}
-	s.closeIdle()
+	s.segs.closeOthers(s.Taken())
 	s.trim()
 	if err != nil {
 		d.leaveDisk(err)
-		d.nextChunk()
 		return
 	}
-	if d.memory {
-		s.store.cfg.Log.Info("spool is back on disk", "dir", s.dir)
-		d.memory = false
-		s.mu.Lock()
-		s.inMemory, s.lastErr = false, nil
-		s.mu.Unlock()
+	if d.disk.active {
+		s.store.cfg.Log.Info("spool is back on disk", "dir", s.segs.dir)
+		d.disk.active = false
+		s.inRAM.Store(false)
 	}
+	s.failed(useDisk, nil)
 }
 
 // nextFile makes a new file the current segment, after those that are still in memory.
 func (d *drain) nextFile() error {
 	s, st := d.s, d.s.store
-	if st.low(false) {
-		if st.makeRoom(); st.low(true) {
+	if !s.segs.isLoaded() {
+		return errLoading // retry loads it
+	}
+	if st.space.low(false) {
+		if st.makeRoom(); st.space.low(true) {
 			return errLowSpace
 		}
 	}
-	if !st.enter(d.ctx) {
+	if !st.io.enter(d.ctx) {
 		return d.ctx.Err()
 	}
-	defer st.leave()
-	s.out.Lock()
-	defer s.out.Unlock()
+	defer st.io.leave()
+	s.segs.out.Lock()
+	defer s.segs.out.Unlock()
 	// The current chunk stays if this fails: it may have room.
-	if err := s.flushMemory(); err != nil {
+	if err := s.segs.flush(); err != nil {
 		return err
 	}
-	g, err := s.newFile(s.nextBase())
-	if err != nil {
-		return err
-	}
-	s.setCurrent(g)
-	return nil
-}
-
-// leaveDisk goes on in memory: the pipe is drained whatever the disk does. A chunk with room stays the current segment, for
-// there may be many tries to return and few bytes between them.
-func (d *drain) leaveDisk(err error) {
-	s := d.s
-	if !d.memory {
-		s.store.cfg.Log.Error("spool goes on in memory: the disk does not take the log", "dir", s.dir, "error", err)
-	}
-	d.memory, d.why, d.nextTry = true, err, time.Now().Add(s.store.cfg.Retry)
-	s.out.Lock()
-	if !s.chunkHasRoom() {
-		s.setCurrent(nil)
-	}
-	s.out.Unlock()
-	s.mu.Lock()
-	s.inMemory, s.lastErr = true, err
-	s.mu.Unlock()
-	s.closeIdle()
-}
-
-// nextChunk makes a segment in memory the current one, if that is none with room.
-func (d *drain) nextChunk() {
-	s := d.s
-	s.out.Lock()
-	defer s.out.Unlock()
-	if s.chunkHasRoom() {
-		return
-	}
-	s.setCurrent(nil)
-	s.setCurrent(&segment{base: s.nextBase(), limit: chunkBytes, mem: make([]byte, chunkBytes), born: time.Now()})
-	s.count(0, chunkBytes)
-}
-
-// chunkHasRoom tells whether the current segment is in memory and takes more. Call it under out.
-func (s *Spool) chunkHasRoom() bool {
-	return s.cur != nil && s.cur.mem != nil && s.cur.size < s.cur.limit
-}
-
-// nextBase is where the next segment begins. Call it under out.
-func (s *Spool) nextBase() int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.end
-}
-
-// setCurrent makes g the current segment, nil = none. One that has got no bytes is removed. Call it under out.
-func (s *Spool) setCurrent(g *segment) {
-	s.mu.Lock()
-	old := s.cur
-	empty := old != nil && old.size == 0
-	if empty {
-		s.segs = s.segs[:len(s.segs)-1]
-	}
-	if g != nil {
-		s.segs = append(s.segs, g)
-	}
-	s.cur = g
-	s.mu.Unlock()
-	if empty {
-		s.discard(old)
-	}
-}
-
-// keepLimits drops what is too much.
-func (d *drain) keepLimits() {
-	s, st := d.s, d.s.store
-	for s.disk.Load() > s.opt.MaxBytes && s.drop(onDisk) {
-	}
-	if !d.memory {
-		if st.disk.Load() > st.cfg.Total || st.low(false) {
-			if st.makeRoom(); st.low(false) {
-				d.leaveDisk(errLowSpace)
-			}
-		}
-		return
-	}
-	tooMuch := func() bool {
-		have := s.ram.Load()
-		return have > s.opt.MemoryBytes || have > 2*chunkBytes && st.ram.Load() > st.cfg.Memory
-	}
-	if !tooMuch() {
-		return
-	}
-	// The oldest is on disk, and may make room there. If it does not help, others fill the disk: do not feed them all.
-	if now := time.Now(); isFull(d.why) && !now.Before(d.nextCut) && s.drop(onDisk) {
-		d.nextCut, d.nextTry = now.Add(st.cfg.Retry), now
-		d.next()
-	}
-	for tooMuch() && s.drop(inRAM) {
-	}
+	return s.segs.newFile()
 }
 
 // pace lets a busy pipe fill, so that many lines are moved by one call, but not so far that its writer has to wait.
 func (d *drain) pace() {
-	busy := d.at.Sub(d.last) < idleTime
-	d.last = d.at
-	d.s.last.Store(d.at.UnixNano())
+	now := d.s.store.clock.Mono()
+	busy := now.sub(d.last) < idleTime
+	d.last = now
+	d.s.last.Store(int64(now))
 	switch {
 	case d.n >= d.pipe.Size/2:
 		_ = d.conn.Control(d.pipe.Grow)
@@ -386,8 +349,11 @@ func (d *drain) pace() {
 	}
 }
 
-// isFast tells whether a pipe that is empty was nearly full a moment ago. The poller would tell too late when it fills again.
-func (d *drain) isFast() bool { return d.pause <= fullPause && time.Since(d.last) < idleTime }
+// isFast reports whether a pipe that is empty was nearly full a moment ago. The poller would say so too late when it fills
+// again.
+func (d *drain) isFast() bool {
+	return d.pause <= fullPause && d.s.store.clock.Mono().sub(d.last) < idleTime
+}
 
 func (d *drain) slower() { d.pause = min(max(2*d.pause, minPause), maxPause) }
 
@@ -402,21 +368,29 @@ func (d *drain) sleep() {
 	}
 }
 
-// wait returns when there may be something in the pipe, or something else is due and has been done.
-func (d *drain) wait() error {
+// await returns when there may be something in the pipe, or something else is due and has been done.
+func (d *drain) await() error {
+	if d.wait.ready == nil {
+		if err := d.register(); err != nil {
+			return err
+		}
+	}
+	if d.wait.ready != nil {
+		if err := d.conn.Control(d.wait.watch); err != nil {
+			return err
+		}
+		if d.wait.err != nil {
+			d.s.trouble.set(waitFIFO, d.wait.err)
+			d.unregister()
+		}
+	}
 	due, ok := d.due()
 	if ok {
-		d.timer.Reset(time.Until(due))
+		d.timer.Reset(due)
 		defer d.timer.Stop()
 	}
-	if err := d.conn.Control(d.watch); err != nil {
-		return err
-	}
-	if d.err != nil {
-		return d.err
-	}
 	select {
-	case <-d.ready:
+	case <-d.wait.ready:
 	case <-d.timer.C:
 		d.idle()
 	case <-d.ctx.Done():
@@ -424,25 +398,30 @@ func (d *drain) wait() error {
 	return nil
 }
 
-// due returns when an idle drain has something to do.
-func (d *drain) due() (at time.Time, ok bool) {
+// due returns in how long an idle drain has something to do.
+func (d *drain) due() (in time.Duration, ok bool) {
+	now := d.s.store.clock.Mono()
+	in = time.Hour
 	if d.pipe.IsLarge() {
-		at, ok = d.last.Add(d.s.store.pipes.Idle), true
+		in, ok = d.last.add(d.s.store.pipes.Idle).sub(now), true
 	}
-	if d.memory && (!ok || d.nextTry.Before(at)) {
-		at, ok = d.nextTry, true
+	if d.disk.active {
+		in, ok = min(in, d.disk.nextTry.sub(now)), true
 	}
-	return at, ok
+	if d.wait.ready == nil {
+		in, ok = min(in, lookPause), true
+	}
+	return in, ok
 }
 
 // idle does what is due.
 func (d *drain) idle() {
-	now := time.Now()
-	if d.pipe.IsLarge() && now.Sub(d.last) >= d.s.store.pipes.Idle {
+	now := d.s.store.clock.Mono()
+	if d.pipe.IsLarge() && now.sub(d.last) >= d.s.store.pipes.Idle {
 		_ = d.conn.Control(d.pipe.Shrink)
 		d.last = now // if it did not work, not at once again
 	}
-	if d.memory && !now.Before(d.nextTry) {
+	if d.disk.active && now >= d.disk.nextTry {
 		d.next()
 	}
 }

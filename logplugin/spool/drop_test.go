@@ -13,34 +13,32 @@ import (
 func put(t testing.TB, s *Spool, p []byte) {
 	t.Helper()
 	for len(p) > 0 {
-		s.out.Lock()
-		if s.cur == nil || s.cur.size >= s.cur.limit {
-			s.setCurrent(nil)
-			g, err := s.newFile(s.nextBase())
-			if err != nil {
+		s.segs.out.Lock()
+		g := s.segs.cur
+		if g == nil || g.size >= g.limit {
+			if err := s.segs.newFile(); err != nil {
 				t.Fatal(err)
 			}
-			s.setCurrent(g)
+			g = s.segs.cur
 		}
-		g := s.cur
+		if !g.writable {
+			if err := s.segs.reopenForWrite(g); err != nil {
+				t.Fatal(err)
+			}
+		}
 		n := min(int64(len(p)), g.limit-g.size)
 		if _, err := g.f.WriteAt(p[:n], g.size); err != nil {
 			t.Fatal(err)
 		}
-		s.mu.Lock()
-		g.size += n
-		s.end = g.end()
-		s.version++
-		s.mu.Unlock()
-		s.count(n, 0)
-		s.out.Unlock()
+		s.segs.grow(int(n), s.store.clock.Mono())
+		s.segs.out.Unlock()
 		p = p[n:]
 	}
 }
 
 // dropAll drops until no segment may go.
 func dropAll(s *Spool) (n int) {
-	for s.drop(onDisk) {
+	for s.drop(onDisk, false) {
 		n++
 	}
 	return n
@@ -59,7 +57,7 @@ func TestDropCountsExactly(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			const lines = 400
 			st := newStore(t, Config{Dir: t.TempDir()})
-			s := st.Open(st.cfg.Dir+"/one", Options{SegmentBytes: 4000})
+			s := open(st, st.cfg.Dir+"/one", Options{segmentBytes: 4000})
 			defer shut(t, s)
 			put(t, s, appendLines(nil, 0, lines))
 			r := newReader(t, s)
@@ -94,7 +92,7 @@ func TestDropCountsExactly(t *testing.T) {
 // What the reader is looking at does not go away while it looks.
 func TestDropLeavesWhatIsShown(t *testing.T) {
 	st := newStore(t, Config{Dir: t.TempDir()})
-	s := st.Open(st.cfg.Dir+"/one", Options{SegmentBytes: 1000})
+	s := open(st, st.cfg.Dir+"/one", Options{segmentBytes: 1000})
 	defer shut(t, s)
 	put(t, s, appendLines(nil, 0, 100))
 	buf := make([]byte, 2500)
@@ -102,27 +100,27 @@ func TestDropLeavesWhatIsShown(t *testing.T) {
 		t.Fatalf("%d bytes", n)
 	}
 	dropAll(s)
-	if s.segs[0].base != 0 || s.segs[2].base != 2000 || s.gaps[0].From < 2500 {
-		t.Errorf("segments %v, gaps %+v: what was shown is gone", s.segs, s.gaps)
+	if s.segs.list[0].base != 0 || s.segs.list[2].base != 2000 || s.ledger.gaps[0].From < 2500 {
+		t.Errorf("segments %v, gaps %+v: what was shown is gone", s.segs.list, s.ledger.gaps)
 	}
 	s.Skip(0) // lets go
 	dropAll(s)
-	if len(s.gaps) != 1 || s.gaps[0].From != 0 || s.gaps[0].Lines != s.lines {
-		t.Errorf("gaps %+v, want one from 0 with %d lines", s.gaps, s.lines)
+	if len(s.ledger.gaps) != 1 || s.ledger.gaps[0].From != 0 || s.ledger.gaps[0].Lines != s.ledger.lines {
+		t.Errorf("gaps %+v, want one from 0 with %d lines", s.ledger.gaps, s.ledger.lines)
 	}
 	// A gap that has been told stays as it is.
 	_, g, _ := s.Peek(buf)
 	put(t, s, appendLines(nil, 100, 200))
 	dropAll(s)
-	if _, again, _ := s.Peek(buf); again != g || g.Lines == 0 || s.gaps[1].Lines == 0 {
-		t.Errorf("was told %+v, then %+v; gaps %+v", g, again, s.gaps)
+	if _, again, _ := s.Peek(buf); again != g || g.Lines == 0 || s.ledger.gaps[1].Lines == 0 {
+		t.Errorf("was told %+v, then %+v; gaps %+v", g, again, s.ledger.gaps)
 	}
 }
 
 // A reader that takes gap after gap without a commit has to wait for one; no gap is forgotten meanwhile.
 func TestGapsAreBounded(t *testing.T) {
 	st := newStore(t, Config{Dir: t.TempDir()})
-	s := st.Open(st.cfg.Dir+"/one", Options{SegmentBytes: 1000})
+	s := open(st, st.cfg.Dir+"/one", Options{segmentBytes: 1000})
 	defer shut(t, s)
 	r := newReader(t, s)
 	next := 0
@@ -133,16 +131,16 @@ func TestGapsAreBounded(t *testing.T) {
 		for range 3 {
 			_, _ = r.step(3)
 		}
-		if len(s.gaps) > maxGaps || s.told() > maxTold {
-			t.Fatalf("%d gaps, %d told", len(s.gaps), s.told())
+		if len(s.ledger.gaps) > maxGaps || s.ledger.told() > maxTold {
+			t.Fatalf("%d gaps, %d told", len(s.ledger.gaps), s.ledger.told())
 		}
 	}
-	if s.told() != maxTold {
-		t.Fatalf("%d gaps told, want %d", s.told(), maxTold)
+	if s.ledger.told() != maxTold {
+		t.Fatalf("%d gaps told, want %d", s.ledger.told(), maxTold)
 	}
 	r.commit()
-	if !s.Pending() {
-		t.Error("a commit does not wake the reader that waits for it")
+	if n, g, err := s.Peek(r.buf); n == 0 && g.To == 0 && err == nil {
+		t.Error("a commit does not let the reader go on")
 	}
 	s.Finish()
 	r.until(-1)
@@ -162,9 +160,9 @@ func TestModel(t *testing.T) {
 func model(t *testing.T, seed uint64) {
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	st := newStore(t, Config{Dir: tmpfs(t)})
-	opt := Options{SegmentBytes: 200 + rnd.Int64N(3000)}
+	opt := Options{segmentBytes: 200 + rnd.Int64N(3000)}
 	dir := filepath.Join(st.cfg.Dir, "one")
-	s := st.Open(dir, opt)
+	s := open(st, dir, opt)
 	r := newReader(t, s)
 	r.buf = r.buf[:500+rnd.IntN(5000)]
 	written, accepted := 0, 0
@@ -191,7 +189,7 @@ func model(t *testing.T, seed uint64) {
 			accepted = r.next
 		case 7:
 			for range rnd.IntN(4) {
-				s.drop(onDisk)
+				s.drop(onDisk, false)
 			}
 		case 8:
 			if rnd.IntN(4) != 0 {
@@ -200,11 +198,11 @@ func model(t *testing.T, seed uint64) {
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
-			s = st.Open(dir, opt)
+			s = open(st, dir, opt)
 			r.s, r.next = s, accepted
 		}
-		if len(s.gaps) > maxGaps {
-			t.Fatalf("%d gaps", len(s.gaps))
+		if len(s.ledger.gaps) > maxGaps {
+			t.Fatalf("%d gaps", len(s.ledger.gaps))
 		}
 	}
 	put(t, s, rest)
@@ -222,14 +220,14 @@ func model(t *testing.T, seed uint64) {
 func TestAfterCrashOfHost(t *testing.T) {
 	st := newStore(t, Config{Dir: t.TempDir()})
 	dir := st.cfg.Dir + "/one"
-	s := st.Open(dir, Options{SegmentBytes: 4000})
+	s := open(st, dir, Options{segmentBytes: 4000})
 	put(t, s, appendLines(nil, 0, 100))
 	r := newReader(t, s)
 	for r.next < 40 {
 		_, _ = r.step(40 - r.next)
 	}
 	r.commit()
-	last := s.path(s.segs[len(s.segs)-1])
+	last := s.segs.path(s.segs.list[len(s.segs.list)-1].base)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +240,7 @@ func TestAfterCrashOfHost(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s = st.Open(dir, Options{SegmentBytes: 4000})
+	s = open(st, dir, Options{segmentBytes: 4000})
 	put(t, s, appendLines(nil, 1000, 1100))
 	// The zeros and the frame before them are dropped without a line more or less.
 	s.Finish()
@@ -261,13 +259,13 @@ func TestAfterCrashOfHost(t *testing.T) {
 	}
 
 	// All segments are gone, and with them what the cursor says has been read.
-	s = st.Open(dir, Options{SegmentBytes: 4000})
+	s = open(st, dir, Options{segmentBytes: 4000})
 	before := s.Stats().Committed
 	put(t, s, appendLines(nil, 0, 10))
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s = st.Open(dir, Options{SegmentBytes: 4000})
+	s = open(st, dir, Options{segmentBytes: 4000})
 	defer shut(t, s)
 	r = newReader(t, s)
 	s.Finish()
@@ -309,20 +307,20 @@ func TestEndIsMissing(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			st := newStore(t, Config{Dir: t.TempDir()})
 			dir := st.cfg.Dir + "/one"
-			s := st.Open(dir, Options{SegmentBytes: 1 << 20})
+			s := open(st, dir, Options{segmentBytes: 1 << 20})
 			put(t, s, appendLines(nil, 0, 100)[:c.has])
-			s.out.Lock()
-			s.setCurrent(nil)
-			s.out.Unlock()
-			if err := s.file.write(&c.mark); err != nil {
+			s.segs.out.Lock()
+			s.segs.setCurrent(nil)
+			s.segs.out.Unlock()
+			if err := s.ledger.file.write(st, &c.mark); err != nil {
 				t.Fatal(err)
 			}
 			s.release()
 
-			s = st.Open(dir, Options{})
+			s = open(st, dir, Options{})
 			defer shut(t, s)
 			var got []Gap
-			for _, g := range s.gaps {
+			for _, g := range s.ledger.gaps {
 				got = append(got, g.Gap)
 			}
 			if !slices.Equal(got, c.gaps) {
@@ -369,12 +367,12 @@ func TestSegmentRemovedByOthers(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			st := newStore(t, Config{Dir: t.TempDir()})
-			opt := Options{SegmentBytes: 4000}
+			opt := Options{segmentBytes: 4000}
 			dir := st.cfg.Dir + "/one"
-			s := st.Open(dir, opt)
+			s := open(st, dir, opt)
 			put(t, s, appendLines(nil, 0, 200))
-			spoiled := s.segs[2]
-			s.closeIdle()
+			spoiled := s.segs.list[2]
+			s.segs.closeUnused(true)
 			if c.after {
 				if err := s.Close(); err != nil {
 					t.Fatal(err)
@@ -384,7 +382,7 @@ func TestSegmentRemovedByOthers(t *testing.T) {
 				t.Fatal(err)
 			}
 			if c.after {
-				s = st.Open(dir, opt)
+				s = open(st, dir, opt)
 			} else if spoiled.f != nil {
 				t.Fatal("its file is still open")
 			}
@@ -402,8 +400,8 @@ func TestSegmentRemovedByOthers(t *testing.T) {
 // The session limit, and the one of all sessions, of which the largest pays.
 func TestLimits(t *testing.T) {
 	st := newStore(t, Config{Dir: t.TempDir(), Total: 3 << 20})
-	big := st.Open(st.cfg.Dir+"/big", Options{MaxBytes: 2 << 20})
-	small := st.Open(st.cfg.Dir+"/small", Options{MaxBytes: 2 << 20})
+	big := open(st, st.cfg.Dir+"/big", Options{MaxBytes: 2 << 20})
+	small := open(st, st.cfg.Dir+"/small", Options{MaxBytes: 2 << 20})
 	defer shut(t, big)
 	defer shut(t, small)
 	fill := func(s *Spool, from, lines int) {

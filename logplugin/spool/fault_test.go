@@ -65,7 +65,7 @@ func TestDiskFaults(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			st := newStore(t, Config{Dir: smallDisk(t, "size=2m"), Total: 1 << 30, Retry: 20 * time.Millisecond})
-			s := st.Open(st.cfg.Dir+"/one", Options{SegmentBytes: minSegmentBytes})
+			s := open(st, st.cfg.Dir+"/one", Options{segmentBytes: minSegmentBytes})
 			defer shut(t, s)
 			p := newFIFO(t)
 			_ = startDrain(t, s, p)
@@ -100,7 +100,7 @@ func TestFullForLong(t *testing.T) {
 	}{{"limit of the spool", 0, 128 << 10}, {"limit of all", 128 << 10, 0}} {
 		t.Run(c.name, func(t *testing.T) {
 			st := newStore(t, Config{Dir: smallDisk(t, "size=1m"), Total: 1 << 30, Memory: c.store, Retry: 20 * time.Millisecond})
-			s := st.Open(st.cfg.Dir+"/one", Options{SegmentBytes: minSegmentBytes, MemoryBytes: c.one})
+			s := open(st, st.cfg.Dir+"/one", Options{segmentBytes: minSegmentBytes, memoryBytes: c.one})
 			defer shut(t, s)
 			p := newFIFO(t)
 			_ = startDrain(t, s, p)
@@ -144,7 +144,7 @@ func TestFullForLong(t *testing.T) {
 func TestCloseWritesMemory(t *testing.T) {
 	st := newStore(t, Config{Dir: smallDisk(t, "size=1m"), Total: 1 << 30, Retry: time.Hour})
 	p := newFIFO(t)
-	s := st.Open(st.cfg.Dir+"/one", Options{SegmentBytes: minSegmentBytes})
+	s := open(st, st.cfg.Dir+"/one", Options{segmentBytes: minSegmentBytes})
 	mend := fillDisk(t, st.cfg.Dir)
 	_ = startDrain(t, s, p)
 	b := appendLines(nil, 0, 1000)
@@ -154,7 +154,7 @@ func TestCloseWritesMemory(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s = st.Open(st.cfg.Dir+"/one", Options{SegmentBytes: minSegmentBytes})
+	s = open(st, st.cfg.Dir+"/one", Options{segmentBytes: minSegmentBytes})
 	r := newReader(t, s)
 	r.until(1000)
 
@@ -169,12 +169,12 @@ func TestCloseWritesMemory(t *testing.T) {
 	if got := st.Stats(); got.RAMBytes != 0 || got.DiskBytes != 0 {
 		t.Errorf("still counted: %+v", got)
 	}
-	s = st.Open(st.cfg.Dir+"/one", Options{SegmentBytes: minSegmentBytes})
+	s = open(st, st.cfg.Dir+"/one", Options{segmentBytes: minSegmentBytes})
 	defer shut(t, s)
 	s.Finish()
 	r = newReader(t, s)
 	r.until(-1)
-	if want := (Gap{From: int64(len(b)), To: 2 * int64(len(b))}); len(r.gaps) != 1 || r.gaps[0] != want {
+	if want := (Gap{From: int64(len(b)), To: 2 * int64(len(b)), Lines: 1000}); len(r.gaps) != 1 || r.gaps[0] != want {
 		t.Errorf("after a restart gaps %+v, want %+v", r.gaps, want)
 	}
 }
@@ -185,12 +185,15 @@ func TestQuietInMemory(t *testing.T) {
 		name  string
 		spoil func(t *testing.T, st *Store)
 	}{
-		{"low space", func(_ *testing.T, st *Store) { st.cfg.MinFree = 1 << 60 }},
+		{"low space", func(_ *testing.T, st *Store) {
+			st.space.cfg.MinFree = 1 << 60
+			st.space.at.Store(int64(never))
+		}},
 		{"full", func(t *testing.T, st *Store) { fillDisk(t, st.cfg.Dir) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			st := newStore(t, Config{Dir: smallDisk(t, "size=1m"), Total: 1 << 30, Retry: time.Millisecond})
-			s := st.Open(st.cfg.Dir+"/one", Options{MemoryBytes: 4 * chunkBytes})
+			s := open(st, st.cfg.Dir+"/one", Options{memoryBytes: 4 * chunkBytes})
 			c.spoil(t, st)
 			p := newFIFO(t)
 			_ = startDrain(t, s, p)
@@ -205,7 +208,7 @@ func TestQuietInMemory(t *testing.T) {
 				write(appendLines(nil, n, n+1))
 				<-time.After(idleTime + 5*time.Millisecond) // the drain waits, and tries again
 			}
-			if got := s.Stats(); got.RAMBytes != chunkBytes || got.DroppedLines != 0 {
+			if got := s.Stats(); got.RAMBytes != smallChunk || got.DroppedLines != 0 {
 				t.Errorf("%d bytes use %d, %d lines dropped", end, got.RAMBytes, got.DroppedLines)
 			}
 			n := 20
@@ -238,22 +241,23 @@ func TestHangs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			st := newStore(t, Config{Dir: t.TempDir()})
 			st.closeWait = 10 * time.Millisecond
-			s := st.Open(st.cfg.Dir+"/one", Options{})
+			s := open(st, st.cfg.Dir+"/one", Options{})
 			put(t, s, appendLines(nil, 0, 10))
-			s.out.Lock()
-			s.setCurrent(nil)
-			s.out.Unlock()
-			st.cfg.MinFree = 1 << 60
+			s.segs.out.Lock()
+			s.segs.setCurrent(nil)
+			s.segs.out.Unlock()
+			st.space.cfg.MinFree = 1 << 60
+			st.space.at.Store(int64(never))
 			st.room.Lock() // where it will hang, once it has asked for free space
 			p := newFIFO(t)
 			ended := startDrain(t, s, p)
-			for st.freeAt.Load() == 0 {
+			for st.space.at.Load() == int64(never) {
 				<-time.After(time.Millisecond)
 			}
 			// It may hold any of these.
 			s.drops.Lock()
-			s.out.Lock()
-			s.marks.Lock()
+			s.segs.out.Lock()
+			s.ledger.marks.Lock()
 			err := end(s)
 			if err == nil || !strings.Contains(err.Error(), "has not answered") {
 				t.Errorf("= %v", err)
@@ -261,8 +265,8 @@ func TestHangs(t *testing.T) {
 			if n := st.Stats().Spools; n != 0 {
 				t.Errorf("%d spools", n)
 			}
-			s.marks.Unlock()
-			s.out.Unlock()
+			s.ledger.marks.Unlock()
+			s.segs.out.Unlock()
 			s.drops.Unlock()
 			st.room.Unlock()
 			if err := ended(); !errors.Is(err, context.Canceled) {
@@ -286,7 +290,7 @@ func TestMissingDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	st := newStore(t, Config{Dir: blocked, Retry: 20 * time.Millisecond})
-	s := st.Open(filepath.Join(blocked, "one"), Options{})
+	s := open(st, filepath.Join(blocked, "one"), Options{})
 	defer shut(t, s)
 	if s.Stats().Err == nil {
 		t.Error("nothing is wrong")
@@ -296,7 +300,7 @@ func TestMissingDirectory(t *testing.T) {
 	p.write(t, appendLines(nil, 0, 10))
 	r := newReader(t, s)
 	for r.next < 5 { // without a place for the cursor
-		if err := s.Wait(t.Context()); err != nil {
+		if err := waitFor(t.Context(), s); err != nil {
 			t.Fatal(err)
 		}
 		_, _ = r.step(5)
@@ -320,7 +324,7 @@ func TestMissingDirectory(t *testing.T) {
 	if len(r.gaps) != 0 || r.garbage != 0 {
 		t.Errorf("gaps %v, garbage %d", r.gaps, r.garbage)
 	}
-	if m, ok, err := readMark(filepath.Join(blocked, "one", cursorName)); !ok || m.cursor != s.Stats().Committed {
+	if m, ok, err := readMark(system{}, filepath.Join(blocked, "one", cursorName)); !ok || m.cursor != s.Stats().Committed {
 		t.Errorf("the cursor is not in the new directory: %+v, %v", m, err)
 	}
 }
@@ -329,7 +333,7 @@ func TestMissingDirectory(t *testing.T) {
 func TestMinFree(t *testing.T) {
 	dir := smallDisk(t, "size=4m")
 	st := newStore(t, Config{Dir: dir, Total: 1 << 30, MinFree: 1 << 20, Retry: 20 * time.Millisecond})
-	s := st.Open(dir+"/one", Options{SegmentBytes: minSegmentBytes})
+	s := open(st, dir+"/one", Options{segmentBytes: minSegmentBytes})
 	defer shut(t, s)
 	p := newFIFO(t)
 	_ = startDrain(t, s, p)
@@ -344,7 +348,7 @@ func TestMinFree(t *testing.T) {
 	if err := os.WriteFile(filler, make([]byte, 2<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	st.freeAt.Store(0) // as if it had been asked long ago
+	st.space.at.Store(int64(never)) // as if it had been asked long ago
 	p.write(t, appendLines(nil, lines, lines+10))
 	await(t, s, "room for others", func(g Stats) bool {
 		var fs unix.Statfs_t
@@ -354,7 +358,7 @@ func TestMinFree(t *testing.T) {
 	if err := os.WriteFile(filler, make([]byte, 3500<<10), 0o600); err != nil && !errors.Is(err, syscall.ENOSPC) {
 		t.Fatal(err)
 	}
-	st.freeAt.Store(0) // as if it had been asked long ago
+	st.space.at.Store(int64(never)) // as if it had been asked long ago
 	p.write(t, appendLines(nil, lines+10, lines+20))
 	await(t, s, "into memory", func(g Stats) bool { return g.Mode == Memory && errors.Is(g.Err, errLowSpace) })
 	if !st.Stats().LowSpace {
@@ -374,16 +378,16 @@ func TestMinFree(t *testing.T) {
 
 func TestProbe(t *testing.T) {
 	dir := t.TempDir()
-	if err := probe(dir); err != nil {
+	if err := probe(system{}, dir); err != nil {
 		t.Errorf("probe(%s) = %v", dir, err)
 	}
 	if left := files(t, dir); len(left) != 0 {
 		t.Errorf("probe leaves %v", left)
 	}
-	if err := probe(filepath.Join(dir, "missing")); err == nil {
+	if err := probe(system{}, filepath.Join(dir, "missing")); err == nil {
 		t.Error("a missing directory can be spliced into")
 	}
-	st := NewStore(Config{Dir: smallDisk(t, "size=1m")})
+	st := NewStore(Config{Dir: smallDisk(t, "size=1m"), Total: 1 << 30})
 	if got := st.Stats().MaxBytes; got != (1<<20)/10 {
 		t.Errorf("limit of a file system of 1 MiB: %d, want a tenth", got)
 	}

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -48,15 +50,50 @@ func tmpfs(t *testing.T) string {
 
 func newStore(t testing.TB, cfg Config) *Store {
 	t.Helper()
-	if cfg.MinFree == 0 {
-		cfg.MinFree = -1 // the machine that runs the test may be full
-	}
-	total := cfg.Total
-	st := NewStore(cfg)
-	if total > 0 {
-		st.cfg.Total = total // the file systems of tests are small
-	}
+	return newFaultyStore(t, cfg, system{}, systemClock{time.Now()})
+}
+
+func newFaultyStore(t testing.TB, cfg Config, fsys fileSystem, clk clock) *Store {
+	t.Helper()
+	cfg.Total = cmp.Or(cfg.Total, 2<<30)
+	cfg.Memory = cmp.Or(cfg.Memory, 64<<20)
+	cfg.Retry = cmp.Or(cfg.Retry, time.Second)
+	st := newStoreOn(cfg, fsys, clk)
+	st.space.part = 1 // the file systems of tests are small
+	st.space.total.Store(cfg.Total)
 	return st
+}
+
+// news has a channel for each spool that was opened by open, with one element after something has changed.
+var news sync.Map
+
+func open(st *Store, dir string, o Options) *Spool {
+	c := make(chan struct{}, 1)
+	notify := o.Notify
+	o.MaxBytes = cmp.Or(o.MaxBytes, 256<<20)
+	o.Notify = func() {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+		if notify != nil {
+			notify()
+		}
+	}
+	s := st.Open(dir, o)
+	news.Store(s, c)
+	return s
+}
+
+// waitFor returns when something may have changed, or with the error of ctx.
+func waitFor(ctx context.Context, s *Spool) error {
+	c, _ := news.Load(s)
+	select {
+	case <-c.(chan struct{}):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // fifo is a FIFO whose writing end is open for reading, too, as the daemon opens it.
@@ -129,6 +166,7 @@ type reader struct {
 	garbage int
 	inText  bool // garbage has begun, its end is to be found
 	any     bool // take any number next
+	moved   bool // the last step has taken something
 }
 
 func newReader(t testing.TB, s *Spool) *reader {
@@ -139,8 +177,10 @@ func newReader(t testing.TB, s *Spool) *reader {
 func (r *reader) step(most int) (lines int, err error) {
 	r.t.Helper()
 	n, g, err := r.s.Peek(r.buf)
+	r.moved = false
 	if n == 0 {
 		if g.To > 0 {
+			r.moved = true
 			r.s.SkipGap()
 			r.gaps = append(r.gaps, g)
 			r.next += int(g.Lines)
@@ -187,6 +227,7 @@ func (r *reader) step(most int) (lines int, err error) {
 		err = nil
 	}
 	r.s.Skip(at)
+	r.moved = at > 0
 	return lines, err
 }
 
@@ -200,15 +241,15 @@ func (r *reader) until(number int) {
 		if number >= 0 {
 			most = number - r.next
 		}
-		lines, err := r.step(most)
+		_, err := r.step(most)
 		if errors.Is(err, io.EOF) && number < 0 {
 			break
 		}
 		if err != nil {
 			r.t.Fatalf("after %d: %v", r.next, err)
 		}
-		if lines == 0 {
-			if err := r.s.Wait(ctx); err != nil {
+		if !r.moved {
+			if err := waitFor(ctx, r.s); err != nil {
 				r.t.Fatalf("waiting for line %d: %v; %+v", r.next, err, r.s.Stats())
 			}
 		}

@@ -37,9 +37,8 @@ func TestMain(m *testing.M) {
 func child(dir, path, what string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM)
 	defer stop()
-	st := NewStore(Config{Dir: dir, MinFree: -1})
-	st.cfg.Total = 1 << 30
-	s := st.Open(dir+"/one", Options{SegmentBytes: 256 << 10})
+	st := NewStore(Config{Dir: dir, Total: 1 << 30, Memory: 64 << 20, Retry: time.Second})
+	s := open(st, dir+"/one", Options{segmentBytes: 256 << 10})
 	f, err := fifo.Open(path)
 	if err != nil {
 		return err
@@ -97,7 +96,10 @@ func deliver(ctx context.Context, s *Spool, path string) error {
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
-		if err := s.Wait(ctx); err != nil {
+		if at > 0 {
+			continue
+		}
+		if err := waitFor(ctx, s); err != nil {
 			return err
 		}
 	}
@@ -181,7 +183,7 @@ func kill(t *testing.T, dir, what string, kills int) {
 	t.Logf("%d lines, %d kills", lines, kills)
 
 	st := newStore(t, Config{Dir: dir})
-	s := st.Open(dir+"/one", Options{})
+	s := open(st, dir+"/one", Options{})
 	defer shut(t, s)
 	s.Finish()
 	r := newReader(t, s)

@@ -64,7 +64,7 @@ func TestPipesStaySmall(t *testing.T) {
 	var spools []*Spool
 	b := appendLines(nil, 0, 3000)
 	for i := range sessions {
-		s := st.Open(fmt.Sprintf("%s/%d", st.cfg.Dir, i), Options{})
+		s := open(st, fmt.Sprintf("%s/%d", st.cfg.Dir, i), Options{})
 		p := newFIFO(t)
 		p.write(t, b[:60<<10]) // before anybody reads: it is nearly full
 		_ = startDrain(t, s, p)
@@ -107,7 +107,7 @@ func TestPipeFoundLarge(t *testing.T) {
 	if _, err := unix.FcntlInt(p.w.Fd(), unix.F_SETPIPE_SZ, fifo.LargePipe); err != nil {
 		t.Fatal(err)
 	}
-	s := st.Open(st.cfg.Dir+"/one", Options{})
+	s := open(st, st.cfg.Dir+"/one", Options{})
 	defer shut(t, s)
 	_ = startDrain(t, s, p)
 	p.write(t, appendLines(nil, 0, 1))

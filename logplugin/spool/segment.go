@@ -10,7 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
+	"sync"
+	"sync/atomic"
 )
 
 // Names in the directory of a spool. A segment is named by the position of its first byte.
@@ -20,48 +21,82 @@ const (
 	unfinished = ".tmp"
 )
 
-// A segment in memory has this size.
-const chunkBytes = 32 << 10
-
 var errGone = errors.New("segment has been removed")
 
-// segment is a run of bytes, in a file or in memory. All but base and limit is guarded by Spool.mu; bytes of mem before
-// size never change.
+// segment is a run of bytes, in a file or in memory. All but limit is guarded by segments.mu; bytes of mem before size
+// never change.
 type segment struct {
-	base  int64
-	limit int64 // the size at which the next one begins
-	size  int64
-	mem   []byte   // nil = in a file
-	f     *os.File // of a file, while it is open
-	gone  bool
-	born  time.Time
+	base     int64
+	limit    int64 // the size at which the next one begins
+	size     int64
+	mem      []byte // nil = in a file
+	held     int64  // bytes of memory that are taken for it
+	f        file   // of a file, while it is open
+	writable bool   // f is
+	used     bool   // f has been used since closeUnused has looked
+	pins     int    // reads of f that are under way
+	gone     bool
+	born     instant // about when its first byte came in
 }
 
 func (g *segment) end() int64 { return g.base + g.size }
 
-func (s *Spool) path(g *segment) string {
-	return filepath.Join(s.dir, fmt.Sprintf("%016x%s", g.base, segSuffix))
+// segments is the bytes of a spool.
+//
+// Invariant, whenever mu is free: list is in the order of bases and without overlap, but with holes where segments were
+// removed; each byte of a segment is in its file or in mem; cur is nil or the last of list; end is not before the end of
+// the last segment, and only grows; disk and ram are what the segments of list, and the files of left, use.
+// Who changes cur, or the size of cur, holds out as well. File operations are never done under mu.
+type segments struct {
+	store *Store
+	dir   string
+	limit int64        // of the size of a file
+	made  func()       // called after dir was missing and has been made; under out
+	disk  atomic.Int64 // bytes in files
+	ram   atomic.Int64 // bytes of memory instead of files
+
+	out sync.Mutex // while bytes move into cur; taken before mu
+
+	mu     sync.Mutex
+	list   []*segment // oldest first
+	cur    *segment   // takes more bytes
+	end    int64      // position after the last byte
+	left   []*segment // not in list any more, and their files could not be removed
+	loaded bool       // list holds what earlier processes have left; if not, positions are counted from 0 until it does
 }
 
-// listSegments returns the segments in dir, oldest first, and removes what was not finished.
-func listSegments(dir string) ([]*segment, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
+func (s *segments) path(base int64) string {
+	return filepath.Join(s.dir, fmt.Sprintf("%016x%s", base, segSuffix))
+}
+
+// scan returns the segments in dir, oldest first, and the names of files that were not finished. An error means that it
+// has not seen all.
+func scan(fsys fileSystem, dir string) (segs []*segment, trash []string, err error) {
+	entries, err := fsys.ReadDir(dir)
+	if isAbsent(err) {
+		return nil, nil, nil
 	}
-	var segs []*segment
+	if err != nil {
+		return nil, nil, err
+	}
 	for _, e := range entries {
 		if strings.HasSuffix(e.Name(), segSuffix+unfinished) {
-			_ = os.Remove(filepath.Join(dir, e.Name()))
+			trash = append(trash, e.Name())
 			continue
 		}
 		name, ok := strings.CutSuffix(e.Name(), segSuffix)
 		base, err := strconv.ParseInt(name, 16, 64)
-		fi, ierr := e.Info()
-		if !ok || len(name) != 16 || err != nil || ierr != nil || !fi.Mode().IsRegular() {
+		if !ok || len(name) != 16 || err != nil {
 			continue
 		}
-		segs = append(segs, &segment{base: base, limit: fi.Size(), size: fi.Size(), born: fi.ModTime()})
+		fi, err := fsys.Lstat(filepath.Join(dir, e.Name()))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, nil, err
+		}
+		if err == nil && fi.Mode().IsRegular() {
+			// born is a wall time here: load makes an instant of it.
+			segs = append(segs, &segment{base: base, limit: fi.Size(), size: fi.Size(), born: instant(fi.ModTime().UnixNano())})
+		}
 	}
 	slices.SortFunc(segs, func(a, b *segment) int { return int(min(max(a.base-b.base, -1), 1)) })
 	for i, g := range segs {
@@ -69,12 +104,12 @@ func listSegments(dir string) ([]*segment, error) {
 			g.size = min(g.size, segs[i+1].base-g.base)
 		}
 	}
-	return segs, nil
+	return segs, trash, nil
 }
 
 // removeFiles removes every file of a spool from dir.
-func removeFiles(dir string) error {
-	entries, err := os.ReadDir(dir)
+func removeFiles(fsys fileSystem, dir string) error {
+	entries, err := fsys.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -82,87 +117,171 @@ func removeFiles(dir string) error {
 	for _, e := range entries {
 		name := e.Name()
 		if name == cursorName || strings.HasSuffix(name, segSuffix) || strings.HasSuffix(name, segSuffix+unfinished) {
-			errs = append(errs, os.Remove(filepath.Join(dir, name)))
+			if err := fsys.Remove(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
+				errs = append(errs, err)
+			}
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// newFile makes the file of the segment that begins at base.
-func (s *Spool) newFile(base int64) (*segment, error) {
-	g := &segment{base: base, limit: s.opt.SegmentBytes, born: time.Now()}
-	err := s.inDir(func() (err error) {
-		// Not O_APPEND: splice refuses such files.
-		g.f, err = os.OpenFile(s.path(g), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-		return err
+// count adds to the bytes of the spool and of the store. Bytes of memory have been taken from the store before.
+func (s *segments) count(disk, ram int64) {
+	s.disk.Add(disk)
+	s.store.disk.Add(disk)
+	s.ram.Add(ram)
+	if ram < 0 {
+		s.store.memory.used.Add(ram)
+	}
+}
+
+// last returns the position after the last byte.
+func (s *segments) last() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.end
+}
+
+// bornAt returns about when the byte at pos came in, as far as its segment says.
+func (s *segments) bornAt(pos int64) instant {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g := s.find(pos); g != nil {
+		return g.born
+	}
+	return never
+}
+
+// isLoaded reports whether what earlier processes have left is known.
+func (s *segments) isLoaded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.loaded
+}
+
+// load puts segments of earlier processes, which end at end, before those of this one. The files of old are not needed any
+// more. Call it under out.
+func (s *segments) load(keep, old []*segment, end int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, g := range s.list {
+		g.base += end
+	}
+	s.list = append(keep, s.list...)
+	s.end += end
+	s.left = append(s.left, old...)
+	s.loaded = true
+	for _, g := range keep {
+		s.count(g.size, 0)
+	}
+	for _, g := range old {
+		s.count(g.size, 0)
+	}
+}
+
+// find returns the first segment that ends after pos. Call it under mu.
+func (s *segments) find(pos int64) *segment {
+	i, _ := slices.BinarySearchFunc(s.list, pos, func(g *segment, pos int64) int {
+		if g.end() <= pos {
+			return -1
+		}
+		return 1
 	})
-	if err != nil {
-		return nil, err
+	if i == len(s.list) {
+		return nil
 	}
-	return g, nil
+	return s.list[i]
 }
 
-// inDir makes a file by f, and if the directory is missing makes that first.
-func (s *Spool) inDir(f func() error) error {
-	err := f()
-	if !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
-		return err
-	}
-	// Somebody has removed it, and with it the cursor file that is open.
-	s.marks.Lock()
-	s.file.close()
-	s.marks.Unlock()
-	return f()
-}
-
-// flushMemory writes the segments in memory to files, oldest first, until one fails. Call it under out; a current segment
-// that is no longer in memory takes no more bytes.
-func (s *Spool) flushMemory() error {
+// at returns where the first segment that ends after pos lies.
+func (s *segments) at(pos int64) (base, end int64, ok bool) {
 	s.mu.Lock()
-	var mem []*segment
-	for _, g := range s.segs {
-		if g.mem != nil && g.size > 0 {
-			mem = append(mem, g)
-		}
+	defer s.mu.Unlock()
+	if g := s.find(pos); g != nil {
+		return g.base, g.end(), true
 	}
-	s.mu.Unlock()
-	for _, g := range mem {
-		if err := s.writeOut(g); err != nil {
-			return err
-		}
-	}
-	return nil
+	return 0, 0, false
 }
 
-// writeOut moves a segment from memory to its file. The file has its name only when it is whole.
-func (s *Spool) writeOut(g *segment) error {
-	path := s.path(g)
-	err := s.inDir(func() error { return os.WriteFile(path+unfinished, g.mem[:g.size], 0o600) })
-	if err == nil {
-		err = os.Rename(path+unfinished, path)
-	}
-	if err != nil {
-		_ = os.Remove(path + unfinished)
-		return err
-	}
+// differ reports whether two positions lie in different segments.
+func (s *segments) differ(a, b int64) bool {
 	s.mu.Lock()
-	gone, held := g.gone, int64(len(g.mem))
-	if !gone {
-		g.mem = nil
-		s.count(g.size, -held)
-	}
-	s.mu.Unlock()
-	if gone { // it was dropped or accepted meanwhile
-		_ = os.Remove(path)
-	}
-	return nil
+	defer s.mu.Unlock()
+	return s.find(a) != s.find(b)
 }
 
-// forget closes a segment that is no longer in segs and stops counting it. If it has a file, that stays.
-func (s *Spool) forget(g *segment) (inFile bool) {
+// has reports whether g is in the list, and not the current one.
+func (s *segments) has(g *segment) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !g.gone && g != s.cur
+}
+
+// add puts a segment at the end; if current, it takes more bytes. Call it under out.
+func (s *segments) add(g *segment, current bool) {
+	s.setCurrent(nil)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.list = append(s.list, g)
+	s.end = max(s.end, g.end())
+	if current {
+		s.cur = g
+	}
+}
+
+// grow counts n bytes that have been written behind the current segment's last. Call it under out.
+func (s *segments) grow(n int, now instant) {
+	s.mu.Lock()
+	g := s.cur
+	if g.size == 0 {
+		g.born = now
+	}
+	g.size += int64(n)
+	g.used = true
+	s.end = g.end()
+	inFile := g.mem == nil
+	s.mu.Unlock()
+	if inFile {
+		s.count(int64(n), 0)
+	}
+}
+
+// setCurrent makes g the current segment, nil = none. One that has got no bytes is removed. Call it under out.
+func (s *segments) setCurrent(g *segment) {
+	s.mu.Lock()
+	old := s.cur
+	empty := old != nil && old.size == 0
+	if empty {
+		s.list = s.list[:len(s.list)-1]
+	}
+	if g != nil {
+		s.list = append(s.list, g)
+	}
+	s.cur = g
+	s.mu.Unlock()
+	if empty {
+		s.discard(old)
+	}
+}
+
+// take takes g out of the list, if it is there.
+func (s *segments) take(g *segment) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.list = slices.DeleteFunc(s.list, func(x *segment) bool { return x == g })
+}
+
+// takeAll takes all out of the list.
+func (s *segments) takeAll() []*segment {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := s.list
+	s.list, s.cur = nil, nil
+	return all
+}
+
+// forget closes a segment that is no longer in list and stops counting it. If it has a file, that stays.
+func (s *segments) forget(g *segment) (inFile bool) {
 	s.mu.Lock()
 	f := g.f
 	inFile = g.mem == nil
@@ -170,38 +289,83 @@ func (s *Spool) forget(g *segment) (inFile bool) {
 	if inFile {
 		s.count(-g.size, 0)
 	} else {
-		s.count(0, -int64(len(g.mem)))
+		s.count(0, -g.held)
 	}
 	s.mu.Unlock()
-	if f != nil {
-		f.Close()
-	}
+	s.store.closeFile(f)
 	return inFile
 }
 
-// discard forgets a segment and removes its file.
-func (s *Spool) discard(g *segment) {
-	if s.forget(g) {
-		_ = os.Remove(s.path(g)) // if it stays, the next Open sees that it is not needed
+// discard forgets a segment and removes its file. If that fails it still counts, and removeLeft tries again.
+func (s *segments) discard(g *segment) {
+	if !s.forget(g) {
+		return
 	}
+	err := s.store.fs.Remove(s.path(g.base))
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	s.mu.Lock()
+	s.left = append(s.left, g)
+	s.mu.Unlock()
+	s.count(g.size, 0)
 }
 
-// find returns the first segment that ends after pos. Call it under mu.
-func (s *Spool) find(pos int64) *segment {
-	i, _ := slices.BinarySearchFunc(s.segs, pos, func(g *segment, pos int64) int {
-		if g.end() <= pos {
-			return -1
+// removeLeft removes the files that could not be removed before.
+func (s *segments) removeLeft() error {
+	s.mu.Lock()
+	left := s.left
+	s.left = nil
+	s.mu.Unlock()
+	for i, g := range left {
+		err := s.store.fs.Remove(s.path(g.base))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			s.mu.Lock()
+			s.left = append(s.left, left[i:]...)
+			s.mu.Unlock()
+			return err
 		}
-		return 1
-	})
-	if i == len(s.segs) {
-		return nil
+		s.count(-g.size, 0)
 	}
-	return s.segs[i]
+	return nil
 }
 
-// readAt fills buf with the bytes from pos on, up to the end, a hole, or an error. A hole gives 0, nil.
-func (s *Spool) readAt(pos int64, buf []byte) (n int, err error) {
+// trim removes the segments before commit. A file stays until a cursor behind it is on disk, persisted: a segment that is
+// missing after a restart looks like a loss.
+func (s *segments) trim(commit, persisted int64) {
+	s.mu.Lock()
+	var old []*segment
+	for len(s.list) > 0 {
+		g := s.list[0]
+		if g == s.cur || g.end() > commit || g.mem == nil && g.end() > persisted {
+			break
+		}
+		old = append(old, g)
+		s.list = slices.Delete(s.list, 0, 1)
+	}
+	s.mu.Unlock()
+	for _, g := range old {
+		s.discard(g)
+	}
+}
+
+// retire gives up the current segment if everything in it has been accepted and no bytes are on their way into it, so that
+// an idle spool does not sit on a file that nobody needs.
+func (s *segments) retire(commit int64) {
+	if !s.out.TryLock() {
+		return
+	}
+	defer s.out.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.cur; c != nil && c.end() <= commit && c.size >= min(retireBytes, c.limit/2) {
+		s.cur = nil
+	}
+}
+
+// readAt fills buf with the bytes from pos on, up to the end, a hole, or an error. A hole gives no error. After an error
+// that isDamage, the byte at pos+n is gone.
+func (s *segments) readAt(pos int64, buf []byte) (n int, err error) {
 	for n < len(buf) {
 		at := pos + int64(n)
 		s.mu.Lock()
@@ -212,66 +376,108 @@ func (s *Spool) readAt(pos int64, buf []byte) (n int, err error) {
 		}
 		off, mem, f := at-g.base, g.mem, g.f
 		want := min(int64(len(buf)-n), g.size-off)
+		if mem == nil && f != nil {
+			g.pins++
+			g.used = true
+		}
 		s.mu.Unlock()
 		if mem != nil {
 			n += copy(buf[n:], mem[off:off+want])
 			continue
 		}
 		if f == nil {
-			if f, err = s.reopen(g); err != nil {
-				if errors.Is(err, errGone) {
-					continue
-				}
-				return n, err
+			if err = s.reopen(g); err != nil && !errors.Is(err, errGone) {
+				return n, fmt.Errorf("read spool: %w", err)
 			}
+			continue
 		}
 		k, err := f.ReadAt(buf[n:n+int(want)], off)
+		s.mu.Lock()
+		g.pins--
+		s.mu.Unlock()
 		n += k
-		if err == nil || errors.Is(err, os.ErrClosed) { // closed: it was removed or is not in use; look again
+		if err == nil || errors.Is(err, os.ErrClosed) { // closed: it was removed, or is open for writing now; look again
 			continue
 		}
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF // somebody has cut the file
 		}
-		return n, fmt.Errorf("read spool segment %s at %d: %w", s.path(g), off, err)
+		return n, fmt.Errorf("read spool segment %s at %d: %w", s.path(g.base), off, err)
 	}
 	return n, nil
 }
 
 // reopen opens the file of g for reading.
-func (s *Spool) reopen(g *segment) (*os.File, error) {
-	f, err := os.Open(s.path(g))
+func (s *segments) reopen(g *segment) error {
+	f, err := s.store.openFile(s.path(g.base), os.O_RDONLY)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case g.gone || g.f != nil:
-		if err == nil {
-			f.Close()
-		}
+	case g.gone, g.f != nil, g.mem != nil:
+		s.store.closeFile(f)
 		if g.gone {
-			return nil, errGone
+			return errGone
 		}
-		return g.f, nil
+		return nil
 	case err != nil:
-		return nil, err
+		return err
 	}
-	g.f = f
-	return f, nil
+	g.f, g.used = f, true
+	return nil
 }
 
-// closeIdle closes the files that are neither written nor about to be read.
-func (s *Spool) closeIdle() {
+// reopenForWrite opens the file of the current segment again. Call it under out.
+func (s *segments) reopenForWrite(g *segment) error {
+	f, err := s.store.openFile(s.path(g.base), os.O_RDWR)
+	if err != nil {
+		return err
+	}
 	s.mu.Lock()
-	reads := s.find(s.taken)
-	var idle []*os.File
-	for _, g := range s.segs {
-		if g.f != nil && g != s.cur && g != reads {
+	old := g.f
+	g.f, g.writable, g.used = f, true, true
+	s.mu.Unlock()
+	s.store.closeFile(old)
+	return nil
+}
+
+// closeUnused closes the files that have not been used since it was called last; with now, all that are not in use.
+func (s *segments) closeUnused(now bool) {
+	writes := !s.out.TryLock() // bytes are on their way into cur
+	if !writes {
+		defer s.out.Unlock()
+	}
+	s.mu.Lock()
+	var idle []file
+	for _, g := range s.list {
+		if g.f == nil || g.pins > 0 || writes && g == s.cur {
+			continue
+		}
+		if g.used && !now {
+			g.used = false
+			continue
+		}
+		idle = append(idle, g.f)
+		g.f, g.writable = nil, false
+	}
+	s.mu.Unlock()
+	for _, f := range idle {
+		s.store.closeFile(f)
+	}
+}
+
+// closeOthers closes the files that are neither written nor about to be read at pos.
+func (s *segments) closeOthers(pos int64) {
+	s.mu.Lock()
+	reads := s.find(pos)
+	var idle []file
+	for _, g := range s.list {
+		if g.f != nil && g != s.cur && g != reads && g.pins == 0 {
 			idle = append(idle, g.f)
-			g.f = nil
+			g.f, g.writable = nil, false
 		}
 	}
 	s.mu.Unlock()
 	for _, f := range idle {
-		f.Close()
+		s.store.closeFile(f)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -12,16 +11,19 @@ import (
 	"time"
 )
 
-// Defaults of Options.
+// The piece in which space on disk is given and taken: an eighth of what the spool may have, within these bounds.
 const (
-	DefaultMaxBytes     = 256 << 20
-	DefaultMemoryBytes  = 1 << 20
-	DefaultSegmentBytes = 4 << 20
-	minSegmentBytes     = 64 << 10
+	minSegmentBytes = 64 << 10
+	maxSegmentBytes = 4 << 20
 )
 
-// A current segment of which everything has been accepted is given up once it has this size, so that an idle spool does
-// not sit on a file that nobody needs.
+// memoryBytes is what one spool may have in memory, while the disk takes none.
+const memoryBytes = 1 << 20
+
+// A limit on disk may be passed by one part in so many while frames cannot be counted because their file cannot be read.
+const slack = 4
+
+// A current segment of which everything has been accepted is given up once it has this size.
 const retireBytes = 64 << 10
 
 // A drain that is stopped ends at once, unless the file system hangs.
@@ -29,10 +31,11 @@ const closeWait = 5 * time.Second
 
 // Options of one Spool.
 type Options struct {
-	MaxBytes     int64  // on disk; 0 = DefaultMaxBytes. What the reader holds may come on top
-	SegmentBytes int64  // the piece in which space is given and taken; 0 = an eighth of MaxBytes, 64 KiB to 4 MiB
-	MemoryBytes  int64  // in memory, while the disk takes none; 0 = DefaultMemoryBytes
-	Notify       func() // called when there may be more to read; only passes that on, and returns at once; may be nil
+	MaxBytes int64  // on disk; must be set. What the delivery holds may come on top
+	Notify   func() // called when there may be more to read; only passes that on, and returns at once; may be nil
+
+	segmentBytes int64 // 0 = an eighth of MaxBytes, within bounds
+	memoryBytes  int64 // 0 = memoryBytes
 }
 
 // Mode is how bytes come from the FIFO to where they are kept.
@@ -45,70 +48,68 @@ const (
 	Memory Mode = "memory" // the disk takes none: what has not been sent is lost if the process is killed
 )
 
-// Spool is the log of one FIFO: one goroutine drains into it, one reads from it, and any may commit.
+// Spool is the log of one FIFO. One goroutine drains into it, and one reads from it as the delivery, whose methods (those of
+// Reader, and Commit) it has itself. NewReader is for others who read.
 //
 // A position counts the bytes since the spool was made. It outlives the process.
 type Spool struct {
-	store *Store
-	dir   string
-	opt   Options
-	disk  atomic.Int64
-	ram   atomic.Int64
-	last  atomic.Int64  // when the last byte came in, in ns since 1970
-	ready chan struct{} // has one element after a change that a reader may wait for
+	*Reader // the delivery
 
-	// Locks are taken in this order. File operations are never done under mu.
-	drops sync.Mutex // one drop at a time
-	out   sync.Mutex // while bytes move into cur
-	marks sync.Mutex // the cursor file
-	file  cursorFile
-	buf   []Gap // for marks
+	store   *Store
+	opt     Options
+	segs    segments
+	ledger  ledger
+	trouble troubles
+	again   timer
+	last    atomic.Int64 // when the last byte came in, an instant; never = none since Open
+	inRAM   atomic.Bool  // the drain goes on in memory
+	drops   sync.Mutex   // one drop at a time, and no load; taken before all other locks of the spool
 
-	mu        sync.Mutex
-	segs      []*segment // oldest first; there may be holes between them
-	cur       *segment   // the last of segs, if it takes more; changed under out and mu
-	end       int64      // position after the last byte
-	commit    int64      // everything before it has been accepted
-	persisted int64      // what of that is on disk
-	dirty     bool       // the last write of the cursor has failed
-	taken     int64      // the reader's position: the start of a frame
-	seen      int64      // up to there the reader has been shown bytes, and may be using them
-	version   uint64     // counts what a reader may wait for
-	shown     uint64     // version at the end of what the last Peek has shown
-	gaps      []gap      // after commit, in order
-	lines     int64      // dropped so far
-	bytes     int64
-	moves     int64
-	since     time.Time // about when the byte at commit came in; zero = not since Open
-	stamp     int64     // a position, moved on when commit has reached it
-	stamped   time.Time // when the byte there came in
-	finished  bool
-	closed    bool
-	inMemory  bool
-	lastErr   error
-	stop      context.CancelFunc // ends the drain
-	stopped   chan struct{}      // closed after its end
-	orphan    bool               // the drain has not ended in time: it releases the spool when it does
+	life
 }
 
-// Open returns the spool in dir, an own directory, with what an earlier process has left there. It never fails: a
-// directory that cannot be used makes a spool in memory, and Stats says why.
+// life is how far a spool is.
+type life struct {
+	mu       sync.Mutex // nothing else is locked under it
+	finished bool       // no more bytes will come
+	closed   bool
+	released bool               // nothing of it is used any more
+	orphan   bool               // the drain has not ended in time: it releases the spool when it does
+	stop     context.CancelFunc // ends the drain; nil = there is none
+	stopped  chan struct{}      // closed after its end
+}
+
+func (l *life) isFinished() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.finished
+}
+
+func (l *life) isReleased() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.released
+}
+
+// Open returns the spool in dir, an own directory, with what an earlier process has left there. It never fails: while the
+// directory cannot be read the spool drains into memory, Stats says why, and what is in the directory comes first
+// once it can.
 func (st *Store) Open(dir string, o Options) *Spool {
-	if o.MaxBytes <= 0 {
-		o.MaxBytes = DefaultMaxBytes
+	if o.segmentBytes <= 0 {
+		o.segmentBytes = min(max(o.MaxBytes/8, minSegmentBytes), maxSegmentBytes)
 	}
-	if o.SegmentBytes <= 0 {
-		o.SegmentBytes = min(max(o.MaxBytes/8, minSegmentBytes), DefaultSegmentBytes)
+	if o.memoryBytes <= 0 {
+		o.memoryBytes = memoryBytes
 	}
-	if o.MemoryBytes <= 0 {
-		o.MemoryBytes = DefaultMemoryBytes
-	}
-	s := &Spool{store: st, dir: dir, opt: o, ready: make(chan struct{}, 1)}
-	s.file.path = filepath.Join(dir, cursorName)
-	if err := s.load(); err != nil {
-		s.lastErr = err
-		st.cfg.Log.Warn("spool opens with a fault", "dir", dir, "error", err)
-	}
+	s := &Spool{store: st, opt: o}
+	s.Reader = &Reader{s: s, delivers: true}
+	s.segs.store, s.segs.dir, s.segs.limit = st, dir, o.segmentBytes
+	s.segs.made = func() { s.ledger.forgetFile(st) } // somebody has removed it with the directory
+	s.ledger.file.path = filepath.Join(dir, cursorName)
+	s.ledger.age.since = never
+	s.trouble.log, s.trouble.dir = st.cfg.Log, dir
+	s.last.Store(int64(never))
+	s.load()
 	st.mu.Lock()
 	st.spools[s] = struct{}{}
 	st.mu.Unlock()
@@ -116,73 +117,34 @@ func (st *Store) Open(dir string, o Options) *Spool {
 	return s
 }
 
-// load reads the directory. What it can read counts, whatever else fails.
-func (s *Spool) load() error {
-	errDir := os.MkdirAll(s.dir, 0o700)
-	m, known, errMark := readMark(s.file.path)
-	segs, errList := listSegments(s.dir)
-	s.file.seq = m.seq
-	s.commit, s.persisted, s.lines, s.bytes = m.cursor, m.cursor, m.lines, m.bytes
-	for _, g := range m.gaps {
-		s.gaps = append(s.gaps, gap{Gap: g})
-	}
-	// A crash of the host may have cut the last segment short of that.
-	s.end = m.end
-	there := int64(0) // the end of the last segment
-	for _, seg := range segs {
-		inGap := slices.ContainsFunc(m.gaps, func(g Gap) bool { return g.From <= seg.base && seg.end() <= g.To })
-		if seg.size == 0 || seg.end() <= s.commit || inGap {
-			// Its removal was under way. An empty one may be removed while its end still counts.
-			s.end = max(s.end, seg.end())
-			_ = os.Remove(s.path(seg))
-			continue
-		}
-		s.segs = append(s.segs, seg)
-		there = seg.end()
-		s.end = max(s.end, there)
-		s.count(seg.size, 0)
-	}
-	if !known {
-		s.commit = s.end // nothing is left, or an empty segment
-		if len(s.segs) > 0 {
-			s.commit = s.segs[0].base // rather twice than not at all
-		}
-		s.persisted = s.commit
-	}
-	s.taken, s.seen = s.commit, s.commit
-	s.cutOff(max(there, s.commit))
-	s.version = 1
-	return errors.Join(errDir, errMark, errList)
-}
-
-// cutOff makes gaps of what the log had from pos on, behind its last segment, as far as it is in none: it was only in memory,
-// or the host has crashed. Nothing else will ever fill that place, or say that lines are missing. If there is no room
-// for another gap, the reader comes upon the hole.
-func (s *Spool) cutOff(pos int64) {
-	if pos >= s.end {
+// retry does once more what the file system has refused. It is called a while after a failure, as long as there are any.
+func (s *Spool) retry() {
+	if s.isReleased() {
 		return
 	}
-	before := s.bytes
-	for _, g := range slices.Clone(s.gaps) {
-		if g.From > pos {
-			s.addGap(Gap{From: pos, To: g.From})
+	if !s.store.io.tryEnter() { // the file system hangs
+		s.again.start(s.store.cfg.Retry, s.retry)
+		return
+	}
+	defer s.store.io.leave()
+	if s.load() {
+		s.ledger.mu.Lock()
+		dirty := s.ledger.dirty
+		s.ledger.mu.Unlock()
+		if dirty {
+			_ = s.persist()
 		}
-		pos = max(pos, g.To)
+		s.trim()
 	}
-	if pos < s.end {
-		s.addGap(Gap{From: pos, To: s.end})
-	}
-	if n := s.bytes - before; n > 0 {
-		s.store.cfg.Log.Error("the end of the log is missing: it was only in memory, or the host has crashed", "dir", s.dir, "bytes", n)
-	}
+	s.blocked.Store(false)
+	s.wake() // the delivery reads again
 }
 
-// count adds to the bytes of the spool and of the store.
-func (s *Spool) count(disk, ram int64) {
-	s.disk.Add(disk)
-	s.store.disk.Add(disk)
-	s.ram.Add(ram)
-	s.store.ram.Add(ram)
+// failed notes what the file system has refused, and sees to it that it is tried again. nil says that it works.
+func (s *Spool) failed(what task, err error) {
+	if s.trouble.set(what, err); err != nil {
+		s.again.start(s.store.cfg.Retry, s.retry)
+	}
 }
 
 // Stats is the state of a spool.
@@ -190,11 +152,12 @@ type Stats struct {
 	Mode         Mode
 	Committed    int64 // position up to which the router has accepted
 	End          int64 // position after the last byte; End less Committed is what waits
+	Loaded       bool  // what earlier processes have left is known; if not, the positions are those of this process alone
 	DiskBytes    int64
 	RAMBytes     int64
 	DroppedLines int64 // frames, over the whole life of the spool
 	DroppedBytes int64
-	Moves        int64     // calls that have brought bytes, since Open
+	Failures     int64     // calls that the file system has refused, since Open; each is made again
 	Since        time.Time // about when the oldest byte that waits came in; zero = nothing waits
 	Last         time.Time // about when the last byte came in; zero = none since Open
 	Err          error     // why the mode is Memory, or what last went wrong; nil = all is well
@@ -202,88 +165,98 @@ type Stats struct {
 
 // Stats returns the present state. It never waits for a file system.
 func (s *Spool) Stats() Stats {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	wall, now := s.store.clock.Wall(), s.store.clock.Mono()
+	l := &s.ledger
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	end := s.segs.last()
 	st := Stats{
-		Mode: Splice, Committed: s.commit, End: max(s.end, s.commit), DiskBytes: s.disk.Load(), RAMBytes: s.ram.Load(),
-		DroppedLines: s.lines, DroppedBytes: s.bytes, Moves: s.moves, Err: s.lastErr,
+		Mode: Splice, Committed: l.commit, End: max(end, l.commit), Loaded: s.segs.isLoaded(),
+		DiskBytes: s.segs.disk.Load(), RAMBytes: s.segs.ram.Load(), DroppedLines: l.lines, DroppedBytes: l.bytes,
 	}
-	if last := s.last.Load(); last != 0 {
-		st.Last = time.Unix(0, last)
+	st.Failures, st.Err = s.trouble.now()
+	if last := instant(s.last.Load()); last != never {
+		st.Last = wall.Add(-now.sub(last))
 	}
 	switch {
-	case s.inMemory:
+	case s.inRAM.Load() || !st.Loaded:
 		st.Mode = Memory
 	case !s.store.CanSplice():
 		st.Mode = Copy
 	}
-	st.Since = s.oldest()
+	if end > l.commit {
+		if since := max(s.segs.bornAt(l.commit), l.age.since); since != never {
+			st.Since = wall.Add(-max(0, now.sub(since)))
+		}
+	}
 	return st
 }
 
-// oldest returns about when the oldest byte that waits came in. Call it under mu.
-func (s *Spool) oldest() time.Time {
-	if s.end <= s.commit {
-		return time.Time{}
+// Age returns how long the oldest byte that waits has been here, 0 if none does.
+func (st Stats) Age(now time.Time) time.Duration {
+	if st.Since.IsZero() {
+		return 0
 	}
-	if g := s.find(s.commit); g != nil && g.born.After(s.since) {
-		return g.born
-	}
-	return s.since
+	return max(0, now.Sub(st.Since))
 }
 
-// arrived notes when the byte at end came in, if one needs to know. One such time on its way to commit is enough: what
-// oldest says is then too early by as long as a byte waits, at most. Call it under mu, before end moves.
-func (s *Spool) arrived(now time.Time) {
-	if s.end <= s.commit {
-		s.since = now
-	}
-	if s.stamp <= s.commit {
-		s.stamp, s.stamped = s.end, now
-	}
+// IsDone reports whether nothing waits to be read: all has been accepted, and what earlier processes have left is known.
+func (s *Spool) IsDone() bool {
+	st := s.Stats()
+	return st.Loaded && st.End <= st.Committed
 }
 
 // Finish says that no more bytes will come: the reader gets io.EOF at the end.
 func (s *Spool) Finish() {
-	s.mu.Lock()
+	s.life.mu.Lock()
 	s.finished = true
-	s.version++
-	s.mu.Unlock()
+	s.life.mu.Unlock()
 	s.wake()
 }
 
-// wake tells the reader that something has changed.
+// wake tells the delivery that something has changed.
 func (s *Spool) wake() {
-	select {
-	case s.ready <- struct{}{}:
-	default:
-	}
 	if s.opt.Notify != nil {
 		s.opt.Notify()
 	}
 }
 
 // Close ends a running Drain, writes what is in memory to disk if that takes it, and keeps the files for the next Open.
-// The reader must be done. Bytes that are neither committed nor on disk are lost, and named in the error.
+// The readers must be done. Bytes that are neither committed nor on disk are lost, counted, and named in the error.
 func (s *Spool) Close() error {
 	first, err := s.shut()
 	if !first || err != nil {
 		return err
 	}
-	s.out.Lock()
-	s.setCurrent(nil)
-	err = s.flushMemory()
-	s.out.Unlock()
+	loaded := s.load()
+	s.segs.out.Lock()
+	s.segs.setCurrent(nil)
+	if loaded {
+		err = s.segs.flush()
+	} else {
+		_, err = s.trouble.now()
+	}
+	s.segs.out.Unlock()
 	s.trim()
-	left := s.ram.Load()
-	if left > 0 {
-		_ = s.persist() // so that the next Open says what is missing
+	left := s.segs.ram.Load()
+	if left > 0 && loaded {
+		s.loseMemory()
 	}
 	s.release()
 	if left > 0 {
-		return fmt.Errorf("close spool %s: up to %d bytes of log were only in memory and are lost: %w", s.dir, left, err)
+		return fmt.Errorf("close spool %s: up to %d bytes of log were only in memory and are lost: %w", s.segs.dir, left, err)
 	}
 	return nil
+}
+
+// loseMemory counts what is in memory as lost, and writes that down, so that the next Open says what is missing.
+func (s *Spool) loseMemory() {
+	s.ledger.mu.Lock()
+	s.ledger.taken, s.ledger.seen = s.ledger.commit, s.ledger.commit
+	s.ledger.mu.Unlock()
+	for s.drop(inRAM, true) {
+	}
+	_ = s.persist()
 }
 
 // Remove is Close without a further use: the files of the spool go, and its directory if nothing else is in it.
@@ -295,35 +268,38 @@ func (s *Spool) Remove() error {
 	if first {
 		s.release()
 	}
-	errs := removeFiles(s.dir)
-	_ = os.Remove(s.dir) // others may keep files there
+	errs := removeFiles(s.store.fs, s.segs.dir)
+	_ = s.store.fs.Remove(s.segs.dir) // others may keep files there
 	return errs
 }
 
-// shut ends the drain and says whether this was the first call. A drain that hangs may hold any lock but mu: with an error,
-// it is the drain that releases the spool, when it ends.
+// shut ends the drain and returns whether this was the first call. A drain that hangs may hold any lock but life.mu: with an
+// error, it is the drain that releases the spool, when it ends.
 func (s *Spool) shut() (first bool, err error) {
-	s.mu.Lock()
+	s.life.mu.Lock()
 	stop, stopped := s.stop, s.stopped
 	first = !s.closed
 	s.closed, s.finished = true, true
-	s.version++
-	s.mu.Unlock()
+	s.life.mu.Unlock()
 	s.wake()
-	if stop != nil {
-		stop()
-		select {
-		case <-stopped:
-		case <-time.After(s.store.closeWait):
-			s.mu.Lock()
-			late := s.stop != nil
-			s.orphan = late
-			s.mu.Unlock()
-			if late {
-				s.leaveStore()
-				return first, fmt.Errorf("close spool %s: the file system has not answered for %v", s.dir, s.store.closeWait)
-			}
-		}
+	if stop == nil {
+		return first, nil
+	}
+	stop()
+	late := time.NewTimer(s.store.closeWait)
+	defer late.Stop()
+	select {
+	case <-stopped:
+		return first, nil
+	case <-late.C:
+	}
+	s.life.mu.Lock()
+	hangs := s.stop != nil
+	s.orphan = hangs
+	s.life.mu.Unlock()
+	if hangs {
+		s.leaveStore()
+		return first, fmt.Errorf("close spool %s: the file system has not answered for %v", s.segs.dir, s.store.closeWait)
 	}
 	return first, nil
 }
@@ -338,115 +314,150 @@ func (s *Spool) leaveStore() {
 // release forgets the segments and closes what is open.
 func (s *Spool) release() {
 	s.leaveStore()
+	s.again.stop()
 	// A drop that has begun comes to its end first.
 	s.drops.Lock()
 	defer s.drops.Unlock()
-	s.out.Lock()
-	defer s.out.Unlock()
-	s.marks.Lock()
-	defer s.marks.Unlock()
-	s.file.close()
-	s.mu.Lock()
-	segs := s.segs
-	s.segs, s.cur = nil, nil
-	s.mu.Unlock()
-	for _, seg := range segs {
-		s.forget(seg)
+	s.segs.out.Lock()
+	defer s.segs.out.Unlock()
+	s.ledger.marks.Lock()
+	defer s.ledger.marks.Unlock()
+	s.life.mu.Lock()
+	s.released = true
+	s.life.mu.Unlock()
+	s.ledger.file.close(s.store)
+	for _, g := range s.segs.takeAll() {
+		s.segs.forget(g)
+	}
+	s.segs.mu.Lock()
+	left := s.segs.left
+	s.segs.left = nil
+	s.segs.mu.Unlock()
+	for _, g := range left {
+		s.segs.count(-g.size, 0)
 	}
 }
 
 // Commit says that everything before pos has been accepted, and writes that down. It must not pass what Skip has taken, nor
-// the oldest frame of which a piece is still held. On an error it holds for this process, and is written with
-// the next Commit.
+// the oldest frame of which a piece is still held. After an error it holds for this process, and is written later.
 func (s *Spool) Commit(pos int64) error {
-	s.mu.Lock()
-	if pos > s.taken {
-		s.mu.Unlock()
-		return fmt.Errorf("commit position %d of spool %s: only %d have been taken", pos, s.dir, s.taken)
+	changed, news, err := s.ledger.advance(pos)
+	if err != nil {
+		return fmt.Errorf("spool %s: %w", s.segs.dir, err)
 	}
-	if pos <= s.commit && !s.dirty {
-		s.mu.Unlock()
+	if !changed {
 		return nil
 	}
-	s.commit = max(s.commit, pos)
-	if s.commit >= s.stamp && s.stamped.After(s.since) {
-		s.since = s.stamped
-	}
-	waiting := s.told() >= maxTold
-	s.gaps = slices.DeleteFunc(s.gaps, func(g gap) bool { return g.To <= s.commit })
-	if waiting {
-		s.version++
-	}
-	s.mu.Unlock()
-
-	err := s.persist()
-	s.retire()
+	err = s.persist()
+	commit, _ := s.ledger.position()
+	s.segs.retire(commit)
 	s.trim()
-	if waiting {
+	if news {
 		s.wake()
 	}
 	return err
 }
 
-// persist writes cursor and gaps as they are now.
+// persist writes cursor and gaps as they are now. Before the load they are not known.
 func (s *Spool) persist() error {
-	s.marks.Lock()
-	defer s.marks.Unlock()
-	s.mu.Lock()
-	if s.closed && s.segs == nil {
-		s.mu.Unlock()
+	if !s.segs.isLoaded() {
 		return nil
 	}
-	m := mark{cursor: s.commit, end: s.end, lines: s.lines, bytes: s.bytes}
-	s.buf = s.buf[:0]
-	for _, g := range s.gaps {
-		s.buf = append(s.buf, g.Gap)
-	}
-	m.gaps = s.buf
-	s.mu.Unlock()
-	err := s.file.write(&m)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.dirty && err == nil && !s.inMemory {
-		s.lastErr = nil
-	}
-	s.dirty = err != nil
+	err := s.ledger.write(s)
 	if err != nil {
-		s.lastErr = fmt.Errorf("write cursor of spool %s: %w", s.dir, err)
-		return s.lastErr
+		err = fmt.Errorf("write cursor of spool %s: %w", s.segs.dir, err)
 	}
-	s.persisted = m.cursor
-	return nil
-}
-
-// retire gives up the current segment if everything in it has been accepted and no bytes are on their way into it.
-func (s *Spool) retire() {
-	if !s.out.TryLock() {
-		return
-	}
-	defer s.out.Unlock()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if c := s.cur; c != nil && c.end() <= s.commit && c.size >= min(retireBytes, c.limit/2) {
-		s.cur = nil
-	}
+	s.failed(writeCursor, err)
+	return err
 }
 
 // trim removes the segments of which everything has been accepted.
 func (s *Spool) trim() {
-	s.mu.Lock()
-	var old []*segment
-	for len(s.segs) > 0 {
-		seg := s.segs[0]
-		// A file stays until the cursor behind it is on disk: a segment that is missing after a restart looks like a loss.
-		if seg == s.cur || seg.end() > s.commit || seg.mem == nil && seg.end() > s.persisted {
-			break
+	commit, persisted := s.ledger.position()
+	s.segs.trim(commit, persisted)
+	s.failed(removeSegment, s.segs.removeLeft())
+}
+
+// load makes known what earlier processes have left, if it is not, and reports whether it is. What cannot be read at the
+// moment is not taken for missing: nothing is changed then, and it is tried again.
+func (s *Spool) load() bool {
+	if s.segs.isLoaded() {
+		return true
+	}
+	s.drops.Lock()
+	defer s.drops.Unlock()
+	if s.segs.isLoaded() || s.isReleased() {
+		return s.segs.isLoaded()
+	}
+	if err := s.store.fs.MkdirAll(s.segs.dir); err != nil {
+		s.trouble.set(useDisk, err) // next tries again
+	}
+	m, known, err := readMark(s.store.fs, s.ledger.file.path)
+	if errors.Is(err, errNoSlot) {
+		s.trouble.damaged(err)
+		err = nil
+	}
+	var segs []*segment
+	var trash []string
+	if err == nil {
+		segs, trash, err = scan(s.store.fs, s.segs.dir)
+	}
+	if err != nil {
+		s.failed(loadSpool, fmt.Errorf("load spool: %w", err))
+		return false
+	}
+	s.failed(loadSpool, nil)
+	s.settle(m, known, segs)
+	for _, name := range trash {
+		_ = s.store.fs.Remove(filepath.Join(s.segs.dir, name))
+	}
+	return true
+}
+
+// settle puts what was loaded in front of what has come since Open. Call it under drops.
+func (s *Spool) settle(m mark, known bool, segs []*segment) {
+	wall, now := s.store.clock.Wall(), s.store.clock.Mono()
+	var keep, old []*segment
+	there := int64(0) // the end of the last segment
+	end := m.end      // a crash of the host may have cut the last segment short of that
+	for _, g := range segs {
+		g.born = now.add(-sinceChange(wall, time.Unix(0, int64(g.born))))
+		inGap := slices.ContainsFunc(m.gaps, func(p Gap) bool { return p.From <= g.base && g.end() <= p.To })
+		if g.size == 0 || g.end() <= m.cursor || inGap {
+			// Its removal was under way. An empty one may be removed while its end still counts.
+			end = max(end, g.end())
+			old = append(old, g)
+			continue
 		}
-		old = append(old, seg)
-		s.segs = slices.Delete(s.segs, 0, 1)
+		keep = append(keep, g)
+		there = g.end()
+		end = max(end, there)
 	}
-	s.mu.Unlock()
-	for _, seg := range old {
-		s.discard(seg)
+	for i := len(keep) - 2; i >= 0; i-- {
+		keep[i].born = min(keep[i].born, keep[i+1].born) // the clock may have stepped between them
 	}
+	first := end // nothing is left, or an empty segment
+	if len(keep) > 0 {
+		first = keep[0].base
+	}
+	s.segs.out.Lock()
+	s.ledger.marks.Lock()
+	missing := s.ledger.load(m, known, first, there, end)
+	s.ledger.file.seq = m.seq
+	s.segs.load(keep, old, end)
+	s.ledger.marks.Unlock()
+	s.segs.out.Unlock()
+	if missing > 0 {
+		s.store.cfg.Log.Error("the end of the log is missing: it was only in memory, or the host has crashed", "dir", s.segs.dir, "bytes", missing)
+	}
+	s.failed(removeSegment, s.segs.removeLeft())
+}
+
+// sinceChange returns how long ago a file was changed, as far as the clock can say: it may have stepped since, or not been
+// set when the file was written.
+func sinceChange(now, changed time.Time) time.Duration {
+	if changed.Year() < 2000 {
+		return 0
+	}
+	return max(0, now.Sub(changed))
 }

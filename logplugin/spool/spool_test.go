@@ -34,7 +34,7 @@ func TestThrough(t *testing.T) {
 			}
 			st.copies.Store(c.copy)
 			dir := filepath.Join(st.cfg.Dir, "one")
-			s := st.Open(dir, Options{SegmentBytes: 100 << 10})
+			s := open(st, dir, Options{segmentBytes: 100 << 10})
 			p := newFIFO(t)
 			ended := startDrain(t, s, p)
 			r := newReader(t, s)
@@ -84,7 +84,7 @@ func TestReopen(t *testing.T) {
 	all := appendLines(nil, 0, 1000)
 	next, accepted := 0, 0
 	for at := 0; at < len(all); at += 9973 {
-		s := st.Open(st.cfg.Dir+"/one", Options{SegmentBytes: minSegmentBytes})
+		s := open(st, st.cfg.Dir+"/one", Options{segmentBytes: minSegmentBytes})
 		_ = startDrain(t, s, p)
 		end := min(at+9973, len(all))
 		p.write(t, all[at:end])
@@ -118,7 +118,7 @@ func TestReopen(t *testing.T) {
 
 func TestDrainEnds(t *testing.T) {
 	st := newStore(t, Config{Dir: t.TempDir()})
-	s := st.Open(st.cfg.Dir+"/one", Options{})
+	s := open(st, st.cfg.Dir+"/one", Options{})
 	p := newFIFO(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
@@ -156,46 +156,35 @@ func TestDrainEnds(t *testing.T) {
 	if err == nil {
 		defer f.Close()
 	}
-	if err := st.Open(st.cfg.Dir+"/two", Options{}).Drain(t.Context(), f); err == nil {
+	if err := open(st, st.cfg.Dir+"/two", Options{}).Drain(t.Context(), f); err == nil {
 		t.Error("drains what is no FIFO")
 	}
 }
 
-func TestWaitAndNotify(t *testing.T) {
+func TestNotify(t *testing.T) {
 	st := newStore(t, Config{Dir: t.TempDir()})
-	told := make(chan struct{}, 100)
-	s := st.Open(st.cfg.Dir+"/one", Options{Notify: func() { told <- struct{}{} }})
+	s := open(st, st.cfg.Dir+"/one", Options{})
 	defer shut(t, s)
 	p := newFIFO(t)
 	_ = startDrain(t, s, p)
 	r := newReader(t, s)
-	if n, err := r.step(1); n != 0 || err != nil || s.Pending() {
-		t.Fatalf("an empty spool: %d lines, %v, pending %v", n, err, s.Pending())
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-	defer cancel()
-	if err := s.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatalf("Wait = %v with nothing to read", err)
+	if n, err := r.step(1); n != 0 || err != nil {
+		t.Fatalf("an empty spool: %d lines, %v", n, err)
 	}
 	half := appendLines(nil, 0, 1)
 	p.write(t, half[:30])
-	if err := s.Wait(t.Context()); err != nil {
+	if err := waitFor(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
-	if n, _ := r.step(1); n != 0 || s.Pending() {
-		t.Errorf("half a frame: %d lines, pending %v", n, s.Pending())
+	if n, _ := r.step(1); n != 0 {
+		t.Errorf("half a frame: %d lines", n)
 	}
 	p.write(t, half[30:])
-	if err := s.Wait(t.Context()); err != nil {
+	if err := waitFor(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
 	if n, _ := r.step(1); n != 1 {
 		t.Errorf("%d lines, want 1", n)
-	}
-	select {
-	case <-told:
-	default:
-		t.Error("Notify was not called")
 	}
 }
 
@@ -206,7 +195,7 @@ func TestIdleCostsNoThreads(t *testing.T) {
 	threads := func() int { return len(files(t, "/proc/self/task")) }
 	before := threads()
 	for i := range spools {
-		s := st.Open(fmt.Sprintf("%s/%d", st.cfg.Dir, i), Options{})
+		s := open(st, fmt.Sprintf("%s/%d", st.cfg.Dir, i), Options{})
 		p := newFIFO(t)
 		_ = startDrain(t, s, p)
 		p.write(t, appendLines(nil, 0, 1))
@@ -220,8 +209,9 @@ func TestIdleCostsNoThreads(t *testing.T) {
 // Under load many lines are moved by one call.
 func TestCoalesces(t *testing.T) {
 	const lines = 20_000
-	st := newStore(t, Config{Dir: t.TempDir()})
-	s := st.Open(st.cfg.Dir+"/one", Options{})
+	calls := &faultyFS{}
+	st := newFaultyStore(t, Config{Dir: t.TempDir()}, calls, systemClock{time.Now()})
+	s := open(st, st.cfg.Dir+"/one", Options{})
 	defer shut(t, s)
 	p := newFIFO(t)
 	ended := startDrain(t, s, p)
@@ -236,14 +226,14 @@ func TestCoalesces(t *testing.T) {
 	if err := ended(); err != nil {
 		t.Fatal(err)
 	}
-	if n := s.Stats().Moves; n > lines/100 {
+	if n := calls.count("splice"); n > lines/100 {
 		t.Errorf("%d lines took %d calls", lines, n)
 	}
 }
 
 func TestAllocs(t *testing.T) {
 	st := newStore(t, Config{Dir: tmpfs(t)})
-	s := st.Open(st.cfg.Dir+"/one", Options{})
+	s := open(st, st.cfg.Dir+"/one", Options{})
 	defer shut(t, s)
 	p := newFIFO(t)
 	_ = startDrain(t, s, p)
@@ -260,7 +250,7 @@ func TestAllocs(t *testing.T) {
 			}
 			s.Skip(n)
 			if got += n; n == 0 {
-				_ = s.Wait(context.Background())
+				_ = waitFor(context.Background(), s)
 			}
 		}
 		if err := s.Commit(s.Taken()); err != nil {

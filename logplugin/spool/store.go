@@ -10,20 +10,21 @@
 // is told where they were. Where the file system takes no more, bytes are kept in memory, within a limit, until it
 // does. A reader in the middle of a batch never loses what it has been shown.
 //
+// Only bytes that are not there, or that were read and are not a log, count as damaged. After every other error of the file
+// system the same is tried again, and Stats has the error meanwhile: no line is given up because there are too few
+// files or too little memory at the moment.
+//
 // What it refuses: to sync. The promise holds for a driver that is killed, not for a host that loses power; there a
 // segment may end early or in zeros, which cost the frames at that place and no more.
+//
+// Order is the position of a byte, and intervals are measured on a clock that never steps. Wall time is only for people.
 package spool
 
 import (
-	"cmp"
-	"context"
 	"errors"
 	"log/slog"
-	"os"
-	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -31,47 +32,37 @@ import (
 	"github.com/secretref/secretref/logplugin/fifo"
 )
 
-// Defaults of Config.
-const (
-	DefaultTotal   = 2 << 30
-	DefaultMinFree = 1 << 30
-	DefaultMemory  = 64 << 20
-	DefaultRetry   = time.Second
-)
+// idleFile is how long a file is kept open without being used.
+const idleFile = 5 * time.Second
 
-// So many calls into the file system at once. If it hangs, each takes a thread with it; the other sessions wait without.
-const maxIO = 32
-
-// Free space is asked for at most this often.
-const freeInterval = 250 * time.Millisecond
-
-// Config is what the spools of one state directory share.
+// Config is what the spools of one state directory share. Dir, Total, Memory and Retry must be set.
 type Config struct {
-	Dir     string        // the state directory; its file system is what is measured
-	Total   int64         // bytes on disk of all spools; 0 = DefaultTotal, and never more than a tenth of the file system
-	MinFree int64         // bytes to leave free for others than root; 0 = DefaultMinFree or 5 %, the smaller; < 0 = none
-	Memory  int64         // bytes in memory of all spools, while the disk takes none; 0 = DefaultMemory
-	Retry   time.Duration // pause between tries to return to the disk; 0 = DefaultRetry
-	Log     *slog.Logger  // nil = nobody listens
+	Dir         string        // the state directory; its file system is what is measured
+	Total       int64         // bytes on disk of all spools; never more than a tenth of the file system
+	MinFree     int64         // bytes to leave free for others than root; 0 = none
+	MinFreePart int64         // MinFree is at most one part in so many of the file system; 0 = no bound
+	Memory      int64         // bytes in memory of all spools, while the disk takes none
+	Retry       time.Duration // pause before what the file system has refused is tried again
+	Log         *slog.Logger  // nil means no log
 }
 
 // Store is the spools of one state directory, and the limits that hold for all of them.
 type Store struct {
 	cfg    Config
+	fs     fileSystem
+	clock  clock
 	copies atomic.Bool  // the file system cannot splice
 	disk   atomic.Int64 // bytes in files
-	ram    atomic.Int64 // bytes of memory instead of files
+	space  *space
+	memory memory
+	io     threads
+	files  openFiles
 	pipes  *fifo.Pipes
 	poller fifo.Poller
-	io     chan struct{}
 
 	closeWait time.Duration // how long Close and Remove wait for a drain
 
 	room sync.Mutex // makes room one at a time; taken before any lock of a Spool
-
-	asks   sync.Mutex   // for free space, one at a time
-	freeAt atomic.Int64 // when that was, in ns
-	isLow  atomic.Bool  // what came of it
 
 	mu     sync.Mutex
 	spools map[*Spool]struct{}
@@ -79,38 +70,25 @@ type Store struct {
 
 // NewStore returns the Store of cfg.Dir. The directory should exist; if not, or if it cannot be used, the spools start
 // in memory and move to it when they can.
-func NewStore(cfg Config) *Store {
-	if cfg.Total <= 0 {
-		cfg.Total = DefaultTotal
-	}
-	if cfg.Memory <= 0 {
-		cfg.Memory = DefaultMemory
-	}
-	if cfg.Retry <= 0 {
-		cfg.Retry = DefaultRetry
-	}
+func NewStore(cfg Config) *Store { return newStoreOn(cfg, system{}, systemClock{time.Now()}) }
+
+func newStoreOn(cfg Config, fs fileSystem, clock clock) *Store {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	var fs unix.Statfs_t
-	if err := unix.Statfs(cfg.Dir, &fs); err == nil {
-		size := int64(fs.Blocks) * fs.Bsize
-		cfg.Total = min(cfg.Total, size/10)
-		if cfg.MinFree == 0 {
-			cfg.MinFree = min(DefaultMinFree, size/20)
-		}
-	} else if cfg.MinFree == 0 {
-		cfg.MinFree = DefaultMinFree
+	st := &Store{
+		cfg: cfg, fs: fs, clock: clock, memory: memory{limit: cfg.Memory}, io: make(threads, maxIO),
+		pipes: fifo.NewPipes(), closeWait: closeWait, spools: make(map[*Spool]struct{}),
 	}
-	st := &Store{cfg: cfg, io: make(chan struct{}, maxIO), spools: make(map[*Spool]struct{})}
-	st.pipes, st.poller.Log = fifo.NewPipes(), cfg.Log
-	st.closeWait = closeWait
-	st.copies.Store(errors.Is(probe(cfg.Dir), unix.EINVAL))
+	st.space = newSpace(fs, clock, &st.cfg)
+	st.files.idle = idleFile
+	st.poller.Log = cfg.Log
+	st.copies.Store(errors.Is(probe(fs, cfg.Dir), unix.EINVAL))
 	return st
 }
 
-// CanSplice tells whether the file system can take bytes from a pipe directly. If not, bytes that are on their way when the
-// process is killed are lost.
+// CanSplice reports whether the file system can take bytes from a pipe directly. If not, bytes that are on their way when
+// the process is killed are lost.
 func (st *Store) CanSplice() bool { return !st.copies.Load() }
 
 // StoreStats is the state of all spools together.
@@ -119,7 +97,9 @@ type StoreStats struct {
 	DiskBytes int64
 	MaxBytes  int64 // of DiskBytes
 	RAMBytes  int64
+	MaxRAM    int64 // of RAMBytes
 	PipeBytes int64 // size of all pipes that have been enlarged
+	OpenFiles int   // segments, cursor files and what waits for FIFOs; the FIFOs themselves belong to their sessions
 	LowSpace  bool  // less free space than there should be
 }
 
@@ -128,104 +108,70 @@ func (st *Store) Stats() StoreStats {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	return StoreStats{
-		Spools: len(st.spools), DiskBytes: st.disk.Load(), MaxBytes: st.cfg.Total, RAMBytes: st.ram.Load(),
-		PipeBytes: st.pipes.Bytes(), LowSpace: st.isLow.Load(),
+		Spools: len(st.spools), DiskBytes: st.disk.Load(), MaxBytes: st.space.total.Load(),
+		RAMBytes: st.memory.used.Load(), MaxRAM: st.memory.limit,
+		PipeBytes: st.pipes.Bytes(), OpenFiles: int(st.files.open.Load()) + st.poller.Files(), LowSpace: st.space.isLow.Load(),
 	}
 }
 
-// low tells whether the file system has less free space than it should. A file system that does not say has enough:
-// writing to it will show.
-func (st *Store) low(afresh bool) bool {
-	if st.cfg.MinFree < 0 {
-		return false
+// all returns the spools at this moment.
+func (st *Store) all() []*Spool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	all := make([]*Spool, 0, len(st.spools))
+	for s := range st.spools {
+		all = append(all, s)
 	}
-	now := time.Now().UnixNano()
-	if !afresh && now-st.freeAt.Load() < int64(freeInterval) || !st.asks.TryLock() {
-		return st.isLow.Load()
-	}
-	defer st.asks.Unlock()
-	var fs unix.Statfs_t
-	err := unix.Statfs(st.cfg.Dir, &fs)
-	st.isLow.Store(err == nil && int64(fs.Bavail)*fs.Bsize < st.cfg.MinFree)
-	st.freeAt.Store(now)
-	return st.isLow.Load()
+	return all
 }
-
-// enter waits for a place among those who use the file system; false = ctx has ended first.
-func (st *Store) enter(ctx context.Context) bool {
-	select {
-	case st.io <- struct{}{}:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-func (st *Store) leave() { <-st.io }
 
 // makeRoom drops the oldest segment of the spool that has most on disk, until all limits are kept or nothing is left
 // that may go.
 func (st *Store) makeRoom() {
 	st.room.Lock()
 	defer st.room.Unlock()
-	for st.disk.Load() > st.cfg.Total || st.low(true) {
-		if !st.dropLargest() {
+	for st.disk.Load() > st.space.total.Load() || st.space.low(true) {
+		far := st.disk.Load() > st.space.total.Load()/slack*(slack+1)
+		if !st.dropLargest(func(s *Spool) int64 { return s.segs.disk.Load() }, func(s *Spool) bool { return s.drop(onDisk, far) }) {
 			return
 		}
 	}
 }
 
-func (st *Store) dropLargest() bool {
-	st.mu.Lock()
-	all := make([]*Spool, 0, len(st.spools))
-	for s := range st.spools {
-		all = append(all, s)
-	}
-	st.mu.Unlock()
-	// What a spool has changes meanwhile: sort by one look at it.
-	size := make(map[*Spool]int64, len(all))
-	for _, s := range all {
-		size[s] = s.disk.Load()
-	}
-	slices.SortFunc(all, func(a, b *Spool) int { return cmp.Compare(size[b], size[a]) })
-	for _, s := range all {
-		if s.drop(onDisk) {
-			return true
+// makeMemory drops the oldest bytes in memory of the spool that has most there, until so many can be taken or nothing
+// is left that may go. It returns what memory.take has returned in the end.
+func (st *Store) makeMemory(n int64) bool {
+	for !st.memory.take(n) {
+		if !st.dropLargest(func(s *Spool) int64 { return s.segs.ram.Load() }, (*Spool).giveMemory) {
+			return false
 		}
 	}
+	return true
+}
+
+// dropLargest calls drop for the spools by falling size, until it is true for one.
+func (st *Store) dropLargest(size func(*Spool) int64, drop func(*Spool) bool) bool {
+	all := st.all()
+	sizes := make([]int64, len(all)) // what a spool has changes meanwhile: compare by one look at it
+	for i, s := range all {
+		sizes[i] = size(s)
+	}
+	for len(all) > 0 {
+		most := 0
+		for i := range sizes {
+			if sizes[i] > sizes[most] {
+				most = i
+			}
+		}
+		if sizes[most] == 0 {
+			return false
+		}
+		if drop(all[most]) {
+			return true
+		}
+		last := len(all) - 1
+		all[most], sizes[most] = all[last], sizes[last]
+		all, sizes = all[:last], sizes[:last]
+	}
 	return false
-}
-
-// probe splices a byte into a file in dir, and says what came of it.
-func probe(dir string) error {
-	f, err := os.CreateTemp(dir, "probe-*"+unfinished)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	defer os.Remove(f.Name()) //nolint:errcheck // a leftover is empty and harmless
-	r, w, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	defer w.Close()
-	if _, err := w.Write([]byte{0}); err != nil {
-		return err
-	}
-	conn, err := r.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var serr error
-	err = conn.Read(func(fd uintptr) bool {
-		_, serr = unix.Splice(int(fd), nil, int(f.Fd()), nil, 1, unix.SPLICE_F_NONBLOCK)
-		return true
-	})
-	return errors.Join(err, serr)
-}
-
-// isFull tells whether err means that there is no space, as against a file system that takes nothing at all.
-func isFull(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, errLowSpace)
 }

@@ -1,0 +1,98 @@
+package spool
+
+import (
+	"cmp"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// task is what a spool asks of the file system.
+type task int
+
+const (
+	loadSpool task = iota
+	useDisk
+	readSegment
+	writeCursor
+	removeSegment
+	waitFIFO
+	tasks
+)
+
+func (t task) String() string {
+	return [...]string{"load", "write", "read", "write cursor", "remove", "wait for FIFO"}[t]
+}
+
+// troubles is what goes wrong with a spool at the moment, and how often something has.
+type troubles struct {
+	log *slog.Logger
+	dir string
+
+	mu    sync.Mutex
+	errs  [tasks]error
+	lost  error // damage that was found: it does not pass
+	count int64
+}
+
+// set notes what came of a task.
+func (t *troubles) set(what task, err error) {
+	t.mu.Lock()
+	before := t.errs[what]
+	t.errs[what] = err
+	if err != nil {
+		t.count++
+	}
+	t.mu.Unlock()
+	switch {
+	case err != nil && before == nil:
+		t.log.Warn("the file system refuses a spool, will retry", "task", what.String(), "dir", t.dir, "error", err)
+	case err == nil && before != nil:
+		t.log.Info("the file system serves a spool again", "task", what.String(), "dir", t.dir)
+	}
+}
+
+// damaged notes bytes that are gone for good.
+func (t *troubles) damaged(err error) {
+	t.log.Error("a part of a spool is damaged", "dir", t.dir, "error", err)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lost = err
+}
+
+// now returns how often something has gone wrong, and what does at the moment.
+func (t *troubles) now() (int64, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.count, cmp.Or(cmp.Or(t.errs[:]...), t.lost)
+}
+
+// timer calls a function once, after a while. While it is started it does not start again.
+type timer struct {
+	mu      sync.Mutex
+	t       *time.Timer
+	stopped bool
+}
+
+func (t *timer) start(d time.Duration, f func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.t != nil || t.stopped {
+		return
+	}
+	t.t = time.AfterFunc(d, func() {
+		t.mu.Lock()
+		t.t = nil
+		t.mu.Unlock()
+		f()
+	})
+}
+
+// stop ends it for good.
+func (t *timer) stop() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.stopped = true; t.t != nil {
+		t.t.Stop()
+	}
+}
