@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/secretref/secretref/logplugin/router"
 )
 
 func TestAllowReferences(t *testing.T) {
@@ -91,7 +93,7 @@ func TestAllowRouters(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			r := rules()
 			r.AllowRouters = c.patterns
-			err := r.CheckAddress(c.router, c.address)
+			err := r.CheckAddresses(c.router, values(c.router, c.address))
 			if (err == nil) != c.ok {
 				t.Fatalf("%q with %q: %v, want ok %v", c.address, c.patterns, err, c.ok)
 			}
@@ -100,6 +102,12 @@ func TestAllowRouters(t *testing.T) {
 			}
 		})
 	}
+}
+
+// values are what a router has resolved when its address is text.
+func values(name, text string) *router.Values {
+	option := map[string]string{"splunk": "splunk-url", "fluentd": "fluentd-address"}[name]
+	return router.Options{Plain: map[string]string{option: text}}.Unresolved()
 }
 
 func TestAddressByReferenceIsCheckedLater(t *testing.T) {
@@ -122,7 +130,7 @@ func TestAddressByReferenceIsCheckedLater(t *testing.T) {
 	if err := r.Allowed(o); err != nil {
 		t.Errorf("without a list: %v", err)
 	}
-	if err := r.CheckAddress("gelf", "x"); err == nil {
+	if err := r.CheckAddresses("gelf", values("gelf", "x")); err == nil {
 		t.Error("an address of an unknown router is fine")
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+
+	"github.com/secretref/secretref/logplugin/router"
 )
 
 // Connection identifies what a router needs to know to connect. Sessions with equal ones share a router. It is
@@ -16,14 +18,14 @@ type Connection [sha256.Size]byte
 func (c Connection) String() string { return hex.EncodeToString(c[:6]) }
 
 // Connection returns the identity of o's connection: the router, its connection options and the references among them.
-// What belongs to one container's lines (tag, source, labels) does not count, unless the table has it among those.
+// What belongs to one container's lines (tag, source, labels) does not count, unless the option is marked Apart.
 func (r *Rules) Connection(o Options) (Connection, error) {
-	t := r.table(o.Router)
-	if t == nil {
+	k := r.kind(o.Router)
+	if k == nil {
 		return Connection{}, fmt.Errorf("%q is not a router here", o.Router)
 	}
 	text := appendText(nil, o.Router)
-	for _, name := range slices.Sorted(slices.Values(t.Connection)) {
+	for _, name := range slices.Sorted(slices.Values(k.Names(router.Option.IsConnection))) {
 		if ref, ok := o.References[name]; ok {
 			text = appendText(appendText(append(text, 'r'), name), ref.String())
 		} else if value, ok := o.Plain[name]; ok {

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/shared/secretref"
 )
 
@@ -43,27 +44,9 @@ var dockers = []string{
 	"cache-disabled", "cache-max-size", "cache-max-file", "cache-compress",
 }
 
-// Table is what is known about the options of one router.
-type Table struct {
-	Router      string   // its name, as logDriver gives it
-	Connection  []string // options that say where and how to connect: sessions that agree in all of them share a router
-	Session     []string // options that belong to one container's lines: source, index, format; some are in Connection, too
-	Required    []string // options without which the router cannot work
-	Credentials []string // options that hold a credential, and are better given as a reference
-	EmptyTag    bool     // tag="" means no tag at all; false: it means the default
-	Address     Address
-}
-
-// options returns all names, each once.
-func (t *Table) options() []string {
-	all := slices.Concat(t.Connection, t.Session)
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
-// Rules is what containers may ask for on this host. The zero value of each field but Tables is usable.
+// Rules is what containers may ask for on this host. The zero value of each field but Kinds is usable.
 type Rules struct {
-	Tables          []Table
+	Kinds           []router.Kind
 	AllowReferences []string // patterns; nil = any reference, empty = none
 	AllowRouters    []string // patterns; nil = any address, empty = none
 	SpoolMaxBytes   int64    // for containers that do not say; in bytes
@@ -73,10 +56,10 @@ type Rules struct {
 // Options is what one container's log options mean.
 type Options struct {
 	Router        string
-	Address       string                   // scheme://host:port or unix:///path; "" when a reference gives it: then ask CheckAddress
+	Address       string                   // scheme://host:port or unix:///path; "" when a reference gives it: then ask CheckAddresses; several have a blank between them
 	Plain         Plain                    // the router's options that were written out, by name
 	References    map[string]secretref.Ref // the router's options that are references, by name
-	Tag           string                   // "" = none, when the router's Table has EmptyTag
+	Tag           string                   // "" = none, when the router's Kind has EmptyTag
 	Attributes    map[string]string        // picks of labels, labels-regex, env and env-regex
 	SpoolMaxBytes int64
 	SecretFailure SecretFailure
@@ -116,35 +99,35 @@ func (o Options) LogValue() slog.Value { return slog.StringValue(o.String()) }
 // can take back what daemon.json gives to all; an empty tag is Docker's. Its error is one line about the first mistake. With a
 // *NotAllowedError the Options are complete all the same.
 func (r *Rules) Parse(config map[string]string, info Info) (Options, error) {
-	t, err := r.router(config)
+	k, err := r.kindOf(config)
 	if err != nil {
 		return Options{}, err
 	}
-	o := Options{Router: t.Router, Plain: Plain{}, SpoolMaxBytes: r.SpoolMaxBytes}
-	if err := r.known(t, config); err != nil {
+	o := Options{Router: k.Name, Plain: Plain{}, SpoolMaxBytes: r.SpoolMaxBytes}
+	if err := r.known(k, config); err != nil {
 		return Options{}, err
 	}
-	if config, err = t.clean(config); err != nil {
+	if config, err = clean(k, config); err != nil {
 		return Options{}, err
 	}
-	for _, name := range t.options() {
+	for _, name := range k.Names(nil) {
 		if value, ok := config[name]; ok {
 			o.Plain[name] = value
 		}
 	}
-	if o.References, err = t.references(config); err != nil {
+	if o.References, err = references(k, config); err != nil {
 		return Options{}, err
 	}
-	for _, name := range t.Required {
+	for _, name := range k.Names(func(o router.Option) bool { return o.Required }) {
 		if _, ok := o.References[name]; !ok && o.Plain[name] == "" {
 			return Options{}, fmt.Errorf("log-opt %s is required by logDriver %s; give it, or a reference to it as %s.%s",
-				name, t.Router, secretOptions, name)
+				name, k.Name, secretOptions, name)
 		}
 	}
-	if o.Address, err = r.plainAddress(t, o); err != nil {
+	if o.Address, err = plainAddress(k, o); err != nil {
 		return Options{}, err
 	}
-	if err := r.fix(&o, t, config, info); err != nil {
+	if err := r.fix(&o, k, config, info); err != nil {
 		return Options{}, err
 	}
 	return o, r.Allowed(o)
@@ -158,19 +141,32 @@ func (r *Rules) Allowed(o Options) error {
 			return err
 		}
 	}
-	if t := r.table(o.Router); t != nil && o.Address != "" && !r.allowsRouter(t, o.Address) {
-		return &NotAllowedError{"log-opt " + t.Address.Option + ": " + o.Address + ": " + errRouterNotAllowed.Error()}
+	k := r.kind(o.Router)
+	if k == nil {
+		return nil
+	}
+	for _, address := range strings.Fields(o.Address) {
+		if !r.allowsRouter(k, address) {
+			return &NotAllowedError{"log-opt " + strings.Join(k.Names(isAddress), ", ") + ": " + address + ": " + errRouterNotAllowed.Error()}
+		}
 	}
 	return nil
 }
 
 // fix fills in what stays as it is for the container's life.
-func (r *Rules) fix(o *Options, t *Table, config map[string]string, info Info) (err error) {
+func (r *Rules) fix(o *Options, k *router.Kind, config map[string]string, info Info) (err error) {
 	if o.Attributes, err = attributes(config, info); err != nil {
 		return err
 	}
-	if o.Tag, err = r.tag(t, config, info, o.Attributes); err != nil {
+	if o.Tag, err = r.tag(k, config, info, o.Attributes); err != nil {
 		return err
+	}
+	for _, name := range k.Names(func(o router.Option) bool { return o.Template }) {
+		if text := o.Plain[name]; text != "" {
+			if o.Plain[name], err = r.render(name, text, info, o.Attributes); err != nil {
+				return err
+			}
+		}
 	}
 	if text, ok := config[spoolMaxBytes]; ok {
 		if o.SpoolMaxBytes, err = parseSize(text); err != nil {
@@ -189,47 +185,43 @@ func (r *Rules) fix(o *Options, t *Table, config map[string]string, info Info) (
 // InPlain returns the names of the options that hold a credential and were written out, where docker inspect shows
 // them.
 func (r *Rules) InPlain(o Options) []string {
-	var names []string
-	if t := r.table(o.Router); t != nil {
-		for _, name := range t.Credentials {
-			if o.Plain[name] != "" {
-				names = append(names, name)
-			}
-		}
+	k := r.kind(o.Router)
+	if k == nil {
+		return nil
 	}
-	return names
+	return k.Names(func(l router.Option) bool { return l.Credential && o.Plain[l.Name] != "" })
 }
 
-func (r *Rules) table(router string) *Table {
-	if i := slices.IndexFunc(r.Tables, func(t Table) bool { return t.Router == router }); i >= 0 {
-		return &r.Tables[i]
+func (r *Rules) kind(name string) *router.Kind {
+	if i := slices.IndexFunc(r.Kinds, func(k router.Kind) bool { return k.Name == name }); i >= 0 {
+		return &r.Kinds[i]
 	}
 	return nil
 }
 
-func (r *Rules) router(given map[string]string) (*Table, error) {
+func (r *Rules) kindOf(given map[string]string) (*router.Kind, error) {
 	var known []string
-	for _, t := range r.Tables {
-		known = append(known, t.Router)
+	for _, k := range r.Kinds {
+		known = append(known, k.Name)
 	}
 	name := strings.TrimSpace(given[logDriver])
 	if name == "" {
 		return nil, missingRouter(given, known)
 	}
-	if t := r.table(name); t != nil {
-		return t, nil
+	if k := r.kind(name); k != nil {
+		return k, nil
 	}
 	return nil, fmt.Errorf("log-opt %s names %q, which is not a router here; %s", logDriver, name, nearest(name, known))
 }
 
 // known refuses an option that the router does not know. One of another router without a value takes that option back.
-func (r *Rules) known(t *Table, given map[string]string) error {
-	all := slices.Concat(t.options(), ours, common, dockers)
+func (r *Rules) known(k *router.Kind, given map[string]string) error {
+	all := slices.Concat(k.Names(nil), ours, common, dockers)
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		if slices.Contains(all, name) || isDotted(name) || given[name] == "" && r.owner(name) != "" {
 			continue
 		}
-		return r.unknownOption(t, name)
+		return r.unknownOption(k, name)
 	}
 	return nil
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/secretref/secretref/shared/fault"
+
+	"github.com/secretref/secretref/logplugin/router"
 )
 
 const (
@@ -21,24 +23,25 @@ func rules() *Rules {
 	return &Rules{
 		Hostname:      "wirehost",
 		SpoolMaxBytes: 256 << 20,
-		Tables: []Table{
-			{
-				Router:      "splunk",
-				Connection:  []string{"splunk-url", "splunk-token", "splunk-capath", "splunk-gzip", "splunk-index"},
-				Session:     []string{"splunk-source", "splunk-index", "splunk-format"},
-				Required:    []string{"splunk-url", "splunk-token"},
-				Credentials: []string{"splunk-token"},
-				EmptyTag:    true,
-				Address:     Address{Option: "splunk-url", Ports: map[string]string{"https": "443", "http": "80"}},
-			},
-			{
-				Router:     "fluentd",
-				Connection: []string{"fluentd-address", "fluentd-shared-key"},
-				Address: Address{
-					Option: "fluentd-address", Default: "tcp://127.0.0.1:24224", Scheme: "tcp",
-					Ports: map[string]string{"tcp": "24224", "tls": "24224", "unix": ""},
+		Kinds: []router.Kind{
+			router.AddressForm{
+				Option: "splunk-url", Ports: map[string]string{"https": "443", "http": "80"}, Example: "https://HOST:8088",
+			}.Kind(router.Kind{
+				Name: "splunk",
+				Options: []router.Option{
+					{Name: "splunk-url", Required: true, Address: true}, {Name: "splunk-token", Required: true, Credential: true},
+					{Name: "splunk-capath"}, {Name: "splunk-gzip"}, {Name: "splunk-index", Session: true, Apart: true},
+					{Name: "splunk-source", Session: true, Template: true}, {Name: "splunk-format", Session: true},
 				},
-			},
+				EmptyTag: true,
+			}),
+			router.AddressForm{
+				Option: "fluentd-address", Default: "tcp://127.0.0.1:24224", Scheme: "tcp", Example: "tcp://HOST:24224",
+				Ports: map[string]string{"tcp": "24224", "tls": "24224", "unix": ""},
+			}.Kind(router.Kind{
+				Name:    "fluentd",
+				Options: []router.Option{{Name: "fluentd-address", Address: true}, {Name: "fluentd-shared-key"}},
+			}),
 		},
 	}
 }

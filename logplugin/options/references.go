@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/shared/fault"
 	"github.com/secretref/secretref/shared/secretref"
 )
@@ -20,7 +21,7 @@ const dot = secretOptions + "."
 func isDotted(name string) bool { return strings.HasPrefix(name, dot) }
 
 // references reads both forms of secretOptions. All texts in them may be secrets that somebody put in the wrong place.
-func (t *Table) references(given map[string]string) (map[string]secretref.Ref, error) {
+func references(k *router.Kind, given map[string]string) (map[string]secretref.Ref, error) {
 	texts := map[string]string{}
 	if list, ok := given[secretOptions]; ok {
 		pairs, err := parseSecretOptions(list)
@@ -46,8 +47,8 @@ func (t *Table) references(given map[string]string) (map[string]secretref.Ref, e
 	}
 	refs := map[string]secretref.Ref{}
 	for _, name := range slices.Sorted(maps.Keys(texts)) {
-		if !slices.Contains(t.options(), name) {
-			return nil, fmt.Errorf("log-opt %s names %q, which is not an option of logDriver %s; %s", secretOptions, name, t.Router, nearest(name, t.options()))
+		if k.Option(name) == nil {
+			return nil, fmt.Errorf("log-opt %s names %q, which is not an option of logDriver %s; %s", secretOptions, name, k.Name, nearest(name, k.Names(nil)))
 		}
 		if _, twice := given[name]; twice {
 			return nil, givenTwice(secretOptions, name, name)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/shared/config"
 )
 
@@ -15,11 +16,11 @@ const takeBack = "if it comes from log-opts in daemon.json, an empty value takes
 // clean returns the options that have a value, without the blanks around it: the name is no secret, and no blank at an
 // end means anything in an option that is read here. An empty value takes an option back that comes from daemon.json. It
 // keeps the options with Docker's meaning as they are: an empty tag means something, and so does a blank in it.
-func (t *Table) clean(given map[string]string) (map[string]string, error) {
+func clean(k *router.Kind, given map[string]string) (map[string]string, error) {
 	kept := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		value := given[name]
-		if !slices.Contains(common, name) && !slices.Contains(t.Credentials, name) {
+		if o := k.Option(name); !slices.Contains(common, name) && (o == nil || !o.Credential) {
 			value = strings.TrimSpace(value)
 			if isQuoted(value) {
 				return nil, fmt.Errorf("log-opt %s: there are quotes around its value; remove them, or let a shell or YAML do it", name)
@@ -99,23 +100,23 @@ func missingRouter(given map[string]string, routers []string) error {
 	return fmt.Errorf("log-opt %s is missing; it names the log router: %s", logDriver, strings.Join(routers, ", "))
 }
 
-// unknownOption explains an option that the router of t does not have.
-func (r *Rules) unknownOption(t *Table, name string) error {
-	own := t.options()
+// unknownOption explains an option that the router of k does not have.
+func (r *Rules) unknownOption(k *router.Kind, name string) error {
+	own := k.Names(nil)
 	hint := nearest(name, slices.Concat(own, ours, common, dockers))
 	if near := dotted(name, own); near != "" {
 		hint = "did you mean " + near + "?"
 	} else if other := r.owner(name); other != "" {
 		hint = "it belongs to logDriver " + other + "; " + fmt.Sprintf(takeBack, name)
 	}
-	return fmt.Errorf("log-opt %q is unknown to logDriver %s; %s", name, t.Router, hint)
+	return fmt.Errorf("log-opt %q is unknown to logDriver %s; %s", name, k.Name, hint)
 }
 
 // owner returns the router that has the option, or "".
 func (r *Rules) owner(option string) string {
-	for _, t := range r.Tables {
-		if slices.Contains(t.options(), option) {
-			return t.Router
+	for _, k := range r.Kinds {
+		if k.Option(option) != nil {
+			return k.Name
 		}
 	}
 	return ""

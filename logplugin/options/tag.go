@@ -8,25 +8,31 @@ import (
 	"time"
 
 	"github.com/secretref/secretref/logplugin/bounded"
+	"github.com/secretref/secretref/logplugin/router"
 )
 
 const defaultTag = "{{.ID}}"
 
 // tag renders the template.
-func (r *Rules) tag(t *Table, given map[string]string, info Info, picks map[string]string) (string, error) {
+func (r *Rules) tag(k *router.Kind, given map[string]string, info Info, picks map[string]string) (string, error) {
 	text, ok := given["tag"]
 	switch {
 	case text != "":
-	case ok && t.EmptyTag:
+	case ok && k.EmptyTag:
 		return "", nil
 	default:
 		text = defaultTag
 	}
-	tag, err := bounded.Render(text, newTagData(r.Hostname, info, picks))
+	return r.render("tag", text, info, picks)
+}
+
+// render renders the template of an option.
+func (r *Rules) render(name, text string, info Info, picks map[string]string) (string, error) {
+	rendered, err := bounded.Render(text, newTagData(r.Hostname, info, picks))
 	if err != nil {
-		return "", fmt.Errorf("log-opt tag: %w", err)
+		return "", fmt.Errorf("log-opt %s: %w", name, err)
 	}
-	return tag, nil
+	return rendered, nil
 }
 
 // tagData is what a template sees: what Docker's templates see, but for the environment and the log options. What is to

@@ -18,15 +18,10 @@ import (
 type Options struct {
 	Plain   map[string]string
 	Secrets map[string]secret.Source
+	// Allow refuses values of connection options that this host does not allow, as an address that a reference gave. nil
+	// allows all.
+	Allow func(*Values) error
 }
-
-// Literal is a source of a value that was given as it is.
-func Literal(s string) secret.Source { return literal{secret.New(s)} }
-
-type literal struct{ v secret.Value }
-
-func (l literal) Get(context.Context) (secret.Value, error) { return l.v, nil }
-func (literal) Invalidate(secret.Value)                     {}
 
 // Unresolved returns the options with every secret unknown, to check all that can be checked without one.
 func (o Options) Unresolved() *Values {
@@ -42,18 +37,36 @@ func (o Options) Unresolved() *Values {
 	return v
 }
 
-// Resolve asks the sources for their present values, of the named options only. The error is a source's.
-func (o Options) Resolve(ctx context.Context, names func(string) bool) (*Values, error) {
+// Connection asks the sources for the present values of the connection options among list. The error is a source's, or
+// that of Allow.
+func (o Options) Connection(ctx context.Context, list []Option) (*Values, error) {
+	v, err := o.resolve(ctx, list, func(l Option) bool { return !l.Session && !l.Ignored })
+	if err == nil && o.Allow != nil {
+		err = o.Allow(v)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// Session asks the sources for the present values of the encoder's options among list.
+func (o Options) Session(ctx context.Context, list []Option) (*Values, error) {
+	return o.resolve(ctx, list, func(l Option) bool { return l.Session && !l.Ignored })
+}
+
+func (o Options) resolve(ctx context.Context, list []Option, want func(Option) bool) (*Values, error) {
 	v := &Values{plain: o.Plain, secrets: map[string]secret.Value{}}
-	for _, name := range slices.Sorted(maps.Keys(o.Secrets)) {
-		if !names(name) {
+	for _, l := range list {
+		source := o.Secrets[l.Name]
+		if source == nil || !want(l) {
 			continue
 		}
-		value, err := o.Secrets[name].Get(ctx)
+		value, err := source.Get(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("log-opt %s: %w", name, err)
+			return nil, fmt.Errorf("log-opt %s: %w", l.Name, err)
 		}
-		v.secrets[name] = value
+		v.secrets[l.Name] = value
 	}
 	return v, nil
 }
@@ -93,6 +106,12 @@ func (v *Values) Has(name string) bool {
 	_, plain := v.plain[name]
 	_, hidden := v.secrets[name]
 	return plain || hidden
+}
+
+// IsSecret reports whether the option's value came by reference: it is shown nowhere.
+func (v *Values) IsSecret(name string) bool {
+	_, hidden := v.secrets[name]
+	return hidden
 }
 
 // Waits tells whether the option is a secret whose value is not known yet.

@@ -37,10 +37,18 @@ type Router interface {
 	Close() error
 }
 
-// Verifier is a router that can be asked, before there is anything to send, whether it would be taken.
+// Verifier is a router whose receiver can be asked, before there is anything to send, whether it is there. It is the
+// router's own look after its first session has begun: it sends no record.
 type Verifier interface {
-	// Verify returns nil or an *Error, like Send.
+	// Verify returns nil or an *Error, like Send. It returns nil when the options say not to look.
 	Verify(ctx context.Context) error
+}
+
+// CredentialVerifier is a router that can ask its receiver whether it accepts the credentials, for a person who wants to
+// know. Where Verify does that already, there is no need for it.
+type CredentialVerifier interface {
+	// VerifyCredentials returns nil or an *Error, like Send. It sends no record.
+	VerifyCredentials(ctx context.Context) error
 }
 
 // Session is what an encoder knows of its container.
@@ -51,18 +59,6 @@ type Session struct {
 	Host          string // of the machine
 	// Attrs are the labels and variables that the options labels, labels-regex, env and env-regex have picked.
 	Attrs map[string]string
-}
-
-// Option is one log option of a router.
-type Option struct {
-	Name string
-	// Session tells that the option is the encoder's. Sessions whose other options are the same may share a router.
-	Session bool
-	// Apart tells that sessions which differ in the option do not share a router, though it is the encoder's: the receiver
-	// refuses a whole batch for one wrong value, and all who share the router would wait.
-	Apart bool
-	// Ignored tells that the option is taken and checked because Docker's driver has it, and does nothing here.
-	Ignored bool
 }
 
 // Batch is a sequence of encoded records, of one or more sessions.

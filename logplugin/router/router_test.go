@@ -136,7 +136,8 @@ func TestValues(t *testing.T) {
 	if v.Bool("s", false) || !v.Has("s") || !v.Waits("s") || v.Has("none") || v.Bool("none", true) != true {
 		t.Error("a secret that is not resolved must read as the default")
 	}
-	v, err := o.Resolve(t.Context(), func(name string) bool { return name == "s" })
+	list := []router.Option{{Name: "s"}, {Name: "other", Session: true}, {Name: "b"}}
+	v, err := o.Connection(t.Context(), list)
 	if err != nil || !v.Bool("s", false) || v.Has("other") || v.Waits("s") {
 		t.Errorf("resolved: %v", err)
 	}
@@ -144,18 +145,18 @@ func TestValues(t *testing.T) {
 	o.Invalidate(v, "s", "none")
 	source.Rotate("false")
 	source.Invalidate(secret.New("true"))
-	if w, err := o.Resolve(t.Context(), func(string) bool { return true }); err != nil || w.Fingerprint() == before || w.Fingerprint("s", "other") == before {
+	if w, err := o.Connection(t.Context(), []router.Option{{Name: "s"}, {Name: "other"}}); err != nil || w.Fingerprint() == before || w.Fingerprint("s", "other") == before {
 		t.Errorf("the fingerprint of other values is the same: %v", err)
 	}
-	if w, err := o.Resolve(t.Context(), func(string) bool { return false }); err != nil || v.Fingerprint("s") != w.Fingerprint() {
+	if w, err := o.Connection(t.Context(), nil); err != nil || v.Fingerprint("s") != w.Fingerprint() {
 		t.Errorf("the fingerprint counts an excepted option: %v", err)
 	}
 	if source.Invalidated() != 2 {
 		t.Errorf("invalidated %d times, want 2", source.Invalidated())
 	}
 	source.Fail(&fault.Error{Kind: fault.NotFound, Op: "get", Cause: "gone"})
-	if _, err := o.Resolve(t.Context(), func(string) bool { return true }); !errors.Is(err, fault.NotFound) || !strings.Contains(err.Error(), "log-opt s") {
-		t.Errorf("Resolve = %v, want the source's error and the option", err)
+	if _, err := o.Connection(t.Context(), list); !errors.Is(err, fault.NotFound) || !strings.Contains(err.Error(), "log-opt s") {
+		t.Errorf("Connection = %v, want the source's error and the option", err)
 	}
 	for name, read := range map[string]func(*router.Values){
 		"b": func(v *router.Values) { v.Int("b", 0, 2, 9) },

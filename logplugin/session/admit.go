@@ -29,7 +29,7 @@ const deniedAgain = time.Second
 type admission struct {
 	config   *config.Config
 	resolver *resolve.Resolver
-	kinds    map[string]*Kind
+	kinds    map[string]*router.Kind
 	rules    *options.Rules
 	hostname string
 	broken   error // the configuration; nil = it is whole
@@ -45,23 +45,26 @@ func newAdmission(c Config) (admission, error) {
 	}
 	logs := c.Config.Logs
 	a := admission{
-		config: c.Config, resolver: c.Resolver, kinds: map[string]*Kind{}, hostname: hostname, broken: c.Broken,
-		rules: &options.Rules{AllowReferences: logs.AllowReferences, AllowRouters: logs.AllowRouters, SpoolMaxBytes: logs.SpoolMaxBytes, Hostname: hostname},
+		config: c.Config, resolver: c.Resolver, kinds: map[string]*router.Kind{}, hostname: hostname, broken: c.Broken,
+		rules: &options.Rules{Kinds: c.Kinds, AllowReferences: logs.AllowReferences, AllowRouters: logs.AllowRouters, SpoolMaxBytes: logs.SpoolMaxBytes, Hostname: hostname},
 	}
 	for i, k := range c.Kinds {
-		a.kinds[k.Table.Router] = &c.Kinds[i]
-		a.rules.Tables = append(a.rules.Tables, k.Table)
+		a.kinds[k.Name] = &c.Kinds[i]
 	}
 	return a, nil
 }
 
 // options reads the container's log options, as far as that is possible: with an error they may be empty.
-func (a *admission) options(info dockerplugin.Info) (options.Options, error) {
+func (a *admission) options(info dockerplugin.Info) (options.Options, router.Config, error) {
 	o, err := a.rules.Parse(info.Config, info)
-	if err == nil {
-		_, err = a.kinds[o.Router].Parse(a.routerOptions(o))
+	if err != nil {
+		return o, nil, err
 	}
-	return o, err
+	c, err := a.kinds[o.Router].New(a.routerOptions(o))
+	if err != nil {
+		return o, nil, err
+	}
+	return o, c, nil
 }
 
 // admit asks for the references of a container that was never accepted. One that was may come back for good reasons, a
@@ -123,26 +126,14 @@ func (a *admission) routerOptions(o options.Options) router.Options {
 	for name, ref := range o.References {
 		r.Secrets[name] = a.resolver.Source(a.request(ref))
 	}
-	if option := a.kinds[o.Router].Table.Address.Option; r.Secrets[option] != nil {
-		r.Secrets[option] = addressSource{Source: r.Secrets[option], rules: a.rules, router: o.Router}
+	r.Allow = func(v *router.Values) error {
+		if o.Address != "" {
+			return nil // it was written out, and is known to be allowed
+		}
+		if err := a.rules.CheckAddresses(o.Router, v); err != nil {
+			return &fault.Error{Kind: fault.BadValue, Op: "read the router's address", Cause: err.Error(), Err: err}
+		}
+		return nil
 	}
 	return r
-}
-
-// addressSource is the source of a router's address: what comes out is held against allow_routers, too.
-type addressSource struct {
-	secret.Source
-	rules  *options.Rules
-	router string
-}
-
-func (a addressSource) Get(ctx context.Context) (secret.Value, error) {
-	v, err := a.Source.Get(ctx)
-	if err != nil {
-		return v, err
-	}
-	if err := a.rules.CheckAddress(a.router, v.Reveal()); err != nil { //nolint:forbidigo // the address is checked and not kept
-		return secret.Value{}, &fault.Error{Kind: fault.BadValue, Op: "read the router's address", Cause: err.Error(), Err: err}
-	}
-	return v, nil
 }

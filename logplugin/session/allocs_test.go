@@ -20,7 +20,7 @@ func TestDecodeAllocs(t *testing.T) {
 	for name, pieces := range map[string]bool{"joined": false, "in pieces": true} {
 		t.Run(name, func(t *testing.T) {
 			st := spool.NewStore(spool.Config{Dir: t.TempDir(), Total: 1 << 30, Memory: 1 << 20, Retry: time.Second})
-			s := &session{kind: &Kind{Pieces: pieces}, spool: st.Open(t.TempDir(), spool.Options{MaxBytes: 1 << 20}), encoder: &memory{}, batch: &router.Batch{}}
+			s := &session{kind: &router.Kind{Pieces: pieces}, spool: st.Open(t.TempDir(), spool.Options{MaxBytes: 1 << 20}), encoder: &memory{}, batch: &router.Batch{}}
 			defer func() {
 				if err := s.spool.Close(); err != nil {
 					t.Error(err)

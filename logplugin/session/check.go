@@ -17,9 +17,6 @@ import (
 // A router's look at itself in Check takes no longer.
 const checkWait = 30 * time.Second
 
-// healthy is a router that can say, with its credentials, whether it would be taken.
-type healthy interface{ Health(context.Context) error }
-
 // Finding is what Check has found about one thing.
 type Finding struct {
 	What string
@@ -39,7 +36,7 @@ func Check(ctx context.Context, c Config, t Trial, say func(Finding)) error {
 	if err != nil {
 		return err
 	}
-	o, err := a.options(dockerplugin.Info{Config: t.LogOpts, ContainerID: strings.Repeat("0", 64), ContainerName: "/check"})
+	o, checked, err := a.options(dockerplugin.Info{Config: t.LogOpts, ContainerID: strings.Repeat("0", 64), ContainerName: "/check"})
 	if err != nil {
 		say(Finding{"log options", err})
 		return nil
@@ -62,16 +59,12 @@ func Check(ctx context.Context, c Config, t Trial, say func(Finding)) error {
 	if !resolved {
 		return nil
 	}
-	conn, err := a.kinds[o.Router].Parse(a.routerOptions(o))
-	if err != nil {
-		return err
-	}
-	encoder, err := conn.Encoder(ctx, router.Session{ContainerID: strings.Repeat("0", 64), ContainerName: "/check", Tag: o.Tag, Host: a.hostname, Attrs: o.Attributes})
+	encoder, err := checked.Encoder(ctx, router.Session{ContainerID: strings.Repeat("0", 64), ContainerName: "/check", Tag: o.Tag, Host: a.hostname, Attrs: o.Attributes})
 	if err != nil {
 		say(Finding{"log options", err})
 		return nil
 	}
-	r := conn.Router()
+	r := checked.Router()
 	defer r.Close() //nolint:errcheck // what was sent has been answered
 	ctx, cancel := context.WithTimeout(ctx, checkWait)
 	defer cancel()
@@ -82,8 +75,8 @@ func Check(ctx context.Context, c Config, t Trial, say func(Finding)) error {
 			return nil
 		}
 	}
-	if h, ok := r.(healthy); ok {
-		err := h.Health(ctx)
+	if h, ok := r.(router.CredentialVerifier); ok {
+		err := h.VerifyCredentials(ctx)
 		say(Finding{"the router takes the credentials", err})
 		if err != nil {
 			return nil
@@ -100,7 +93,7 @@ func sendLine(ctx context.Context, r router.Router, e router.Encoder, line strin
 	var b router.Batch
 	b.Append(e, &router.Record{TimeNano: time.Now().UnixNano(), Source: []byte("stdout"), Line: []byte(line)})
 	if b.Len() == 0 {
-		return errors.New("the options leave nothing of it; splunk-format=raw, say, needs more than white space")
+		return errors.New("the router leaves such a line out; give one that is not white space alone")
 	}
 	return r.Send(ctx, &b)
 }

@@ -38,10 +38,11 @@ func awaitStatus(t *testing.T, s *Sessions, what string, is func(Status) bool) S
 func TestAcceptedAndNotAllowed(t *testing.T) {
 	dir, m := t.TempDir(), &memory{}
 	s := start(t, dir, m)
-	address := options.Address{Option: "url", Ports: map[string]string{"https": "443"}}
+	form := router.AddressForm{Option: "url", Ports: map[string]string{"https": "443"}}
 	allow := func(s *Sessions, patterns []string) {
-		s.kinds["memory"].Table.Address, s.kinds["memory"].Table.Connection = address, []string{"url"}
-		s.rules.Tables[0].Address, s.rules.Tables[0].Connection = address, []string{"url"}
+		k := s.kinds["memory"]
+		k.Options = []router.Option{{Name: "url", Address: true}}
+		*k = form.Kind(*k)
 		s.rules.AllowRouters = patterns
 	}
 	allow(s, []string{})

@@ -33,7 +33,8 @@ const leakedSilence = 2 * time.Second
 type session struct {
 	table         *Sessions
 	meta          state.Session
-	kind          *Kind // nil = none that is known here
+	kind          *router.Kind  // nil = none that is known here
+	config        router.Config // what the router made of the options; nil = the session is from an earlier process
 	spool         *spool.Spool
 	droppedBefore int64         // lines, by earlier processes
 	parked        error         // why it cannot be sent, for all that Start knew; nil = it did not know
@@ -271,7 +272,7 @@ func (s *session) join() bool {
 	if s.link() != nil {
 		return true
 	}
-	l, err := s.table.link(s.meta.Options)
+	l, err := s.table.link(s.meta.Options, s.config)
 	if err != nil {
 		if s.kind == nil && s.parked != nil {
 			err = s.parked // says more
@@ -319,7 +320,7 @@ func (s *session) connect() {
 func (s *session) encode() bool {
 	ctx, cancel := context.WithTimeout(s.table.ctx, encoderWait)
 	defer cancel()
-	e, err := s.link().connection.Encoder(ctx, s.describe())
+	e, err := s.link().config.Encoder(ctx, s.describe())
 	s.note(err)
 	s.mu.Lock()
 	defer s.mu.Unlock()

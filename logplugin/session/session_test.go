@@ -14,7 +14,6 @@ import (
 
 	"github.com/secretref/secretref/logplugin/dockerplugin"
 	"github.com/secretref/secretref/logplugin/frame"
-	"github.com/secretref/secretref/logplugin/options"
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/state"
 	"github.com/secretref/secretref/shared/awsconf"
@@ -122,7 +121,7 @@ func start(t *testing.T, dir string, m *memory) *Sessions {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = d.Close() })
-	kinds := []Kind{{Table: options.Table{Router: "memory", Connection: []string{"key"}}, Parse: func(router.Options) (Connection, error) { return m, nil }}}
+	kinds := []router.Kind{{Name: "memory", Options: []router.Option{{Name: "key"}}, New: func(router.Options) (router.Config, error) { return m, nil }}}
 	cfg := &config.Config{AWS: config.AWS{Region: "eu-west-1"}}
 	cfg.Logs.SpoolMinFree = -1
 	r := resolve.New(awsconf.New(cfg.AWS, "test", "1"), resolve.Options{Timeout: 3 * time.Second, Policy: ttl.Policy{TTL: time.Minute}})

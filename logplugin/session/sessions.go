@@ -23,6 +23,7 @@ import (
 	"github.com/secretref/secretref/logplugin/filebudget"
 	"github.com/secretref/secretref/logplugin/frame"
 	"github.com/secretref/secretref/logplugin/options"
+	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/spool"
 	"github.com/secretref/secretref/logplugin/state"
 	"github.com/secretref/secretref/shared/config"
@@ -34,7 +35,7 @@ type Config struct {
 	State    *state.Dir
 	Config   *config.Config
 	Resolver *resolve.Resolver
-	Kinds    []Kind
+	Kinds    []router.Kind
 	Log      *slog.Logger      // nil = nowhere
 	Broken   error             // why Config is only a fallback: FIFOs are read, and nothing is sent; nil = it is whole
 	Files    filebudget.Budget // zero means no bound
@@ -104,7 +105,7 @@ func (s *Sessions) Start(ctx context.Context, file string, info dockerplugin.Inf
 	if s.knows(file) {
 		return nil // the daemon repeats itself
 	}
-	o, err := s.options(info)
+	o, checked, err := s.options(info)
 	if s.broken != nil {
 		err = s.broken
 	}
@@ -129,7 +130,7 @@ func (s *Sessions) Start(ctx context.Context, file string, info dockerplugin.Inf
 	if err != nil {
 		return fmt.Errorf("the container's log cannot be opened: %w", err)
 	}
-	if err := s.begin(meta, beginning{fifo: f, save: s.dir.Save, parked: parked}); err != nil {
+	if err := s.begin(meta, beginning{fifo: f, save: s.dir.Save, config: checked, parked: parked}); err != nil {
 		_ = f.Close()
 		s.refuse(file)
 		return err
@@ -193,7 +194,8 @@ func isGone(err error) bool {
 type beginning struct {
 	fifo   *os.File // nil = to be opened, if it is still there
 	save   func(state.Session) error
-	parked error // why it cannot be sent, for all that is known; nil = it can
+	config router.Config // of the router; nil = to be made of the session's options
+	parked error         // why it cannot be sent, for all that is known; nil = it can
 }
 
 // begin makes the session of meta and starts it, and then has the fifo. A session that cannot have its router is read all
@@ -214,7 +216,7 @@ func (s *Sessions) begin(meta state.Session, b beginning) error {
 		// It is read all the same; only a restart of the driver would not know it.
 		s.log.Error("the state of a session cannot be kept: if the driver is restarted now its log is not read", "error", saved)
 	}
-	x := &session{table: s, meta: meta, kind: s.kinds[meta.Options.Router], fifo: b.fifo, parked: b.parked, done: make(chan struct{})}
+	x := &session{table: s, meta: meta, kind: s.kinds[meta.Options.Router], config: b.config, fifo: b.fifo, parked: b.parked, done: make(chan struct{})}
 	x.joiner = frame.NewJoiner(frame.JoinerOptions{}, x.emit)
 	x.spool = s.store.Open(s.spoolDir(meta.File), spool.Options{MaxBytes: cmp.Or(meta.Options.SpoolMaxBytes, s.rules.SpoolMaxBytes), Notify: x.wake})
 	x.droppedBefore = x.spool.Stats().DroppedLines

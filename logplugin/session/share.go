@@ -36,11 +36,12 @@ type shared struct {
 // link is a session's way to its router.
 type link struct {
 	*shared
-	connection Connection // the session's own, with the options of its encoder; the first session's makes the router
+	config router.Config // the session's own, with the options of its encoder; the first session's makes the router
 }
 
-// link returns the router for o, which is made for the first session.
-func (s *Sessions) link(o options.Options) (*link, error) {
+// link returns the router for o, which is made for the first session. c is what the router made of o, or nil when that is
+// not known yet.
+func (s *Sessions) link(o options.Options, c router.Config) (*link, error) {
 	kind := s.kinds[o.Router]
 	switch {
 	case s.broken != nil:
@@ -55,9 +56,10 @@ func (s *Sessions) link(o options.Options) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := kind.Parse(s.routerOptions(o))
-	if err != nil {
-		return nil, err
+	if c == nil {
+		if c, err = kind.New(s.routerOptions(o)); err != nil {
+			return nil, err
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

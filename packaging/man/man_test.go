@@ -128,9 +128,7 @@ func TestLogOptions(t *testing.T) {
 	}
 	want := options.Common()
 	for _, k := range logplugin.Routers() {
-		names := slices.Concat(k.Table.Connection, k.Table.Session)
-		slices.Sort(names)
-		want = append(want, slices.Compact(names)...) // one that keeps sessions apart is in both
+		want = append(want, k.Names(nil)...)
 	}
 	same(t, "log options", got, want)
 }

@@ -11,9 +11,9 @@
 package fluentd
 
 import (
+	"context"
 	"crypto/tls"
 	"net"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,27 +24,27 @@ import (
 
 // Docker's names first, then ours.
 var options = []router.Option{
-	{Name: "fluentd-address"},
+	{Name: "fluentd-address", Address: true, Default: addressForm.Default},
 	{Name: "fluentd-async", Ignored: true},
 	{Name: "fluentd-async-connect", Ignored: true}, // up to 20.10
 	{Name: "fluentd-async-reconnect-interval", Ignored: true},
 	{Name: "fluentd-buffer-limit", Ignored: true},
 	{Name: "fluentd-max-retries", Ignored: true},
 	{Name: "fluentd-retry-wait", Ignored: true},
-	{Name: "fluentd-request-ack"},
-	{Name: "fluentd-sub-second-precision", Session: true},
-	{Name: "fluentd-write-timeout"},
-	{Name: "fluentd-read-timeout"},
-	{Name: "fluentd-shared-key"},
+	{Name: "fluentd-request-ack", Default: "false"},
+	{Name: "fluentd-sub-second-precision", Session: true, Default: "false"},
+	{Name: "fluentd-write-timeout", Default: "30s"},
+	{Name: "fluentd-read-timeout", Default: "1m"},
+	{Name: "fluentd-shared-key", Credential: true},
 	{Name: "fluentd-username"},
-	{Name: "fluentd-password"},
+	{Name: "fluentd-password", Credential: true},
 	{Name: "fluentd-self-hostname"},
 	{Name: "fluentd-tls-ca-cert"},
 	{Name: "fluentd-tls-cert"},
-	{Name: "fluentd-tls-key"},
+	{Name: "fluentd-tls-key", Credential: true},
 	{Name: "fluentd-tls-server-name"},
-	{Name: "fluentd-tls-skip-verify"},
-	{Name: "fluentd-compress"},
+	{Name: "fluentd-tls-skip-verify", Default: "false"},
+	{Name: "fluentd-compress", Default: "none"},
 }
 
 var tlsNames = router.TLSNames{
@@ -59,20 +59,37 @@ var tlsNames = router.TLSNames{
 // The options whose values a handshake uses.
 var credentials = []string{"fluentd-shared-key", "fluentd-username", "fluentd-password"}
 
-// Options lists the router's own log options.
-func Options() []router.Option { return slices.Clone(options) }
-
-func isSession(name string) bool {
-	return slices.ContainsFunc(options, func(o router.Option) bool { return o.Name == name && o.Session })
+var addressForm = router.AddressForm{
+	Option: "fluentd-address", Default: "tcp://127.0.0.1:24224", Scheme: "tcp",
+	Ports: map[string]string{"tcp": "24224", "tls": "24224", "unix": ""}, Example: "tcp://HOST:24224, tls://HOST:24224 or unix:///PATH",
 }
 
-func isConnection(name string) bool {
-	return slices.ContainsFunc(options, func(o router.Option) bool { return o.Name == name && !o.Session && !o.Ignored })
+// Kind describes the router.
+func Kind() router.Kind {
+	return addressForm.Kind(router.Kind{
+		Name: "fluentd", Options: slices.Clone(options), Pieces: true,
+		New: func(o router.Options) (router.Config, error) { return Parse(o) },
+	})
 }
 
 // Config is a checked set of options. Only Parse makes one.
 type Config struct {
 	options router.Options
+}
+
+// Batches implements router.Config.
+func (Config) Batches() int { return 0 }
+
+// Router implements router.Config.
+func (c Config) Router() router.Router { return New(c) }
+
+// Encoder implements router.Config.
+func (c Config) Encoder(ctx context.Context, s router.Session) (router.Encoder, error) {
+	e, err := NewEncoder(ctx, c, s)
+	if err != nil {
+		return nil, err
+	}
+	return e, nil
 }
 
 // Parse checks o as far as that is possible without asking for a secret. Options of other drivers are not looked at.
@@ -185,42 +202,11 @@ func targetOf(v *router.Values) target {
 	return t
 }
 
-// address reads fluentd-address: host, host:port, tcp://, tls:// or unix://. Its text is not shown: it may hold what
-// does not belong there.
+// address reads fluentd-address.
 func address(v *router.Values) (network, addr string, secure bool) {
-	const wrong = "log-opt fluentd-address is not of the form tcp://host:port, tls://host:port or unix:///path"
-	text := v.String("fluentd-address", "")
-	if text == "" {
-		text = "tcp://127.0.0.1:24224"
+	a := v.Address(addressForm)
+	if a.Scheme == "unix" {
+		return "unix", a.Path, false
 	}
-	if !strings.Contains(text, "://") {
-		text = "tcp://" + text
-	}
-	u, err := url.Parse(text)
-	if err != nil || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
-		v.Refuse(wrong)
-		return "", "", false
-	}
-	switch u.Scheme {
-	case "unix":
-		if u.Host != "" || strings.Trim(u.Path, "/") == "" {
-			v.Refuse(wrong)
-		}
-		return "unix", u.Path, false
-	case "tcp", "tls":
-	default:
-		v.Refuse(wrong)
-		return "", "", false
-	}
-	host, port := u.Hostname(), u.Port()
-	if host == "" {
-		host = "127.0.0.1"
-	}
-	if port == "" {
-		port = "24224"
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || u.Path != "" {
-		v.Refuse(wrong)
-	}
-	return "tcp", net.JoinHostPort(host, port), u.Scheme == "tls"
+	return "tcp", a.HostPort(), a.Scheme == "tls"
 }

@@ -50,7 +50,7 @@ type Encoder struct {
 // driver. It asks the sources of c for the session's options that are secrets; an error is an *router.Error.
 func NewEncoder(ctx context.Context, c Config, s router.Session) (*Encoder, error) {
 	const op = "read fluentd log-opts"
-	v, err := c.options.Resolve(ctx, isSession)
+	v, err := c.options.Session(ctx, options)
 	if err != nil {
 		return nil, router.FromSource(op, err)
 	}

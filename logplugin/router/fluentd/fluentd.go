@@ -131,7 +131,7 @@ func (r *Router) begin(ctx context.Context, purpose string) (*sending, *router.E
 	const op = "read fluentd log-opts"
 	resolve, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	values, err := r.options.Resolve(resolve, isConnection)
+	values, err := r.options.Connection(resolve, options)
 	if err != nil {
 		return nil, router.FromSource(op, err)
 	}

@@ -575,19 +575,18 @@ func TestParse(t *testing.T) {
 		{"empty", map[string]string{"fluentd-address": ""}, "tcp://127.0.0.1:24224", true},
 		{"host", map[string]string{"fluentd-address": "logs.example.com"}, "tcp://logs.example.com:24224", true},
 		{"host and port", map[string]string{"fluentd-address": "logs.example.com:1234"}, "tcp://logs.example.com:1234", true},
-		{"port alone", map[string]string{"fluentd-address": ":1234"}, "tcp://127.0.0.1:1234", true},
 		{"IPv6", map[string]string{"fluentd-address": "tcp://[::1]:1234"}, "tcp://[::1]:1234", true},
 		{"TLS", map[string]string{"fluentd-address": "tls://logs.example.com"}, "tls://logs.example.com:24224", true},
 		{"unix", map[string]string{"fluentd-address": "unix:///run/f.sock"}, "unix:///run/f.sock", true},
 		{"Docker's own", map[string]string{"fluentd-async": "true", "fluentd-async-reconnect-interval": "500ms", "fluentd-buffer-limit": "8MiB",
 			"fluentd-max-retries": "3", "fluentd-retry-wait": "1s", "fluentd-write-timeout": "0", "fluentd-read-timeout": "2s"}, "tcp://127.0.0.1:24224", true},
-		{"unix without path", map[string]string{"fluentd-address": "unix://"}, "not of the form", false},
-		{"scheme", map[string]string{"fluentd-address": "http://h:1"}, "not of the form", false},
-		{"path", map[string]string{"fluentd-address": "tcp://h:1/p"}, "not of the form", false},
-		{"port 0", map[string]string{"fluentd-address": "h:0"}, "not of the form", false},
-		{"port 65536", map[string]string{"fluentd-address": "h:65536"}, "not of the form", false},
-		{"user", map[string]string{"fluentd-address": "tcp://u:" + hidden + "@h:1"}, "not of the form", false},
-		{"query", map[string]string{"fluentd-address": "tcp://h:1?" + hidden}, "not of the form", false},
+		{"unix without path", map[string]string{"fluentd-address": "unix://"}, "log-opt fluentd-address: ", false},
+		{"scheme", map[string]string{"fluentd-address": "http://h:1"}, "log-opt fluentd-address: ", false},
+		{"path", map[string]string{"fluentd-address": "tcp://h:1/p"}, "log-opt fluentd-address: ", false},
+		{"port 0", map[string]string{"fluentd-address": "h:0"}, "log-opt fluentd-address: ", false},
+		{"port 65536", map[string]string{"fluentd-address": "h:65536"}, "log-opt fluentd-address: ", false},
+		{"user", map[string]string{"fluentd-address": "tcp://u:" + hidden + "@h:1"}, "log-opt fluentd-address: ", false},
+		{"query", map[string]string{"fluentd-address": "tcp://h:1?" + hidden}, "log-opt fluentd-address: ", false},
 		{"user without password", map[string]string{"fluentd-username": "u"}, "need each other", false},
 		{"TLS options without TLS", map[string]string{"fluentd-tls-skip-verify": "true"}, "begins with tls://", false},
 		{"compress", map[string]string{"fluentd-compress": "zstd"}, "none, gzip", false},
@@ -631,7 +630,7 @@ func TestParse(t *testing.T) {
 func TestSecretValueIsNotShown(t *testing.T) {
 	const hidden = "h1dden v4lue"
 	ignored := 0
-	for _, o := range Options() {
+	for _, o := range options {
 		plain := map[string]string{"fluentd-address": "tls://127.0.0.1:1"}
 		delete(plain, o.Name)
 		switch o.Name {
@@ -670,7 +669,7 @@ func TestSecretValueIsNotShown(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if ignored == 0 || !slices.ContainsFunc(Options(), func(o router.Option) bool { return o.Session }) {
+	if ignored == 0 || !slices.ContainsFunc(options, func(o router.Option) bool { return o.Session }) {
 		t.Error(fmt.Sprint("the options are not told apart: ", ignored))
 	}
 }

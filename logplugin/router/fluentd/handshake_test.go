@@ -153,8 +153,8 @@ func TestHiddenAddress(t *testing.T) {
 		{"another authority", server.Address(), "unknown authority"},
 		{"another name", "tls://localhost:" + port, ""},
 		{"closed", "tcp://127.0.0.1:" + port, ""},
-		{"not an address", "http://hidden-host/x y", "not of the form"},
-		{"a port of letters", "tcp://hidden-host:9x9", "not of the form"},
+		{"not an address", "http://hidden-host/x y", "write tcp://HOST"},
+		{"a port of letters", "tcp://hidden-host:9x9", "write tcp://HOST"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r, b := hiddenRouter(t, c.address, string(ca.PEM()))

@@ -12,8 +12,8 @@
 package splunk
 
 import (
+	"context"
 	"crypto/tls"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -32,22 +32,34 @@ var formats = []string{formatInline, formatJSON, formatRaw}
 
 // Docker's names first, then ours.
 var options = []router.Option{
-	{Name: "splunk-url"},
-	{Name: "splunk-token"},
+	{Name: "splunk-url", Required: true, Address: true},
+	{Name: "splunk-token", Required: true, Credential: true},
 	{Name: "splunk-source", Session: true},
 	{Name: "splunk-sourcetype", Session: true},
 	{Name: "splunk-index", Session: true, Apart: true}, // code 7 stops everybody who is in the batch
 	{Name: "splunk-capath"},
 	{Name: "splunk-caname"},
-	{Name: "splunk-insecureskipverify"},
-	{Name: "splunk-format", Session: true},
-	{Name: "splunk-verify-connection"},
-	{Name: "splunk-gzip"},
-	{Name: "splunk-gzip-level"},
-	{Name: "splunk-index-acknowledgment"},
+	{Name: "splunk-insecureskipverify", Default: "false"},
+	{Name: "splunk-format", Session: true, Default: formatInline},
+	{Name: "splunk-verify-connection", Default: "true"},
+	{Name: "splunk-gzip", Default: "false"},
+	{Name: "splunk-gzip-level", Default: "-1"},
+	{Name: "splunk-index-acknowledgment", Default: "false"},
 	{Name: "splunk-ca-cert"},
 	{Name: "splunk-client-cert"},
-	{Name: "splunk-client-key"},
+	{Name: "splunk-client-key", Credential: true},
+}
+
+var addressForm = router.AddressForm{
+	Option: "splunk-url", Ports: map[string]string{"https": "443", "http": "80"}, Example: "https://HOST:8088",
+}
+
+// Kind describes the router.
+func Kind() router.Kind {
+	return addressForm.Kind(router.Kind{
+		Name: "splunk", Options: slices.Clone(options), EmptyTag: true,
+		New: func(o router.Options) (router.Config, error) { return Parse(o) },
+	})
 }
 
 var tlsNames = router.TLSNames{
@@ -59,45 +71,47 @@ var tlsNames = router.TLSNames{
 	NoTLS:      "http:// in splunk-url",
 }
 
-// Options lists the router's own log options.
-func Options() []router.Option { return slices.Clone(options) }
-
-func isSession(name string) bool {
-	return slices.ContainsFunc(options, func(o router.Option) bool { return o.Name == name && o.Session })
-}
-
-func isConnection(name string) bool {
-	return slices.ContainsFunc(options, func(o router.Option) bool { return o.Name == name && !o.Session })
-}
-
 // Config is a checked set of options. Only Parse makes one.
 type Config struct {
 	options router.Options
+	ack     bool
 }
 
 // Parse checks o as far as that is possible without asking for a secret. Options of other drivers are not looked at.
 func Parse(o router.Options) (Config, error) {
 	v := o.Unresolved()
 	v.OneOf("splunk-format", formats...)
-	connectionOf(v)
-	return Config{o}, v.Err()
+	c := connectionOf(v)
+	return Config{o, c.ack}, v.Err()
 }
 
 // acknowledgedBatches may be under way at once when each waits for the indexers, which takes seconds: of different
 // containers, because a container is in one batch at a time.
 const acknowledgedBatches = 8
 
-// Batches is how many batches are worth having under way at once; 0 = as many as for any router.
+// Batches implements router.Config.
 func (c Config) Batches() int {
-	if v := c.options.Unresolved(); v.Bool("splunk-index-acknowledgment", false) {
+	if c.ack {
 		return acknowledgedBatches
 	}
 	return 0
 }
 
+// Router implements router.Config.
+func (c Config) Router() router.Router { return New(c) }
+
+// Encoder implements router.Config.
+func (c Config) Encoder(ctx context.Context, s router.Session) (router.Encoder, error) {
+	e, err := NewEncoder(ctx, c, s)
+	if err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
 // connection is what the options say of the receiver. It holds no token.
 type connection struct {
-	base   *url.URL // scheme and host only
+	base   string // scheme and host only
 	tls    *tls.Config
 	verify bool
 	gzip   bool
@@ -125,24 +139,8 @@ func connectionOf(v *router.Values) connection {
 	if !v.Has("splunk-url") {
 		v.Refuse("log-opt splunk-url is missing; it is like https://hec.example.com:8088")
 	} else if !v.Waits("splunk-url") {
-		c.base = baseURL(v)
+		c.base = v.Address(addressForm).Base()
 	}
 	c.tls = v.TLS(tlsNames)
 	return c
-}
-
-// baseURL reads splunk-url, which has no path: the driver knows it. Its text is not shown, it may have a password in it.
-func baseURL(v *router.Values) *url.URL {
-	u, err := url.Parse(v.String("splunk-url", ""))
-	switch {
-	case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "":
-		v.Refuse("log-opt splunk-url is not of the form https://host:port")
-	case u.User != nil:
-		v.Refuse("log-opt splunk-url holds a user name; the token is splunk-token")
-	case (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		v.Refuse("log-opt splunk-url has more than https://host:port; leave the rest out")
-	default:
-		return &url.URL{Scheme: u.Scheme, Host: u.Host}
-	}
-	return nil
 }

@@ -36,12 +36,12 @@ func TestParseRefuses(t *testing.T) {
 		{"empty token", map[string]string{"splunk-token": ""}, nil, "splunk-token is empty"},
 		{"token of two lines", map[string]string{"splunk-token": hidden + "\nX: y"}, nil, "line break"},
 		{"token twice", nil, map[string]string{"splunk-token": "x"}, "give it once"},
-		{"URL with path", map[string]string{"splunk-url": "https://h.example/services/collector"}, nil, "more than https://host:port"},
-		{"URL with query", map[string]string{"splunk-url": "https://h.example/?token=" + hidden}, nil, "more than https://host:port"},
+		{"URL with path", map[string]string{"splunk-url": "https://h.example/services/collector"}, nil, "write https://HOST:8088"},
+		{"URL with query", map[string]string{"splunk-url": "https://h.example/?token=" + hidden}, nil, "write https://HOST:8088"},
 		{"URL with user", map[string]string{"splunk-url": "https://u:" + hidden + "@h.example"}, nil, "user name"},
-		{"URL without scheme", map[string]string{"splunk-url": "h.example:8088"}, nil, "https://host:port"},
-		{"URL of another scheme", map[string]string{"splunk-url": "tcp://h.example:8088"}, nil, "https://host:port"},
-		{"no URL at all", map[string]string{"splunk-url": "http://[::1" + hidden}, nil, "https://host:port"},
+		{"URL without scheme", map[string]string{"splunk-url": "h.example:8088"}, nil, "it has no scheme; write https://h.example:8088"},
+		{"URL of another scheme", map[string]string{"splunk-url": "tcp://h.example:8088"}, nil, "write https://HOST:8088"},
+		{"no URL at all", map[string]string{"splunk-url": "http://[::1" + hidden}, nil, "write https://HOST:8088"},
 		{"format", map[string]string{"splunk-format": "xml"}, nil, `splunk-format: "xml" is not one of inline, json, raw`},
 		{"gzip", map[string]string{"splunk-gzip": "maybe"}, nil, `splunk-gzip: "maybe"`},
 		{"level 10", map[string]string{"splunk-gzip-level": "10"}, nil, "from -1 to 9"},
@@ -100,7 +100,7 @@ func TestBatches(t *testing.T) {
 
 func TestSecretValueIsNotShown(t *testing.T) {
 	const hidden = "h1dden v4lue"
-	for _, o := range Options() {
+	for _, o := range options {
 		t.Run(o.Name, func(t *testing.T) {
 			all := router.Options{Plain: map[string]string{}, Secrets: map[string]secret.Source{o.Name: routertest.NewSource(hidden)}}
 			for k, v := range map[string]string{"splunk-url": "http://127.0.0.1:1", "splunk-token": "t"} {

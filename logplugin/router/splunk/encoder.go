@@ -46,7 +46,7 @@ type Encoder struct {
 // an *router.Error.
 func NewEncoder(ctx context.Context, c Config, s router.Session) (*Encoder, error) {
 	const op = "read splunk log-opts"
-	v, err := c.options.Resolve(ctx, isSession)
+	v, err := c.options.Session(ctx, options)
 	if err != nil {
 		return nil, router.FromSource(op, err)
 	}

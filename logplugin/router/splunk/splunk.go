@@ -57,8 +57,9 @@ type Router struct {
 }
 
 var (
-	_ router.Router   = (*Router)(nil)
-	_ router.Verifier = (*Router)(nil)
+	_ router.Router             = (*Router)(nil)
+	_ router.Verifier           = (*Router)(nil)
+	_ router.CredentialVerifier = (*Router)(nil)
 )
 
 // timing is a field so that tests need not wait.
@@ -108,7 +109,7 @@ func (r *Router) begin(ctx context.Context) (*use, *router.Error) {
 	const op = "read splunk log-opts"
 	ctx, cancel := context.WithTimeout(ctx, r.timing.request)
 	defer cancel()
-	values, err := r.options.Resolve(ctx, isConnection)
+	values, err := r.options.Connection(ctx, options)
 	if err != nil {
 		return nil, router.FromSource(op, err)
 	}
@@ -158,7 +159,7 @@ func (r *Router) Send(ctx context.Context, b *router.Batch) error {
 	if failed != nil {
 		return failed
 	}
-	op := "send to " + u.conn.base.String()
+	op := "send to " + u.conn.base
 	body := b.Body
 	if u.conn.gzip {
 		c, err := r.compressor(u.conn.level)
@@ -175,7 +176,7 @@ func (r *Router) Send(ctx context.Context, b *router.Batch) error {
 		failed = u.judge(a, op, b.Len())
 	}
 	if failed == nil && u.conn.ack && a.hasAck {
-		failed = r.acks.await(ctx, "await acknowledgement from "+u.conn.base.String(), a.ack)
+		failed = r.acks.await(ctx, "await acknowledgement from "+u.conn.base, a.ack)
 	}
 	if failed != nil {
 		return failed
@@ -196,7 +197,7 @@ func (u *use) judge(a answer, op string, n int) *router.Error {
 func (u *use) do(ctx context.Context, op, method, path string, body []byte, gzipped bool) (answer, *router.Error) {
 	ctx, cancel := context.WithTimeout(ctx, u.r.timing.request)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, u.conn.base.String()+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, u.conn.base+path, nil)
 	if err != nil {
 		return answer{}, u.failed(op, err)
 	}
@@ -273,20 +274,20 @@ func (r *Router) Verify(ctx context.Context) error {
 	if !u.conn.verify {
 		return nil
 	}
-	return u.ask(ctx, "reach "+u.conn.base.String(), http.MethodOptions, eventPath)
+	return u.ask(ctx, "reach "+u.conn.base, http.MethodOptions, eventPath)
 }
 
-// Health asks HEC how it is, and whether it takes the token. No event is sent.
-func (r *Router) Health(ctx context.Context) error {
+// VerifyCredentials implements router.CredentialVerifier: it asks HEC how it is, and whether it accepts the token.
+func (r *Router) VerifyCredentials(ctx context.Context) error {
 	u, failed := r.begin(ctx)
 	if failed != nil {
 		return failed
 	}
-	if err := u.ask(ctx, "ask for the health of "+u.conn.base.String(), http.MethodGet, healthPath); err != nil {
+	if err := u.ask(ctx, "ask for the health of "+u.conn.base, http.MethodGet, healthPath); err != nil {
 		return err
 	}
 	// Older servers are well whatever the token is. A request without data is refused only after a look at it.
-	op := "send nothing to " + u.conn.base.String()
+	op := "send nothing to " + u.conn.base
 	a, failed := u.do(ctx, op, http.MethodPost, eventPath, []byte{}, false)
 	if failed == nil && a.code != codeNoData {
 		failed = u.judge(a, op, 0)

@@ -504,17 +504,17 @@ func TestVerify(t *testing.T) {
 	if r.Method != http.MethodOptions || r.Path != eventPath || len(r.Body) != 0 || r.Header.Get("X-Splunk-Request-Channel") != "" {
 		t.Errorf("Verify sends %s %s %v", r.Method, r.Path, r.Header)
 	}
-	err := s.router.Health(t.Context())
+	err := s.router.VerifyCredentials(t.Context())
 	if router.ClassOf(err) != router.ClassCredentials || s.token.Invalidated() != 1 {
 		t.Errorf("Health with a bad token: %v", err)
 	}
 	// An older server is well whatever the token is.
 	s.hec.Fail(hectest.Fault{Code: 17})
-	if err := s.router.Health(t.Context()); router.ClassOf(err) != router.ClassCredentials || !strings.Contains(err.Error(), "HEC code 4") {
+	if err := s.router.VerifyCredentials(t.Context()); router.ClassOf(err) != router.ClassCredentials || !strings.Contains(err.Error(), "HEC code 4") {
 		t.Errorf("Health of an older server with a bad token: %v", err)
 	}
 	s.hec.SetTokens(token)
-	if err := s.router.Health(t.Context()); err != nil || s.hec.Count() != 0 {
+	if err := s.router.VerifyCredentials(t.Context()); err != nil || s.hec.Count() != 0 {
 		t.Errorf("Health: %v, and %d events", err, s.hec.Count())
 	}
 	for status, want := range map[int]router.Class{404: router.ClassConfig, 400: router.ClassConfig, 413: router.ClassConfig, 503: router.ClassRetry, 204: ""} {
@@ -525,7 +525,7 @@ func TestVerify(t *testing.T) {
 	}
 	for code, want := range map[int]router.Class{17: "", 18: router.ClassRetry, 19: router.ClassRetry, 20: router.ClassRetry, 21: router.ClassCredentials, 22: router.ClassCredentials, 23: router.ClassRetry} {
 		s.hec.Fail(hectest.Fault{Code: code})
-		if err := s.router.Health(t.Context()); router.ClassOf(err) != want {
+		if err := s.router.VerifyCredentials(t.Context()); router.ClassOf(err) != want {
 			t.Errorf("health code %d: %v, want class %q", code, err, want)
 		}
 	}

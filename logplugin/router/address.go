@@ -1,0 +1,138 @@
+package router
+
+import (
+	"errors"
+	"maps"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Address is where a receiver listens.
+type Address struct {
+	Scheme string
+	Host   string // as it was written, without brackets
+	Port   string // never empty, but for unix
+	Path   string // of a URL whose form allows one, without a slash at its end; of a unix socket
+	// NoPort says that the address was written without a port: Port is the scheme's.
+	NoPort bool
+}
+
+// String returns scheme://host:port in small letters, or unix:///path. This is what allow_routers is about.
+func (a Address) String() string {
+	if a.Scheme == "unix" {
+		return "unix://" + a.Path
+	}
+	return a.Scheme + "://" + net.JoinHostPort(strings.TrimSuffix(strings.ToLower(a.Host), "."), a.Port)
+}
+
+// Base returns scheme://host:port as it was written, with no port where none was written.
+func (a Address) Base() string {
+	host := a.HostPort()
+	if a.NoPort {
+		if host = a.Host; strings.Contains(host, ":") {
+			host = "[" + host + "]"
+		}
+	}
+	return a.Scheme + "://" + host
+}
+
+// HostPort returns what net.Dial takes.
+func (a Address) HostPort() string { return net.JoinHostPort(a.Host, a.Port) }
+
+// AddressForm says how an option that holds a whole address is written.
+type AddressForm struct {
+	Option  string
+	Default string            // the address when the option is not given
+	Scheme  string            // of an address that has none; "" means that it must have one
+	Ports   map[string]string // as in Kind
+	Path    bool              // a URL may have a path
+	Example string            // for errors
+}
+
+// Kind returns k with this one address.
+func (f AddressForm) Kind(k Kind) Kind {
+	k.Ports = f.Ports
+	k.Addresses = func(v *Values) []Address {
+		if v.Waits(f.Option) {
+			return nil
+		}
+		return []Address{v.Address(f)}
+	}
+	return k
+}
+
+// Address reads the option of f. An error shows nothing of the text but a host and its port that was written out.
+func (v *Values) Address(f AddressForm) Address {
+	if v.Waits(f.Option) {
+		return Address{}
+	}
+	a, err := f.parse(v.String(f.Option, ""), !v.IsSecret(f.Option))
+	if err != nil {
+		v.fail("log-opt %s: %w", f.Option, err)
+	}
+	return a
+}
+
+func (f AddressForm) parse(text string, show bool) (Address, error) {
+	if text == "" {
+		text = f.Default
+	}
+	wrong := func(what string) (Address, error) { return Address{}, errors.New(what + "; write " + f.Example) }
+	switch {
+	case f.lacksSlashes(text):
+		return wrong("its scheme does not end with ://")
+	case f.Scheme != "" && !strings.Contains(text, "://"):
+		text = f.Scheme + "://" + text
+	case bareAddress.MatchString(text) && show:
+		return Address{}, errors.New("it has no scheme; write https://" + text)
+	case bareAddress.MatchString(text):
+		return wrong("it has no scheme")
+	}
+	u, err := url.Parse(text) // its error quotes the text
+	if err != nil || u.Opaque != "" || strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' }) {
+		return wrong("it is not a valid address")
+	}
+	port, known := f.Ports[u.Scheme]
+	switch {
+	case !known:
+		return wrong("its scheme is not one of " + strings.Join(slices.Sorted(maps.Keys(f.Ports)), ", "))
+	case u.User != nil:
+		return Address{}, errors.New("there is a user name in it; give credentials as options of their own")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return wrong("there is a query or a fragment in it")
+	case u.Scheme == "unix" && u.Host == "" && strings.Trim(u.Path, "/") != "":
+		return Address{Scheme: "unix", Path: u.Path}, nil
+	case u.Scheme == "unix":
+		return wrong("it does not name a socket")
+	case u.Hostname() == "":
+		return wrong("it names no host")
+	case strings.Trim(u.Path, "/") != "" && !f.Path:
+		return wrong("there is more than the address of a host in it")
+	}
+	a := Address{Scheme: u.Scheme, Host: u.Hostname(), Port: port, NoPort: u.Port() == "", Path: strings.TrimRight(u.EscapedPath(), "/")}
+	if !a.NoPort {
+		a.Port = u.Port()
+	}
+	if n, err := strconv.ParseUint(a.Port, 10, 16); err != nil || n == 0 {
+		return wrong("its port is not a number from 1 to 65535")
+	}
+	return a, nil
+}
+
+// lacksSlashes reports whether text begins with a scheme without its :// in full, as in https:/ or https//.
+func (f AddressForm) lacksSlashes(text string) bool {
+	for scheme := range f.Ports {
+		rest, ok := strings.CutPrefix(text, scheme)
+		if ok && (strings.HasPrefix(rest, "//") || strings.HasPrefix(rest, ":/") && !strings.HasPrefix(rest, "://")) {
+			return true
+		}
+	}
+	return false
+}
+
+// A host with or without a port and a path, and without a scheme.
+var bareAddress = regexp.MustCompile(`^(localhost|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?(/[^?#@]*)?$`)

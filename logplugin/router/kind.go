@@ -1,0 +1,77 @@
+package router
+
+import "context"
+
+// Kind describes one kind of log router: all that the rest of the log driver knows of it. Each router's package has one
+// function that returns it, and logplugin/routers.go lists them.
+type Kind struct {
+	Name    string   // as logDriver gives it
+	Options []Option // its own log options, each with its properties
+	// Ports are the schemes of its addresses, with the port of an address that has none. "unix" has "".
+	Ports map[string]string
+	// Addresses reads where the options send lines to, all of it. Faults are in v. An address that depends on a value that
+	// is not known yet is left out. nil means that the router has no address.
+	Addresses func(v *Values) []Address
+	// EmptyTag says that tag="" means no tag at all. Otherwise it means the default.
+	EmptyTag bool
+	// Pieces says that the router sends the pieces of a long line as they come. For others they are joined.
+	Pieces bool
+	// New checks a container's log options, as far as that is possible without a secret. It uses no network.
+	New func(Options) (Config, error)
+}
+
+// Config is a router's checked log options.
+type Config interface {
+	// Router makes the router. It connects when there is something to send.
+	Router() Router
+	// Batches is how many of the router's batches may be under way at once; 0 means the default of package delivery.
+	Batches() int
+	// Encoder asks the sources of the session's options, if any are secrets. Its error is an *Error.
+	Encoder(ctx context.Context, s Session) (Encoder, error)
+}
+
+// Option is one log option of a router.
+type Option struct {
+	Name string
+	// Default is the value when the option is not given, as one would write it.
+	Default string
+	// Required says that the router cannot work without the option.
+	Required bool
+	// Credential says that the option holds a credential, and is better given as a reference.
+	Credential bool
+	// Address says that the option is the address of the receiver or a part of it.
+	Address bool
+	// Session says that the option is the encoder's. Sessions whose other options are the same may share a router.
+	Session bool
+	// Apart says that sessions which differ in the option do not share a router, though it is the encoder's: the receiver
+	// refuses a whole batch for one wrong value, and all who share the router would wait.
+	Apart bool
+	// Template says that the option's value is a template like that of tag.
+	Template bool
+	// Ignored says that the option is taken and checked because Docker's driver has it, and has no effect here.
+	Ignored bool
+}
+
+// IsConnection reports whether sessions that differ in the option use different routers.
+func (o Option) IsConnection() bool { return !o.Session || o.Apart }
+
+// Option returns the option of that name, or nil.
+func (k *Kind) Option(name string) *Option {
+	for i := range k.Options {
+		if k.Options[i].Name == name {
+			return &k.Options[i]
+		}
+	}
+	return nil
+}
+
+// Names returns the names of all options that want accepts; nil accepts all.
+func (k *Kind) Names(want func(Option) bool) []string {
+	var names []string
+	for _, o := range k.Options {
+		if want == nil || want(o) {
+			names = append(names, o.Name)
+		}
+	}
+	return names
+}
