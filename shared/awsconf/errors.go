@@ -7,15 +7,18 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials/ssocreds"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/secretref/secretref/shared/config"
+	"github.com/secretref/secretref/shared/credsource"
 	"github.com/secretref/secretref/shared/fault"
 	"github.com/secretref/secretref/shared/secret"
 )
@@ -50,7 +53,44 @@ func (s *Session) credentialsError(ctx context.Context, provider aws.Credentials
 	if ctx.Err() != nil {
 		e.Cause = "no answer before the deadline"
 	}
+	switch {
+	case isExpiredLogin(err):
+		e.Cause = "the login has expired (" + e.Cause + ")"
+		e.Hint = "log in again with: aws sso login --profile " + credsource.Profile(s.aws, os.Getenv)
+	case slices.ContainsFunc(sources, usesSTS):
+		e.Hint += s.stsHint()
+	}
 	return e
+}
+
+// isExpiredLogin reports whether err is about the token of IAM Identity Center, which a person renews in a browser.
+func isExpiredLogin(err error) bool {
+	var invalid *ssocreds.InvalidTokenError
+	var api smithy.APIError
+	switch {
+	case errors.As(err, &invalid), strings.Contains(err.Error(), "SSO token"):
+		return true
+	case errors.As(err, &api):
+		return slices.Contains([]string{"UnauthorizedException", "InvalidGrantException", "ExpiredTokenException"}, api.ErrorCode()) &&
+			strings.Contains(err.Error(), "SSO")
+	}
+	return false
+}
+
+func usesSTS(source aws.CredentialSource) bool {
+	return slices.Contains([]aws.CredentialSource{aws.CredentialSourceSTSAssumeRole, aws.CredentialSourceSTSAssumeRoleWebID,
+		aws.CredentialSourceEnvVarsSTSWebIDToken, aws.CredentialSourceProfileSTSWebIDToken}, source)
+}
+
+// stsHint names the key that says where STS is, for a call to it that was not answered as STS answers.
+func (s *Session) stsHint() string {
+	switch {
+	case s.aws.STSEndpointURL != "":
+		return "; sts_endpoint_url under [aws] must lead to STS"
+	case s.aws.EndpointURL != "":
+		return "; if endpoint_url under [aws] is the address of one other service, set sts_endpoint_url as well"
+	}
+	return ""
 }
 
 func sourceName(sources []aws.CredentialSource) string {
@@ -70,9 +110,13 @@ func sourceName(sources []aws.CredentialSource) string {
 	return ""
 }
 
-func assumeError(ctx context.Context, role config.Role, hostRole string, err error) error {
-	e := &fault.Error{Op: "assume role " + role.RoleARN, Role: hostRole, Err: err}
+func (s *Session) assumeError(ctx context.Context, role config.Role, err error) error {
+	e := &fault.Error{Op: "assume role " + role.RoleARN, Role: s.imds.roleName(), Err: err}
 	Classify(ctx, e, err)
+	if !strings.HasPrefix(e.Cause, "access denied") {
+		e.Hint = strings.TrimPrefix(e.Hint+s.stsHint(), "; ")
+		return e
+	}
 	if e.Kind == fault.Denied {
 		e.Hint = "let its trust policy name this host's role, allow sts:AssumeRole to that, and compare external_id"
 	}
@@ -85,7 +129,12 @@ func Classify(ctx context.Context, e *fault.Error, err error) {
 	var api smithy.APIError
 	switch {
 	case errors.As(err, &fe):
-		*e = *fe
+		op := e.Op
+		if *e = *fe; op != "" && e.Op != "" {
+			e.Op = op + ": " + e.Op
+		} else if op != "" {
+			e.Op = op
+		}
 	case errors.As(err, &api):
 		var response *smithyhttp.ResponseError
 		status := 0

@@ -60,7 +60,7 @@ func newIMDSClient() *imdsClient {
 	c.http = &http.Client{
 		Timeout: imdsAnswer,
 		// No proxy: 169.254.169.254 means this host. No keep-alive: a helper asks three times and is gone.
-		Transport: &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true},
+		Transport: &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true, MaxResponseHeaderBytes: maxHeader},
 	}
 	c.raw = imds.New(imds.Options{
 		HTTPClient:     imdsDoer{c},
@@ -125,6 +125,9 @@ func (d imdsDoer) Do(r *http.Request) (*http.Response, error) {
 			s.getStatus = resp.StatusCode
 		}
 	})
+	if err == nil {
+		resp.Body = &boundedBody{body: resp.Body, left: maxAnswer, asked: r.URL.Host}
+	}
 	if role, ok := strings.CutPrefix(r.URL.Path, rolesPath); ok && role != "" && err == nil {
 		c.mu.Lock()
 		c.role = role

@@ -146,9 +146,10 @@ func (s *Session) options() ([]func(*awsconfig.LoadOptions) error, error) {
 		awsconfig.WithRetryer(func() aws.Retryer {
 			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = maxAttempts, maxBackoff })
 		}),
-		awsconfig.WithAPIOptions([]func(*middleware.Stack) error{awsmiddleware.AddUserAgentKeyValue(name, version)}),
+		awsconfig.WithAPIOptions([]func(*middleware.Stack) error{awsmiddleware.AddUserAgentKeyValue(name, version), boundAnswers}),
 		awsconfig.WithEC2RoleCredentialOptions(func(o *ec2rolecreds.Options) { o.Client = s.imds.client }),
 	}
+	o = append(o, s.endpointOptions()...)
 	if s.aws.Region != "" {
 		o = append(o, awsconfig.WithRegion(s.aws.Region))
 	}
@@ -175,6 +176,7 @@ func (s *Session) options() ([]func(*awsconfig.LoadOptions) error, error) {
 func (s *Session) httpClient() *awshttp.BuildableClient {
 	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 		t.ResponseHeaderTimeout, t.TLSHandshakeTimeout = answerTimeout, dialTimeout
+		t.MaxResponseHeaderBytes = maxHeader
 		t.Proxy = s.proxy()
 	}).WithDialerOptions(dialOptions)
 }
@@ -199,7 +201,7 @@ func (s *Session) assume(ctx context.Context, cfg aws.Config, role config.Role) 
 	s.mu.Lock()
 	provider, ok := s.roles[role]
 	if !ok {
-		provider = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(sts.NewFromConfig(cfg), role.RoleARN,
+		provider = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(sts.NewFromConfig(cfg, s.stsOptions(ctx)), role.RoleARN,
 			func(o *stscreds.AssumeRoleOptions) {
 				o.RoleSessionName = sessionName(s.program)
 				if role.ExternalID != "" {
@@ -211,7 +213,7 @@ func (s *Session) assume(ctx context.Context, cfg aws.Config, role config.Role) 
 	s.mu.Unlock()
 	creds, err := provider.Retrieve(ctx)
 	if err != nil {
-		return creds, assumeError(ctx, role, s.imds.roleName(), err)
+		return creds, s.assumeError(ctx, role, err)
 	}
 	return creds, nil
 }

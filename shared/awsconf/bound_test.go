@@ -1,0 +1,154 @@
+package awsconf
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"github.com/secretref/secretref/shared/config"
+	"github.com/secretref/secretref/shared/fault"
+)
+
+const keys = "AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE"
+
+// serveBody answers every request with what write writes.
+func serveBody(t *testing.T, write func(w http.ResponseWriter, r *http.Request)) string {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(write))
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// endless writes for as long as somebody reads, and at most a GiB.
+func endless(w http.ResponseWriter, head string) {
+	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+	_, err := io.WriteString(w, head)
+	chunk := []byte(strings.Repeat("a", 64<<10))
+	for n := 0; err == nil && n < 1<<30; n += len(chunk) {
+		_, err = w.Write(chunk)
+	}
+}
+
+// allocated returns how many bytes f allocates.
+func allocated(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// An answer that does not end costs some MiB and says who gave it, for every service that is asked.
+func TestAnswersAreBounded(t *testing.T) {
+	for _, c := range []struct {
+		name, head string
+		status     int
+	}{
+		{"secret", `{"ARN":"a","SecretString":"`, 200},
+		{"nested", `{"ARN":` + strings.Repeat("[", 4096), 200},
+		{"error message", `{"__type":"ResourceNotFoundException","message":"`, 400},
+		{"not JSON", "<html>", 200},
+	} {
+		url := serveBody(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+			w.WriteHeader(c.status)
+			endless(w, c.head)
+		})
+		setenv(t, []string{keys, "AWS_SECRET_ACCESS_KEY=x"})
+		var err error
+		began := time.Now()
+		used := allocated(func() {
+			var cfg aws.Config
+			if cfg, err = New(config.AWS{EndpointURL: url}, "test", "1").Config(t.Context(), "eu-west-1", config.Role{}); err == nil {
+				_, err = secretsmanager.NewFromConfig(cfg).GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: aws.String("x")})
+			}
+		})
+		e := &fault.Error{}
+		Classify(t.Context(), e, err)
+		t.Logf("%s: %d KiB allocated, %v", c.name, used>>10, time.Since(began))
+		if err == nil || used > 64<<20 || time.Since(began) > 8*time.Second {
+			t.Errorf("%s: %v, %d bytes allocated in %v, want an error and less than 64 MiB in 8 s", c.name, err, used, time.Since(began))
+		}
+		if c.name == "secret" && (e.Kind != fault.Unreachable || !strings.Contains(e.Error(), "read the answer of 127.0.0.1:") || !strings.Contains(e.Cause, "has more than 1024 KiB")) {
+			t.Errorf("%s: %v (%s), want who answered and the bound", c.name, e, e.Kind)
+		}
+	}
+}
+
+// A body that trickles ends with the caller's time.
+func TestSlowAnswer(t *testing.T) {
+	url := serveBody(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, `{"ARN":"`)
+		for r.Context().Err() == nil {
+			_, _ = io.WriteString(w, "a")
+			_ = http.NewResponseController(w).Flush()
+			select {
+			case <-time.After(20 * time.Millisecond):
+			case <-r.Context().Done():
+			}
+		}
+	})
+	setenv(t, []string{keys, "AWS_SECRET_ACCESS_KEY=x"})
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	cfg, err := New(config.AWS{EndpointURL: url}, "test", "1").Config(ctx, "eu-west-1", config.Role{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	_, err = secretsmanager.NewFromConfig(cfg).GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: aws.String("x")})
+	if took := time.Since(began); err == nil || took > 2*time.Second {
+		t.Errorf("%v after %v, want an error in 300 ms", err, took)
+	}
+}
+
+// What gives credentials is bounded as well: STS, IMDS, the container endpoint.
+func TestCredentialAnswersAreBounded(t *testing.T) {
+	for name, env := range map[string]string{
+		"container": "AWS_CONTAINER_CREDENTIALS_FULL_URI=URL/creds",
+		"imds":      "AWS_EC2_METADATA_SERVICE_ENDPOINT=URL",
+		"sts":       "AWS_WEB_IDENTITY_TOKEN_FILE=@ AWS_ROLE_ARN=arn:aws:iam::111122223333:role/r AWS_ENDPOINT_URL_STS=URL",
+	} {
+		url := serveBody(t, func(w http.ResponseWriter, _ *http.Request) { endless(w, `{"Code":"`) })
+		file := filepath.Join(t.TempDir(), "token")
+		if err := os.WriteFile(file, []byte("x.y.z"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		setenv(t, strings.Fields(strings.NewReplacer("URL/", url+"/", "=URL", "="+url, "@", file).Replace(env)))
+		var err error
+		used := allocated(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			_, err = New(config.AWS{}, "test", "1").Config(ctx, "eu-west-1", config.Role{})
+		})
+		t.Logf("%s: %d KiB allocated: %v", name, used>>10, err)
+		if err == nil || used > 64<<20 || !strings.Contains(err.Error(), "has more than 1024 KiB") {
+			t.Errorf("%s: %v, %d bytes allocated, want an error and less than 64 MiB", name, err, used)
+		}
+	}
+}
+
+func TestBoundedBody(t *testing.T) {
+	for n, ok := range map[int]bool{0: true, maxAnswer - 1: true, maxAnswer: true, maxAnswer + 1: false, 2 * maxAnswer: false} {
+		b := &boundedBody{body: io.NopCloser(strings.NewReader(strings.Repeat("a", n))), left: maxAnswer, asked: "x.example"}
+		got, err := io.ReadAll(b)
+		if (err == nil) != ok || len(got) > maxAnswer || ok && len(got) != n {
+			t.Errorf("of %d bytes %d are read: %v", n, len(got), err)
+		}
+		if again, err2 := b.Read(make([]byte, 1)); !ok && (again != 0 || !errors.Is(err2, fault.Unreachable)) {
+			t.Errorf("read after the bound: %d, %v", again, err2)
+		}
+	}
+}
