@@ -1,9 +1,8 @@
 package credhelper
 
 import (
-	"flag"
+	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/secretref/secretref/credhelper/configure"
@@ -12,21 +11,22 @@ import (
 
 // configure writes the rules' exact hosts into the configuration of a client.
 func (p Program) configure(args []string) int {
-	if len(args) == 0 || (args[0] != "docker" && args[0] != "podman") {
-		return p.complain(fmt.Errorf("configure takes docker or podman; %w", errUsage))
+	c, _ := findCommand("configure")
+	given, rest, err := c.parse(args)
+	switch {
+	case err != nil:
+		return p.complain(err)
+	case len(rest) == 0:
+		return p.complain(c.misused("name a client, docker or podman"))
+	case rest[0] != "docker" && rest[0] != "podman":
+		return p.complain(c.misused(printable(rest[0]) + " is not a client that is known" + didYouMean("", rest[0], []string{"docker", "podman"})))
+	case len(rest) > 1:
+		return p.complain(c.misused(printable(rest[1]) + " is not understood; the hosts are those of the rules in the configuration"))
 	}
 	var o configure.Options
-	flags := flag.NewFlagSet("configure", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	flags.BoolVar(&o.All, "all", false, "")
-	flags.BoolVar(&o.Undo, "undo", false, "")
-	flags.BoolVar(&o.DryRun, "dry-run", false, "")
-	if err := flags.Parse(args[1:]); err != nil {
-		return p.complain(fmt.Errorf("configure: %w; %w", err, errUsage))
-	}
-	if flags.NArg() > 0 {
-		return p.complain(fmt.Errorf("configure: %q is too much; %w", flags.Arg(0), errUsage))
-	}
+	_, o.All = given["all"]
+	_, o.Undo = given["undo"]
+	_, o.DryRun = given["dry-run"]
 	cfg, err := config.Load(config.Paths(p.Getenv))
 	if err != nil {
 		return p.complain(err)
@@ -43,8 +43,11 @@ func (p Program) configure(args []string) int {
 			o.Hosts = append(o.Hosts, r.Pattern.Host())
 		}
 	}
+	if err := nothingToConfigure(cfg, o); err != nil {
+		return p.complain(err)
+	}
 	write := configure.Docker
-	if args[0] == "podman" {
+	if rest[0] == "podman" {
 		write = configure.Podman
 	}
 	result, err := write(o)
@@ -56,8 +59,19 @@ func (p Program) configure(args []string) int {
 		// In credHelpers the whole host would be taken from its login, and the helper still be asked without the path.
 		p.report("note: left out is what has a path, " + strings.Join(withPath, ", ") + "; with --all, clients that send paths are answered")
 	}
-	if len(o.Hosts) == 0 && !o.All && !o.Undo {
-		p.report("note: no exact host under [registries]; with --all the helper is asked for every registry")
-	}
 	return exitOK
+}
+
+// nothingToConfigure is the error for a configuration by which no client would ask for anything.
+func nothingToConfigure(cfg *config.Config, o configure.Options) error {
+	switch {
+	case o.Undo:
+		return nil
+	case len(cfg.Registries) == 0 && !cfg.ECR.Enabled:
+		return fmt.Errorf("configure: no registry has a rule in %s; name one under [registries] in %s first, see secretref-config(5)",
+			list(cfg.Files, "any file, since there is none"), config.SystemFile)
+	case len(o.Hosts) == 0 && !o.All:
+		return errors.New("configure: no exact host stands under [registries], so there is nothing to write; with --all the helper is asked for every registry, also those that a pattern or [ecr] answers")
+	}
+	return nil
 }

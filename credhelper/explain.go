@@ -10,57 +10,78 @@ import (
 	"github.com/secretref/secretref/shared/hostcache"
 )
 
-// explain says which rule answers for a host, and what is cached, without asking anybody.
+// explain says which rule answers for a host, what is cached, and which clients ask, without asking anybody.
 func (p Program) explain(args []string) int {
-	if len(args) != 1 {
-		return p.complain(fmt.Errorf("explain takes one host; %w", errUsage))
-	}
-	cfg, err := config.Load(config.Paths(p.Getenv))
-	if err != nil {
-		return p.complain(err)
-	}
-	t, err := find(cfg, args[0])
-	if credentials.IsErrCredentialsNotFound(err) {
-		return p.explainUnmapped(cfg, args[0])
+	c, _ := findCommand("explain")
+	given, hosts, err := c.parse(args)
+	if err == nil && len(hosts) != 1 {
+		err = c.misused(fmt.Sprintf("it takes one host, and %d are given", len(hosts)))
 	}
 	if err != nil {
 		return p.complain(err)
 	}
-	p.report("registry:      " + t.Name.String())
-	if t.Rule != nil {
-		p.report(fmt.Sprintf("rule:          [registries.%q] in %s", t.Rule.Pattern, t.Rule.Origin))
+	l, err := p.lookAt(given)
+	if err != nil {
+		return p.complain(err)
+	}
+	cfg, err := config.Load(l.paths)
+	if err != nil {
+		return p.complain(err)
+	}
+	r, err := p.explained(cfg, l, hosts[0])
+	if err != nil {
+		return p.complain(err)
+	}
+	if l.json {
+		p.printJSON(r)
 	} else {
-		p.report("rule:          [ecr]")
+		p.printExplain(r)
 	}
-	p.report("answered from: " + t.Source())
-	if t.Helper != "" {
-		return exitOK
-	}
-	if t.Username != "" {
-		p.report("username:      " + t.Username)
-	}
-	p.report("region:        " + orElse(t.region(), "from the environment or the instance metadata service"))
-	p.report("role:          " + orElse(t.Role.RoleARN, "the host's own"))
-	p.report("cache:         " + p.cacheState(cfg, t))
 	return exitOK
 }
 
-func (p Program) explainUnmapped(cfg *config.Config, host string) int {
-	answer := "not found: clients go on without credentials"
-	if cfg.NotFound == config.NotFoundAnonymous {
-		answer = "an empty user name: clients go on without credentials"
+func (p Program) explained(cfg *config.Config, l lookAt, host string) (explainReport, error) {
+	t, err := find(cfg, host)
+	if credentials.IsErrCredentialsNotFound(err) {
+		return unmapped(cfg, host), nil
 	}
-	p.report("registry:      " + host)
-	p.report("rule:          none in " + list(cfg.Files, "any file, none was found"))
-	p.report("answer:        " + answer)
-	if name, err := normalize(host); err == nil {
-		for _, r := range sorted(cfg.Registries) {
-			if r.Pattern.HasPath() && r.Pattern.MatchHost(name) {
-				p.report(fmt.Sprintf("note:          [registries.%q] in %s has a path; docker sends the host alone, crane and ko send both", r.Pattern, r.Origin))
-			}
+	if err != nil {
+		return explainReport{}, err
+	}
+	r := explainReport{Version: 1, Registry: t.Name.String(), Rule: "[ecr]", Source: t.Source(), Username: t.Username}
+	if t.Rule != nil {
+		r.Rule = fmt.Sprintf("[registries.%q] in %s", t.Rule.Pattern, t.Rule.Origin)
+	}
+	if t.Helper == "" {
+		r.Region = orElse(t.region(), "from the environment or the instance metadata service")
+		r.Role = orElse(t.Role.RoleARN, "the host's own")
+		r.Profile, r.Credentials = awsProfile(cfg, l.Getenv)
+		r.Cache = p.cacheState(cfg, t)
+	}
+	found := l.program()
+	r.Helper, r.Clients = &found, l.clients(t)
+	return r, nil
+}
+
+func unmapped(cfg *config.Config, host string) explainReport {
+	r := explainReport{
+		Version: 1, Registry: host, Rule: "none in " + list(cfg.Files, "any file, none was found"),
+		Answer: "not found: clients go on without credentials",
+	}
+	if cfg.NotFound == config.NotFoundAnonymous {
+		r.Answer = "an empty user name: clients go on without credentials"
+	}
+	name, err := normalize(host)
+	if err != nil {
+		return r
+	}
+	for _, rule := range sorted(cfg.Registries) {
+		if rule.Pattern.HasPath() && rule.Pattern.MatchHost(name) {
+			r.Notes = append(r.Notes, fmt.Sprintf("[registries.%q] in %s has a path; docker sends the host alone, crane and ko send both", rule.Pattern, rule.Origin))
 		}
 	}
-	return exitOK
+	r.Notes = append(r.Notes, nearRules(cfg, host)...)
+	return r
 }
 
 func (p Program) cacheState(cfg *config.Config, t Target) string {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -71,19 +72,27 @@ func Run(ctx context.Context, p Program) (status int) {
 		fmt.Fprint(p.Stderr, usage)
 		return exitUsage
 	}
-	command, rest := p.Args[0], p.Args[1:]
-	switch command {
-	case credentials.ActionGet, credentials.ActionStore, credentials.ActionErase, credentials.ActionList:
-		if len(rest) > 0 {
-			return p.fail(fmt.Errorf("%s takes no argument: the client writes the registry to standard input; see --help", command))
+	name, rest := p.Args[0], p.Args[1:]
+	if wantsHelp(rest) {
+		if c, ok := findCommand(name); ok {
+			fmt.Fprint(p.Stdout, c.usage())
+			return exitOK
 		}
-		return p.protocol(ctx, command)
+	}
+	switch name {
 	case credentials.ActionVersion, "--version", "-v":
 		fmt.Fprintf(p.Stdout, "%s (github.com/secretref/secretref) %s\n", Name, p.Version)
 		return exitOK
 	case "help", "--help", "-h":
-		fmt.Fprint(p.Stdout, usage)
-		return exitOK
+		if len(rest) == 0 {
+			fmt.Fprint(p.Stdout, usage)
+			return exitOK
+		}
+		if c, ok := findCommand(rest[0]); ok {
+			fmt.Fprint(p.Stdout, c.usage())
+			return exitOK
+		}
+		return p.complain(unknownCommand(rest[0]))
 	case "check":
 		return p.check(ctx, rest)
 	case "explain":
@@ -91,8 +100,13 @@ func Run(ctx context.Context, p Program) (status int) {
 	case "configure":
 		return p.configure(rest)
 	}
-	fmt.Fprintf(p.Stderr, "%s: unknown command %q; see --help\n", Name, command)
-	return exitUsage
+	if !isProtocol(name) {
+		return p.complain(unknownCommand(name))
+	}
+	if len(rest) > 0 {
+		return p.fail(fmt.Errorf("%s takes no argument: the client writes the registry to standard input; see --help", name))
+	}
+	return p.protocol(ctx, name)
 }
 
 // protocol serves one of the actions of the credential helper protocol. No client sets a limit for that, so this one
@@ -223,6 +237,9 @@ func notFound(how config.NotFound, serverURL []byte) ([]byte, error) {
 	err := json.NewEncoder(&out).Encode(credentials.Credentials{ServerURL: string(serverURL)})
 	return out.Bytes(), err
 }
+
+// euid is who runs this.
+func (Program) euid() int { return os.Geteuid() }
 
 func (p Program) helper(ctx context.Context, end time.Time, cfg *config.Config) *Helper {
 	h := &Helper{

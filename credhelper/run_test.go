@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -100,6 +101,57 @@ func TestUsage(t *testing.T) {
 	for _, command := range []string{"get", "store", "erase", "list", "check", "explain", "configure docker", "configure podman", "version"} {
 		if !strings.Contains(usage, "\n  "+command+" ") {
 			t.Errorf("the usage has no line for %s", command)
+		}
+	}
+}
+
+// The help of each command, the usage of all and the command line know the same options.
+func TestCommandsAgree(t *testing.T) {
+	for _, c := range commands() {
+		if !strings.Contains(usage, "\n  "+c.name+" ") {
+			t.Errorf("the usage has no line for %s", c.name)
+		}
+		for _, o := range c.options {
+			line := strings.TrimSpace("--" + o.name + " " + o.arg)
+			if !strings.Contains(usage, "\n      "+line+" ") || !strings.Contains(c.usage(), "\n  "+line+" ") {
+				t.Errorf("%s: option %q is not in the usage, or not in its own", c.name, line)
+			}
+			given := []string{"--" + o.name}
+			if o.arg != "" {
+				given = append(given, "x")
+			}
+			if _, _, err := c.parse(given); err != nil {
+				t.Errorf("%s %q: %v", c.name, given, err)
+			}
+		}
+	}
+	known := map[string]bool{}
+	for _, c := range commands() {
+		for _, o := range c.options {
+			known[o.name] = true
+		}
+	}
+	for _, m := range regexp.MustCompile(`(?m)^ +--([a-z-]+) `).FindAllStringSubmatch(usage, -1) {
+		if !known[m[1]] {
+			t.Errorf("the usage has an option --%s that no command takes", m[1])
+		}
+	}
+}
+
+// --user looks at the files of that user, --config at another directory of docker's.
+func TestExplainOfAUser(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"explain", "--user", "nobody", "a.example.com"}, "/nonexistent/.docker/config.json has no credHelpers[\"a.example.com\"]"},
+		{[]string{"explain", "--config", "/nonexistent/docker", "a.example.com"}, "/nonexistent/docker/config.json has no credHelpers[\"a.example.com\"]"},
+		{[]string{"explain", "--user=nobody", "--config=/nonexistent/docker", "a.example.com"}, "/nonexistent/docker/config.json has no"},
+		{[]string{"explain", "--user", "nobody", "a.example.com"}, "/run/user/65534/containers/auth.json"},
+	} {
+		p, stdout, stderr := program(t, strings.NewReader(""), nil, c.args...)
+		if status := Run(t.Context(), p); status != 0 || !strings.Contains(stdout.String(), c.want) {
+			t.Errorf("%q = %d, %s%s\nwant %q", c.args, status, stdout, stderr, c.want)
 		}
 	}
 }

@@ -10,9 +10,13 @@ For Docker and other clients, which write to standard input (docker-credential-h
   erase    drops the cached value, so that the next get asks AWS
   list     the hosts that the configuration names, without asking AWS
 
-For people, none of which prints a value:
-  check [HOST ...]    resolve every mapping, or those of the hosts, for real and explain failures
-  explain HOST        say which rule answers for a host, from configuration and cache alone
+For people; none prints a value, and --help after each says more:
+  check [HOST ...]    resolve every mapping, or those of the hosts, for real, and look whether clients ask
+  explain HOST        say which rule answers for a host and which clients ask, from files alone
+      --user NAME     of both: look at this user's clients, not your own
+      --config DIR    of both: directory of Docker's config.json
+      --json          of both: print one JSON object
+      --no-clients    of check: do not look at the configuration of clients
   configure docker    write credHelpers for the exact hosts into Docker's config.json
   configure podman    the same for podman, skopeo and buildah
       --all           every host: credsStore for docker, credential-helpers for podman

@@ -107,6 +107,9 @@ func newWorld(t *testing.T, o fakeaws.Options) *world {
 	if w.aws.CAPEM != nil {
 		w.write("ca.pem", string(w.aws.CAPEM), 0o644, 0)
 	}
+	if err := os.Symlink(filepath.Join(bin, helper), filepath.Join(dir, "bin", helper)); err != nil {
+		t.Fatal(err)
+	}
 	w.cleanUpAfter(w.uid)
 	return w
 }

@@ -26,7 +26,7 @@ func TestCommandsAndOptions(t *testing.T) {
 		t.Fatal("no section COMMANDS")
 	}
 	got := all(commands, `(?m)^\.It Cm ([a-z]+(?: docker| podman)?)(?:$| (?:Ar|Op) )`)
-	for _, option := range all(commands, `(?m)^\.It Fl (-[a-z-]+)$`) {
+	for _, option := range all(commands, `(?m)^\.It Fl (-[a-z-]+)(?: Ar [A-Z]+)?$`) {
 		got = append(got, "-"+option)
 	}
 
