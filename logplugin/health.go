@@ -65,3 +65,9 @@ func (s *service) Report() control.Report {
 func (s *service) Forget(id string, how session.Forgetting) (session.Status, error) {
 	return s.sessions.Forget(id, how)
 }
+
+// perContainer reports whether each session has metrics of its own.
+func (s *service) perContainer() bool {
+	cfg, _ := s.current()
+	return cfg.Logs.MetricsPerContainer
+}

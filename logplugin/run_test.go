@@ -378,6 +378,19 @@ func (d *driver) metrics(t *testing.T, s session.Status) {
 	}
 }
 
+// A host with many containers may do without a series for each.
+func TestMetricsPerContainer(t *testing.T) {
+	for extra, want := range map[string]int{"": 3, "metrics_per_container = true\n": 3, "metrics_per_container = false\n": 0} {
+		d := startDriver(t, extra)
+		d.container(t, "c1")
+		text, err := control.NewClient(d.state()).Metrics(t.Context())
+		if n := strings.Count(text, "# TYPE secretref_log_container_"); err != nil || n != want || !strings.Contains(text, "\nsecretref_log_sessions{") {
+			t.Errorf("%q: %d metrics of containers, want %d (%v)", extra, n, want, err)
+		}
+		d.stop()
+	}
+}
+
 func TestWatch(t *testing.T) {
 	d := startDriver(t, "")
 	ctx, stop := context.WithCancel(t.Context())

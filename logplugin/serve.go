@@ -57,7 +57,7 @@ func (p Program) serve(ctx context.Context, f flags) error {
 	}
 	d := &service{version: p.Version, sessions: sessions, resolver: resolver, resolves: &resolves, config: cfg, broken: broken}
 	stop := listeners{files, log}.answer(cfg.Logs.MetricsAddress, dir.Path(), d, metrics.Handler(metrics.Options{
-		Version: p.Version, Sessions: sessions, Health: d, Resolves: &resolves, PerContainer: func() bool { return true }, Log: log,
+		Version: p.Version, Sessions: sessions, Health: d, Resolves: &resolves, PerContainer: d.perContainer, Log: log,
 	}))
 	log.Info("ready", "version", p.Version, "socket", listener.Addr().String(), "stateDir", dir.Path(), "files", files.Limit)
 	err = dockerplugin.New(sessions, dockerplugin.Options{Logger: log, CloseTimeout: 2 * time.Second, Connections: files.Daemon}).Serve(ctx, listener)

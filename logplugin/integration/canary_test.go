@@ -50,7 +50,7 @@ func canaryWorld(t *testing.T) (*world, *secrets) {
 		t.Fatal(err)
 	}
 	s := &secrets{token: rig.NewCanary(), shared: rig.NewCanary(), key: rig.CanaryOf(strings.Split(string(key), "\n")[2])}
-	w := newWorld(t, worldOptions{token: s.token.Value(), hec: hectest.Options{TLS: server}, cores: true})
+	w := newWorld(t, worldOptions{token: s.token.Value(), hec: hectest.Options{TLS: server}, prefix: limits("-c unlimited")})
 	if s.fluentd, err = forwardtest.Start(forwardtest.Options{SharedKey: s.shared.Value()}); err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -93,7 +94,7 @@ type worldOptions struct {
 	dockerd *rig.Dockerd    // nil = that of all tests
 	systemd bool            // the driver is run by a systemd of our own, with the units that we ship
 	state   string          // the state directory; "" = one below dir
-	cores   bool            // the driver is started with `ulimit -c unlimited`
+	prefix  []string        // the command that starts the driver, such as that of limits
 	hec     hectest.Options // Tokens are set
 }
 
@@ -109,7 +110,7 @@ type world struct {
 	arn     string
 	systemd *rig.Systemd
 	env     []string
-	cores   bool
+	prefix  []string
 	mine    []string // containers
 
 	mu     sync.Mutex
@@ -126,7 +127,7 @@ func newWorld(t *testing.T, o worldOptions) *world {
 	if o.token == "" {
 		o.token = "token-1"
 	}
-	w := &world{t: t, dir: t.TempDir(), dockerd: o.dockerd, state: o.state, cores: o.cores, streams: map[string]*stream{},
+	w := &world{t: t, dir: t.TempDir(), dockerd: o.dockerd, state: o.state, prefix: o.prefix, streams: map[string]*stream{},
 		name: fmt.Sprintf("srld%d-%d", os.Getpid(), worlds.Add(1))}
 	if w.dockerd == nil {
 		w.dockerd = shared
@@ -213,9 +214,7 @@ func (w *world) launch() {
 	}
 	defer log.Close()
 	args := []string{programs.driver, "serve", "--socket", w.socket(), "--config", filepath.Join(w.dir, "config.toml")}
-	if w.cores {
-		args = append([]string{"/bin/sh", "-c", `ulimit -c unlimited; exec "$@"`, "sh"}, args...)
-	}
+	args = append(slices.Clone(w.prefix), args...)
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir = w.dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // should the test die
@@ -227,6 +226,11 @@ func (w *world) launch() {
 	w.mu.Lock()
 	w.driver = cmd
 	w.mu.Unlock()
+}
+
+// limits is a prefix that sets a limit, with the arguments of ulimit.
+func limits(ulimit string) []string {
+	return []string{"/bin/sh", "-c", "ulimit " + ulimit + `; exec "$@"`, "sh"}
 }
 
 // answers waits until the driver answers.
