@@ -127,7 +127,9 @@ func (s *service) Check(ctx context.Context, t control.Trial) (control.CheckRepo
 	}
 	if broken != nil {
 		say("the configuration of the running driver", broken)
-		return r, nil
+		if s.unusable {
+			return r, nil
+		}
 	}
 	err := tryOptions(ctx, cfg, s.resolver, t, say)
 	return r, err

@@ -18,15 +18,24 @@ type service struct {
 	resolver *resolve.Resolver
 	resolves *metrics.Resolves
 
+	unusable bool // there was never a configuration that can be used: config is a fallback
+
 	mu     sync.Mutex
 	config *config.Config
-	broken error // why the configuration cannot be used; nil means that it is in use
+	broken error // what is wrong with the configuration on disk; nil means that it was in order when it was last read
 }
 
 var (
 	_ control.Driver = (*service)(nil)
 	_ metrics.Health = (*service)(nil)
 )
+
+// setBroken says what is wrong with the configuration on disk; the one in use stays.
+func (s *service) setBroken(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.broken = err
+}
 
 // current returns the configuration in use, and why the one on disk is not.
 func (s *service) current() (*config.Config, error) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 
 	"github.com/secretref/secretref/logplugin/control"
@@ -32,6 +33,7 @@ type Program struct {
 	Getenv         func(string) string
 	Environ        []string // as os.Environ
 	Version        string
+	Reload         <-chan os.Signal // asks serve to read its configuration again; nil means never
 }
 
 // flags are those of all commands; each reads its own.

@@ -97,11 +97,12 @@ type driver struct {
 	stop        func() int // of the first driver
 	cancel      context.CancelFunc
 	log         *buffer
+	reload      chan os.Signal
 }
 
 func startDriver(t *testing.T, extra string) *driver {
 	t.Helper()
-	d := &driver{dir: t.TempDir(), log: &buffer{}}
+	d := &driver{dir: t.TempDir(), log: &buffer{}, reload: make(chan os.Signal)}
 	d.socket = filepath.Join(d.dir, "plugin.sock")
 	d.aws = fakeaws.New(t, fakeaws.Options{})
 	for _, kv := range append(d.aws.Environ(), "AWS_CA_BUNDLE=") {
@@ -140,7 +141,7 @@ func (d *driver) serve(t *testing.T) (ended func() int) {
 	t.Cleanup(d.cancel)
 	done := make(chan int, 1)
 	go func() {
-		done <- Run(ctx, Program{Args: append([]string{"serve", "--socket", d.socket}, d.args...), Stdout: d.log, Stderr: d.log, Getenv: func(string) string { return "" }, Version: "1"})
+		done <- Run(ctx, Program{Args: append([]string{"serve", "--socket", d.socket}, d.args...), Stdout: d.log, Stderr: d.log, Getenv: func(string) string { return "" }, Version: "1", Reload: d.reload})
 	}()
 	return sync.OnceValue(func() int {
 		select {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -11,83 +13,140 @@ import (
 	"github.com/secretref/secretref/logplugin/filebudget"
 	"github.com/secretref/secretref/logplugin/metrics"
 	"github.com/secretref/secretref/logplugin/session"
+	"github.com/secretref/secretref/logplugin/spool"
 	"github.com/secretref/secretref/logplugin/state"
 	"github.com/secretref/secretref/shared/awsconf"
 	"github.com/secretref/secretref/shared/config"
 	"github.com/secretref/secretref/shared/resolve"
 )
 
+// server is one `serve`, for the life of the process.
+type server struct {
+	program  Program
+	flags    flags
+	log      *slog.Logger
+	files    filebudget.Budget
+	socket   net.Listener
+	resolves metrics.Resolves
+}
+
 // serve listens before all else: a daemon that starts at the same time waits half a second for the socket.
 func (p Program) serve(ctx context.Context, f flags) error {
-	listener, err := dockerplugin.Listen(f.socket)
+	socket, err := dockerplugin.Listen(f.socket)
 	if err != nil {
 		return err
 	}
-	defer listener.Close()
+	defer socket.Close()
 	log := p.newLog(f)
-	files := raiseFiles(log)
+	s := &server{program: p, flags: f, log: log, files: raiseFiles(log), socket: socket}
 	cfg, broken := p.load(f)
 	if broken != nil {
 		cfg = p.fallback(f)
-		log.Error("the configuration is broken: logs are read and kept, and nothing is sent before it is mended", "error", broken)
-		var looking sync.WaitGroup
-		defer looking.Wait()
-		var mended context.CancelCauseFunc
-		ctx, mended = context.WithCancelCause(ctx)
-		defer mended(nil)
-		looking.Go(func() { p.awaitMending(ctx, f, mended) })
+		log.Error("the configuration is broken: logs are read and kept, and nothing is sent before it is fixed", "error", broken)
 	}
-	dir, err := state.Open(ctx, cfg.Logs.StateDir)
-	if err != nil {
-		return err
+	for {
+		next, err := s.with(ctx, cfg, broken)
+		if next == nil || err != nil {
+			return err
+		}
+		cfg, broken = next, nil
 	}
-	defer func() { _ = dir.Close() }()
-	var resolves metrics.Resolves
-	// Not closed: its calls would hold up the end for as long as one may take, and nobody waits for them any more.
-	resolver := p.resolver(cfg, &resolves)
-	sessions, err := session.New(session.Config{State: dir, Config: cfg, Resolver: resolver, Kinds: Routers(), Log: log, Broken: broken, Files: files})
-	if err != nil {
-		return err
-	}
-	if cfg.Logs.AllowReferences == nil {
-		log.Warn("a container may name any reference that this host can read: set allow_references under [logs]")
-	}
-	if err := sessions.Attach(); err != nil {
-		return errors.Join(err, sessions.Close())
-	}
-	d := &service{version: p.Version, sessions: sessions, resolver: resolver, resolves: &resolves, config: cfg, broken: broken}
-	stop := listeners{files, log}.answer(cfg.Logs.MetricsAddress, dir.Path(), d, metrics.Handler(metrics.Options{
-		Version: p.Version, Sessions: sessions, Health: d, Resolves: &resolves, PerContainer: d.perContainer, Log: log,
-	}))
-	log.Info("ready", "version", p.Version, "socket", listener.Addr().String(), "stateDir", dir.Path(), "files", files.Limit)
-	err = dockerplugin.New(sessions, dockerplugin.Options{Logger: log, CloseTimeout: 2 * time.Second, Connections: files.Daemon}).Serve(ctx, listener)
-	err = errors.Join(err, stop(), sessions.Close())
-	if errors.Is(context.Cause(ctx), errMended) {
-		return errors.Join(errMended, err)
-	}
-	return err
 }
 
-// mendPause is the time between two looks at a configuration that is broken.
-const mendPause = 2 * time.Second
+// with serves with one configuration until ctx ends, or until there is another, which it returns. Between the two, as
+// between two processes, all FIFOs keep what the daemon writes, and its calls wait in the socket.
+func (s *server) with(ctx context.Context, cfg *config.Config, broken error) (next *config.Config, err error) {
+	dir, err := state.Open(ctx, cfg.Logs.StateDir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, dir.Close()) }()
+	// Not closed: its calls would hold up the end for as long as one may take, and nobody waits for them any more.
+	resolver := s.program.resolver(cfg, &s.resolves)
+	sessions, err := session.New(session.Config{State: dir, Config: cfg, Resolver: resolver, Kinds: Routers(), Log: s.log, Broken: broken, Files: s.files})
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Logs.AllowReferences == nil {
+		s.log.Warn("a container may name any reference that this host can read: set allow_references under [logs]")
+	}
+	d := &service{version: s.program.Version, sessions: sessions, resolver: resolver, resolves: &s.resolves, config: cfg, broken: broken, unusable: broken != nil}
+	// Before the sessions, which may need many files.
+	stop := listeners{s.files, s.log}.answer(cfg.Logs.MetricsAddress, dir.Path(), d, metrics.Handler(metrics.Options{
+		Version: s.program.Version, Sessions: sessions, Health: d, Resolves: &s.resolves, PerContainer: d.perContainer, Log: s.log,
+	}))
+	if err := sessions.Attach(); err != nil {
+		return nil, errors.Join(err, stop(), sessions.Close())
+	}
+	ctx, end := context.WithCancel(ctx)
+	var looking sync.WaitGroup
+	looking.Go(func() {
+		defer end()
+		next = s.awaitConfig(ctx, d)
+	})
+	s.log.Info("ready", "version", s.program.Version, "socket", s.socket.Addr().String(), "stateDir", dir.Path(), "files", s.files.Limit)
+	plugin := dockerplugin.New(sessions, dockerplugin.Options{Logger: s.log, CloseTimeout: 2 * time.Second, Connections: s.files.Daemon})
+	err = plugin.Serve(ctx, dockerplugin.Lend(s.socket))
+	end()
+	looking.Wait()
+	return next, errors.Join(err, stop(), sessions.Close())
+}
 
-var errMended = errors.New("the configuration is mended; this process ends for one that uses it")
+// fixPause is the time between two looks at a configuration that cannot be used.
+const fixPause = 2 * time.Second
 
-// awaitMending ends the process once its configuration can be read: whoever started it starts it again.
-func (p Program) awaitMending(ctx context.Context, f flags, mended context.CancelCauseFunc) {
-	again := time.NewTicker(mendPause)
-	defer again.Stop()
+// awaitConfig returns the next configuration once there is one to be used, or nil when ctx ends. One that was broken
+// from the start is looked at by itself; otherwise somebody has to ask for it.
+func (s *server) awaitConfig(ctx context.Context, d *service) *config.Config {
+	var again <-chan time.Time
+	if d.unusable {
+		tick := time.NewTicker(fixPause)
+		defer tick.Stop()
+		again = tick.C
+	}
 	for {
+		asked := false
 		select {
-		case <-again.C:
 		case <-ctx.Done():
-			return
+			return nil
+		case <-again:
+		case <-s.program.Reload:
+			asked = true
 		}
-		if _, err := p.load(f); err == nil {
-			mended(errMended)
-			return
+		cfg, err := s.program.load(s.flags)
+		switch {
+		case err == nil && d.unusable:
+			s.log.Info("the configuration is fixed, and takes effect now")
+			return cfg
+		case err != nil && asked:
+			d.setBroken(err)
+			s.log.Error("the configuration is broken, and the one before it stays in use", "error", err)
+		case err == nil && inMemory(d.sessions.Status()):
+			s.log.Error("the configuration cannot be read again while lines are kept in memory: they would be lost; ask again when the disk takes them")
+		case err == nil:
+			s.reloaded(d, cfg)
+			return cfg
 		}
 	}
+}
+
+// reloaded keeps what cannot change in a running process.
+func (s *server) reloaded(d *service, cfg *config.Config) {
+	old, _ := d.current()
+	if keys := config.RestartNeeded(old, cfg); len(keys) > 0 {
+		s.log.Warn("some keys take effect only with a restart", "keys", strings.Join(keys, " "))
+	}
+	cfg.Logs.StateDir, cfg.Logs.MetricsAddress = old.Logs.StateDir, old.Logs.MetricsAddress
+	s.log.Info("the configuration is read again, and takes effect now")
+}
+
+func inMemory(all []session.Status) bool {
+	for _, s := range all {
+		if s.Mode == spool.Memory {
+			return true
+		}
+	}
+	return false
 }
 
 func (p Program) resolver(cfg *config.Config, resolves *metrics.Resolves) *resolve.Resolver {

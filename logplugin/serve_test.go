@@ -1,11 +1,13 @@
 package logplugin
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/secretref/secretref/logplugin/session"
@@ -52,13 +54,64 @@ func TestBrokenConfiguration(t *testing.T) {
 		t.Errorf("%d events were sent", d.hec.Count())
 	}
 	set(string(good))
-	if code := ended(); code != exitError || !strings.Contains(d.log.String(), errMended.Error()) {
-		t.Errorf("exit status %d, want %d and a word about it\n%s", code, exitError, d.log)
-	}
-	ended = d.serve(t)
 	await(t, "all lines", func() bool { return d.hec.Count() == 51 })
+	if code, out := d.run(t, "status"); code != exitOK {
+		t.Errorf("status after it was fixed: %d, %s", code, out)
+	}
 	d.cancel()
 	if code := ended(); code != exitOK {
+		t.Errorf("exit status %d", code)
+	}
+}
+
+// What is asked to read its configuration again does, in the middle of a container's log; one that is broken is refused,
+// and the one before it stays.
+func TestReload(t *testing.T) {
+	d := startDriver(t, "")
+	f := d.container(t, "c1")
+	write(t, f, "one")
+	await(t, "a line", func() bool { return d.hec.Count() == 1 })
+	good, err := os.ReadFile(d.args[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(d.args[1], []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d.reload <- syscall.SIGHUP
+	}
+
+	set(string(good) + "state_drr = \"/x\"\n")
+	await(t, "a word about it", func() bool { return strings.Contains(d.log.String(), "the one before it stays in use") })
+	if code, out := d.run(t, "status"); code != exitAttention || !strings.Contains(out, "the configuration is broken: ") {
+		t.Errorf("status with a broken file: %d, %s", code, out)
+	}
+	write(t, f, "two")
+	await(t, "a line with the one before", func() bool { return d.hec.Count() == 2 })
+	d.container(t, "c2") // is not refused
+
+	moved := strings.Replace(string(good), d.state(), d.state()+"2", 1)
+	set(moved + "allow_references = []\nmetrics_address = \"127.0.0.1:" + freePort(t) + "\"\n")
+	for i := range 100 {
+		write(t, f, fmt.Sprint("during ", i))
+	}
+	await(t, "the new one", func() bool { return strings.Contains(d.log.String(), "takes effect now") && len(d.sessions(t)) == 2 })
+	if !strings.Contains(d.log.String(), `keys="logs.state_dir logs.metrics_address"`) {
+		t.Errorf("the log does not name the keys that need a restart:\n%s", d.log)
+	}
+	if a := d.start(t, "c3"); !strings.Contains(a, "allow_references") {
+		t.Errorf("a container that the new configuration forbids: %s", a)
+	}
+
+	set(string(good))
+	await(t, "all lines", func() bool { return d.hec.Count() == 102 })
+	d.container(t, "c4") // may start again
+	if code, out := d.run(t, "status"); code != exitOK {
+		t.Errorf("status: %d, %s", code, out)
+	}
+	if code := d.stop(); code != exitOK {
 		t.Errorf("exit status %d", code)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -128,4 +129,40 @@ func (l *listener) Close() error {
 		_ = os.Remove(l.path) // what stays is found stale by the next process
 	}
 	return l.UnixListener.Close()
+}
+
+// Lend returns a listener on l that can be closed while l stays open, for the next Server. Who connects meanwhile waits.
+// One is lent at a time.
+func Lend(l net.Listener) net.Listener {
+	x := &lent{Listener: l}
+	x.deadline(time.Time{})
+	return x
+}
+
+// lent is a listener of which another is the owner.
+type lent struct {
+	net.Listener
+	closed atomic.Bool
+}
+
+func (l *lent) deadline(t time.Time) {
+	if d, ok := l.Listener.(interface{ SetDeadline(time.Time) error }); ok {
+		_ = d.SetDeadline(t) // a listener that is closed has no use for one
+	}
+}
+
+// Accept returns a connection, net.ErrClosed after Close, or the owner's error.
+func (l *lent) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil && l.closed.Load() {
+		return nil, net.ErrClosed
+	}
+	return c, err
+}
+
+// Close ends Accept.
+func (l *lent) Close() error {
+	l.closed.Store(true)
+	l.deadline(time.Unix(1, 0)) // long ago: who waits in Accept has an error now
+	return nil
 }

@@ -129,13 +129,24 @@ func TestSystemd(t *testing.T) {
 		if err == nil || r.Code != 125 || !strings.Contains(r.Output, "state_drr") {
 			t.Errorf("docker run: %v, want a refusal that names state_drr\n%s", err, r.Output)
 		}
-		// The driver finds by itself that it is mended, and ends for one that uses it.
+		// The driver finds by itself that it is fixed.
 		write(string(good))
 		w.arrived("sd-runs", 30*time.Second)
 		w.run("sd-new", nil, "-n", "10")
 		w.arrived("sd-new", 30*time.Second)
 		if s := w.systemctl("show", "-p", "ActiveState", "--value", socket); s != "active" {
 			t.Errorf("the socket is %s", s)
+		}
+		w.gone()
+	})
+	w.step("reload", func(t *testing.T) {
+		pid := w.systemctl("show", "-p", "MainPID", "--value", service)
+		w.run("sd-reload", nil, "-n", "3000", "-pause", "1ms")
+		w.systemctl("reload", service)
+		until(t, 10*time.Second, "the configuration again", func() bool { return strings.Contains(w.driverLog(), "the configuration is read again") })
+		w.arrived("sd-reload", 30*time.Second)
+		if now := w.systemctl("show", "-p", "MainPID", "--value", service); now != pid {
+			t.Errorf("the process is %s, want %s as before", now, pid)
 		}
 		w.gone()
 	})
