@@ -29,6 +29,7 @@ type Request struct {
 	Ref    secretref.Ref
 	Region string      // for a reference without a region; "" = the session's
 	Role   config.Role // who asks; zero = the host itself
+	For    string      // for whom, in an Access, as in "container 4f2d1c"; it changes nothing else
 }
 
 // Result is the answer to one Request.
@@ -44,8 +45,11 @@ type Options struct {
 	Policy  ttl.Policy
 	Timeout time.Duration    // for one call to AWS with its attempts; also bounded by the context of the first who asks
 	Now     func() time.Time // nil = time.Now
-	// Observe is told what came of each secret or parameter that AWS was asked for; "" = a value. nil = nobody is.
+	// Observe is called with the outcome of each secret or parameter that AWS was asked for; "" = a value. nil means no callback.
 	Observe func(fault.Kind)
+	// Audit is called for each reference that was resolved or refused, from any goroutine: once for each Request.For until
+	// AWS is asked again. nil means no callback.
+	Audit func(Access)
 }
 
 // Resolver resolves references. It is safe for concurrent use.
@@ -55,6 +59,7 @@ type Resolver struct {
 	timeout time.Duration
 	now     func() time.Time
 	observe func(fault.Kind)
+	audit   func(Access)   // nil = none
 	calls   sync.WaitGroup // the flights under way
 
 	mu    sync.Mutex
@@ -77,6 +82,9 @@ type entry struct {
 	answer answer
 	window ttl.Window
 	stale  error // of the last flight, when the answer of an earlier one was kept
+
+	asked, tried time.Time    // when the question without an answer was asked first; when it was last tried
+	told         map[use]bool // the uses of this answer that Audit was called with
 }
 
 // answer is the outcome of reading one unit.
@@ -97,7 +105,7 @@ func New(session *awsconf.Session, o Options) *Resolver {
 	if o.Observe == nil {
 		o.Observe = func(fault.Kind) {}
 	}
-	return &Resolver{session: session, policy: o.Policy, timeout: o.Timeout, now: o.Now, observe: o.Observe, units: map[unit]*entry{}}
+	return &Resolver{session: session, policy: o.Policy, timeout: o.Timeout, now: o.Now, observe: o.Observe, audit: o.Audit, units: map[unit]*entry{}}
 }
 
 // Close waits for the calls that are under way; each ends within Options.Timeout.
@@ -123,6 +131,7 @@ func (r *Resolver) Resolve(ctx context.Context, requests ...Request) []Result {
 		if results[i].Err == nil {
 			results[i] = r.result(ctx, q, flights[units[i]])
 		}
+		r.access(q, flights[units[i]].entry, results[i])
 	}
 	return results
 }
@@ -165,7 +174,7 @@ func (r *Resolver) fly(ctx context.Context, wanted map[unit]bool) map[unit]fligh
 			r.units[u] = e
 		}
 		if e.done == nil && !e.window.IsFresh(r.now()) {
-			e.done = make(chan struct{})
+			e.begin(r.now())
 			start = append(start, u)
 		}
 		flights[u] = flight{e, e.done}
@@ -201,8 +210,7 @@ func (r *Resolver) land(answers map[unit]answer) {
 				e.window = ttl.Failure(kind, now)
 			}
 		}
-		close(e.done)
-		e.done = nil
+		e.end(now, kind)
 	}
 	r.forget(now)
 }
@@ -210,7 +218,7 @@ func (r *Resolver) land(answers map[unit]answer) {
 // forget drops what can be of no more use, so that a process that lives for months does not collect every reference it
 // ever met. Those who hold a flight still have its entry.
 func (r *Resolver) forget(now time.Time) {
-	maps.DeleteFunc(r.units, func(_ unit, e *entry) bool { return e.done == nil && !e.window.IsUsable(now) })
+	maps.DeleteFunc(r.units, func(_ unit, e *entry) bool { return e.done == nil && !e.window.IsUsable(now) && !e.waits(now) })
 }
 
 // result waits for the flight and reads the reference's part of the answer.
@@ -254,26 +262,16 @@ func (s source) Get(ctx context.Context) (secret.Value, error) {
 }
 
 func (s source) Invalidate(v secret.Value) {
-	ctx, cancel := context.WithTimeout(context.Background(), s.r.timeout)
-	defer cancel()
-	u, err := s.r.unit(ctx, s.q)
-	if err != nil {
-		return
-	}
-	s.r.mu.Lock()
-	defer s.r.mu.Unlock()
-	e := s.r.units[u]
-	switch {
-	case e == nil:
-		return
-	case e.answer.err != nil:
-		if v.IsEmpty() { // nobody had a value: the failure itself is doubted
+	s.r.change(s.q, func(e *entry) {
+		if e.answer.err != nil {
+			if v.IsEmpty() { // nobody had a value: the failure itself is doubted
+				e.window = ttl.Window{}
+			}
+			return
+		}
+		if present, err := extract(s.q.Ref, e.answer.text); err == nil && present.Equal(v) {
+			// Its end goes too: a value that was refused must not stand in for a failure.
 			e.window = ttl.Window{}
 		}
-		return
-	}
-	if present, err := extract(s.q.Ref, e.answer.text); err == nil && present.Equal(v) {
-		// Its end goes too: a value that was refused must not stand in for a failure.
-		e.window = ttl.Window{}
-	}
+	})
 }
