@@ -100,7 +100,7 @@ func (p Program) checkWith(ctx context.Context, found *findings, cfg *config.Con
 		return nil
 	}
 	found.note("the log options are tried by this process: the service may have other files, variables and credentials")
-	resolver := p.resolver(cfg, &metrics.Resolves{})
+	resolver := p.resolver(cfg, &metrics.Resolves{}, p.newLog(f))
 	defer resolver.Close()
 	return tryOptions(ctx, cfg, resolver, trial, found.say)
 }

@@ -62,7 +62,7 @@ func (s *server) with(ctx context.Context, cfg *config.Config, broken error) (ne
 	}
 	defer func() { err = errors.Join(err, dir.Close()) }()
 	// Not closed: its calls would hold up the end for as long as one may take, and nobody waits for them any more.
-	resolver := s.program.resolver(cfg, &s.resolves)
+	resolver := s.program.resolver(cfg, &s.resolves, s.log)
 	sessions, err := session.New(session.Config{State: dir, Config: cfg, Resolver: resolver, Kinds: Routers(), Log: s.log, Broken: broken, Files: s.files})
 	if err != nil {
 		return nil, err
@@ -149,9 +149,13 @@ func inMemory(all []session.Status) bool {
 	return false
 }
 
-func (p Program) resolver(cfg *config.Config, resolves *metrics.Resolves) *resolve.Resolver {
+func (p Program) resolver(cfg *config.Config, resolves *metrics.Resolves, log *slog.Logger) *resolve.Resolver {
+	var audit func(resolve.Access)
+	if cfg.AWS.Audit {
+		audit = func(a resolve.Access) { log.Info("reference resolved", "access", a) }
+	}
 	return resolve.New(awsconf.New(cfg.AWS, Name, p.Version), resolve.Options{
-		Policy: cfg.Cache.Policy, Timeout: cfg.AWS.Timeout, Observe: resolves.Observe,
+		Policy: cfg.Cache.Policy, Timeout: cfg.AWS.Timeout, Observe: resolves.Observe, Audit: audit,
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/secretref/secretref/shared/safefile"
 )
@@ -68,7 +69,7 @@ func (o Options) read() []source {
 		add(o.SystemFile, systemLayer)
 	}
 	if o.SystemDir != "" {
-		entries, err := os.ReadDir(o.SystemDir)
+		entries, err := patiently(func() ([]os.DirEntry, error) { return os.ReadDir(o.SystemDir) })
 		if err != nil && !safefile.IsMissing(err) {
 			list = append(list, unreadable(o.SystemDir, err))
 		}
@@ -85,6 +86,18 @@ func (o Options) read() []source {
 	return list
 }
 
+// patiently repeats read for about half a second while it fails with an error of the moment: a program that starts
+// without its configuration answers wrongly, or keeps its state in the wrong place.
+func patiently[T any](read func() (T, error)) (T, error) {
+	for pause := 8 * time.Millisecond; ; pause *= 2 {
+		v, err := read()
+		if !safefile.IsTransient(err) || pause > 256*time.Millisecond {
+			return v, err
+		}
+		time.Sleep(pause) // Load has no context, and its callers allow for more than this
+	}
+}
+
 // text returns the configuration that the environment holds as a whole; "" = none.
 func (o Options) text() string {
 	for _, pair := range o.Environ {
@@ -97,7 +110,7 @@ func (o Options) text() string {
 
 // open reads one file; false when it does not exist.
 func (o Options) open(path string) (source, bool) {
-	f, err := safefile.Read(path, safefile.Options{Max: maxFile})
+	f, err := patiently(func() (safefile.File, error) { return safefile.Read(path, safefile.Options{Max: maxFile}) })
 	if err == nil {
 		return source{path: path, data: f.Data, err: o.trust(path, f.UID, f.Perm)}, true
 	}

@@ -272,3 +272,35 @@ func TestUnreadableContent(t *testing.T) {
 		t.Errorf("Load = %v, want an *Error with EIO that concerns every host", err)
 	}
 }
+
+// An error that passes while the file is read is not seen at all.
+func TestPassingError(t *testing.T) {
+	o := layout(t, map[string]string{"config.toml": good})
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	calls := 0
+	err := withoutFiles(t, func() error {
+		_, err := patiently(func() (*Config, error) {
+			if calls++; calls == 3 {
+				if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+					return nil, err
+				}
+			}
+			f, err := os.Open(o.SystemFile)
+			if err == nil {
+				err = f.Close()
+			}
+			return nil, err
+		})
+		return err
+	})
+	if err != nil || calls != 3 {
+		t.Errorf("after %d calls: %v, want the third to succeed", calls, err)
+	}
+	calls = 0
+	if _, err := patiently(func() (int, error) { calls++; return 0, fs.ErrNotExist }); calls != 1 || err == nil {
+		t.Errorf("an error that stays was tried %d times", calls)
+	}
+}
