@@ -460,3 +460,52 @@ func checkSettled(t *testing.T, seed uint64, took []string, feeds []*feed, bad m
 		}
 	}
 }
+
+// What the receiver has accepted of a batch before a long failure says nothing of it afterwards.
+func TestAcceptedBeforeAFailure(t *testing.T) {
+	forRefusals(t, func(t *testing.T, class router.Class, hint bool) {
+		var r *receiver
+		r = &receiver{answer: func(call int, lines []string) error {
+			e := failure(router.ClassRetry)
+			if call == 1 {
+				e.Delivered = 1
+				r.took = append(r.took, lines[0])
+			}
+			return e
+		}}
+		d := New(r, Config{})
+		a := newFeed(d, "a")
+		a.write(50)
+		time.Sleep(2 * time.Hour)
+		r.set(refusing(class, hint, isAny))
+		time.Sleep(time.Hour)
+		r.set(nil)
+		time.Sleep(time.Minute)
+		checkOrder(t, r.lines(), map[string]int{"a": 50})
+		_ = d.Close()
+		if a.rejected != 0 || a.sent != 50 {
+			t.Errorf("%d rejected, %d sent, want 0 and 50", a.rejected, a.sent)
+		}
+	})
+}
+
+// A session that is discarded is not asked for more lines, also when its batch is kept.
+func TestDiscardOfAKeptBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &receiver{answer: refusing(router.ClassTooLarge, false, isAny)}
+		d := New(r, Config{})
+		a := newFeed(d, "a")
+		a.write(1)
+		time.Sleep(time.Second) // it was refused, and the next try is due later
+		a.write(1)
+		d.Discard(a)
+		time.Sleep(time.Hour)
+		_ = d.Close()
+		if a.overlapped() || a.sent != 0 {
+			t.Errorf("lines were asked for after the session was discarded: %v; %d sent", a.overlapped(), a.sent)
+		}
+		if n := r.count(); n > 4 {
+			t.Errorf("%d requests for a session that was discarded after a second", n)
+		}
+	})
+}

@@ -94,24 +94,28 @@ func TestNeverAnswersInTime(t *testing.T) {
 	})
 }
 
-// One record that is longer than a request may be is sent alone.
+// One record that is longer than a request may be is sent alone, and kept however often that has no answer in time.
 func TestLongRecordAfterATimeOut(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := &slowLink{refuses: router.ClassRetry}
-		d := New(r, Config{Workers: 1})
-		f := newFeed(d, strings.Repeat("x", 200_000))
-		f.write(2)
-		time.Sleep(time.Hour)
-		if n := r.sizes[len(r.sizes)-1]; n < 200_000 || n > 200_010 {
-			t.Errorf("a request of %d bytes, want one record", n)
-		}
-		r.fits = 1 << 30
-		time.Sleep(10 * time.Minute)
-		if f.sent != 2 || f.rejected != 0 {
-			t.Errorf("%d sent, %d rejected, want 2 and 0", f.sent, f.rejected)
-		}
-		_ = d.Close()
-	})
+	for _, class := range []router.Class{router.ClassRetry, router.ClassTooLarge, router.ClassBadRecords} {
+		synctest.Test(t, func(t *testing.T) {
+			r := &slowLink{fits: 1000, refuses: class}
+			d := New(r, Config{Workers: 1})
+			short, long := newFeed(d, "a"), newFeed(d, strings.Repeat("x", 200_000))
+			short.write(1) // the receiver accepts others
+			time.Sleep(time.Second)
+			long.write(2)
+			time.Sleep(time.Hour)
+			if n := r.sizes[len(r.sizes)-1]; n < 200_000 || n > 200_010 {
+				t.Errorf("a request of %d bytes, want one record", n)
+			}
+			r.fits = 1 << 30
+			time.Sleep(10 * time.Minute)
+			if long.sent != 2 || long.rejected != 0 {
+				t.Errorf("class %s: %d sent, %d rejected, want 2 and 0", class, long.sent, long.rejected)
+			}
+			_ = d.Close()
+		})
+	}
 }
 
 // A router that does not keep its own deadlines is cut after the longest time that they may take.
