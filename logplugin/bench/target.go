@@ -24,7 +24,7 @@ var targets = []target{
 	{router: "splunk", tls: true}, {router: "splunk", gzip: true, tls: true}, {router: "fluentd", tls: true},
 }
 
-// docker tells whether Docker's own driver, of the version that is measured, can do the same.
+// docker reports whether Docker's own driver, of the version that is measured, can do the same.
 func (t target) docker() bool { return t.router != "fluentd" || !t.tls }
 
 // options are those that Docker's own driver and ours both know; the token is not among them.

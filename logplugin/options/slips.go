@@ -13,9 +13,9 @@ import (
 // takeBack says how a container undoes what log-opts in daemon.json give to all containers.
 const takeBack = "if it comes from log-opts in daemon.json, an empty value takes it back: --log-opt %s="
 
-// clean returns the options that have a value, without the blanks around it: the name is no secret, and no blank at an
-// end means anything in an option that is read here. An empty value takes an option back that comes from daemon.json. It
-// keeps the options with Docker's meaning as they are: an empty tag means something, and so does a blank in it.
+// clean returns the options that have a value, without the blanks around it, which mean nothing in an option that is read
+// here. An empty value takes an option back that comes from daemon.json. The options with Docker's meaning stay as they are: an
+// empty tag means something, and so does a blank in it.
 func clean(k *router.Kind, given map[string]string) (map[string]string, error) {
 	kept := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(given)) {

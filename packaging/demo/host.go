@@ -22,6 +22,12 @@ const (
 // cacheDir is where a helper that runs as root keeps sealed values, whatever its environment says.
 const cacheDir = "/run/secretref"
 
+// canaries are the secrets of the story: the password and the event collector's token, before and after rotation.
+type canaries struct {
+	old, new           *rig.Canary
+	oldToken, newToken *rig.Canary
+}
+
 // host is the machine of the story, and what it is connected to. Fields are set as the story goes on.
 type host struct {
 	out teller
@@ -32,9 +38,7 @@ type host struct {
 	mirror   *mirror
 	dockerd  *rig.Dockerd
 
-	old, new       *rig.Canary // the password before and after rotation
-	oldToken       *rig.Canary // the event collector's, likewise
-	newToken       *rig.Canary
+	canaries
 	logs           logs
 	secret, group  string   // the secret's ARN, and the beginning of its files in cacheDir
 	sealed         []string // names of these files, once there are some: their keys have them too

@@ -49,7 +49,7 @@ func run(ctx context.Context, stdout, stderr io.Writer) int {
 	return 1
 }
 
-// isTerminal tells whether w shows text to a person: only then is it made bold.
+// isTerminal reports whether w shows text to a person: only then is it made bold.
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok || os.Getenv("NO_COLOR") != "" {

@@ -73,7 +73,7 @@ func base64Core(e *base64.Encoding, value string, offset int) string {
 // Value is the secret.
 func (c *Canary) Value() string { return c.value }
 
-// In tells whether the secret is in text, in any of the forms.
+// In reports whether the secret is in text, in any of the forms.
 func (c *Canary) In(text string) bool { return c.in([]byte(text)) }
 
 func (c *Canary) in(b []byte) bool {

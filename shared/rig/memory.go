@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// InMemory tells whether the secret, as it is, stands in memory that the process can write. It is for a test that wants to know
+// InMemory reports whether the secret, as it is, stands in memory that the process can write. It is for a test that wants to know
 // that there is something to leak before it looks for the leak. Root may look everywhere.
 func (c *Canary) InMemory(pid int) (bool, error) {
 	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))

@@ -67,7 +67,7 @@ func DockerCLIs() ([]string, error) {
 
 // Build compiles the main package pkg ("./credhelper/cmd/...", from the module's root, or a .go file) into dir as a
 // static program, and returns its path. dir is also the way to a name of one's own: a path that does not end in a
-// slash and is no directory becomes the program itself.
+// slash and is not a directory becomes the program itself.
 func Build(ctx context.Context, dir, pkg string) (string, error) {
 	root, err := moduleRoot()
 	if err != nil {
