@@ -271,3 +271,13 @@ func handshake(t *testing.T, server, client *tls.Config) error {
 	_, err = c.Read(make([]byte, 1)) // in TLS 1.3 a server judges the client after the handshake
 	return err
 }
+
+func TestFileInTmpIsNamed(t *testing.T) {
+	for path, want := range map[string]bool{"/tmp/no/ca.pem": true, "/var/tmp/no-ca.pem": true, "/etc/ssl/no-ca.pem": false, "/tmpx/ca.pem": false} {
+		v := router.Options{Plain: map[string]string{"x-ca": path}}.Unresolved()
+		v.TLS(router.TLSNames{CA: []string{"x-ca"}})
+		if err := v.Err(); err == nil || strings.Contains(err.Error(), "PrivateTmp") != want {
+			t.Errorf("%s: error %v, want PrivateTmp in it: %v", path, err, want)
+		}
+	}
+}

@@ -91,9 +91,17 @@ func (v *Values) pem(name string) []byte {
 		if errors.As(err, &pe) {
 			err = pe.Err
 		}
-		v.fail("log-opt %s: read %s: %w", name, v.pathShown(name), err)
+		v.fail("log-opt %s: read %s: %w%s", name, v.pathShown(name), err, placeHint(text, err))
 	}
 	return f.Data
+}
+
+// placeHint explains a file that the user sees and the driver does not: as a service it has a /tmp of its own.
+func placeHint(path string, err error) string {
+	if errors.Is(err, fs.ErrNotExist) && (strings.HasPrefix(path, "/tmp/") || strings.HasPrefix(path, "/var/tmp/")) {
+		return "; the log driver's service has a /tmp of its own (PrivateTmp): put the file elsewhere, such as below /etc/ssl"
+	}
+	return ""
 }
 
 // pathShown hides what is no path: somebody may have pasted the key without its first line.
