@@ -20,11 +20,13 @@ type entry struct {
 	value    secret.Value
 	version  string
 	failure  *fault.Error
+	boot     time.Duration // recorded, on the clock that counts from the start of the host
 }
 
 const (
 	flagValue   = 1
 	flagFailure = 2
+	flagBoot    = 4 // always set; an entry of a version that did not write boot is none
 )
 
 var errEntry = errors.New("not a cache entry")
@@ -41,13 +43,13 @@ func (e *entry) answer() Answer {
 	return a
 }
 
-// appendTo appends the entry: four times in nanoseconds since 1970 (big-endian), a byte of flags, then texts behind
-// their lengths: version and value, and kind, op, region, role, cause and hint of the failure.
+// appendTo appends the entry: four times in nanoseconds since 1970 (big-endian), a byte of flags, the time since
+// the start of the host, then texts behind their lengths: version and value, and kind, op, region, role, cause and hint of the failure.
 func (e *entry) appendTo(b []byte) []byte {
 	for _, t := range []time.Time{e.recorded, e.read, e.window.Fresh, e.window.End} {
 		b = binary.BigEndian.AppendUint64(b, uint64(t.UnixNano())) //nolint:gosec // bits, read back as they are
 	}
-	var flags byte
+	flags := byte(flagBoot)
 	if e.hasValue {
 		flags |= flagValue
 	}
@@ -55,6 +57,7 @@ func (e *entry) appendTo(b []byte) []byte {
 		flags |= flagFailure
 	}
 	b = append(b, flags)
+	b = binary.BigEndian.AppendUint64(b, uint64(e.boot)) //nolint:gosec // bits, read back as they are
 	if e.hasValue {
 		b = appendText(appendText(b, e.version), e.value.Reveal())
 	}
@@ -76,14 +79,15 @@ func parseEntry(b []byte) (entry, error) {
 		*t = time.Unix(0, int64(binary.BigEndian.Uint64(b))) //nolint:gosec // bits, as they were written
 		b = b[8:]
 	}
-	if len(b) == 0 {
+	if len(b) < 9 {
 		return entry{}, errEntry
 	}
 	flags := b[0]
-	b = b[1:]
-	if flags == 0 || flags > flagValue|flagFailure {
+	if flags <= flagBoot || flags > flagBoot|flagValue|flagFailure {
 		return entry{}, errEntry
 	}
+	e.boot = time.Duration(binary.BigEndian.Uint64(b[1:])) //nolint:gosec // bits, as they were written
+	b = b[9:]
 	ok := true
 	text := func() (s string) {
 		if ok {
@@ -102,6 +106,13 @@ func parseEntry(b []byte) (entry, error) {
 		return entry{}, errEntry
 	}
 	return e, nil
+}
+
+// shift moves the entry to a wall clock that was stepped by d since it was recorded.
+func (e *entry) shift(d time.Duration) {
+	for _, t := range []*time.Time{&e.recorded, &e.read, &e.window.Fresh, &e.window.End} {
+		*t = t.Add(d)
+	}
 }
 
 func appendText(b []byte, s string) []byte {

@@ -16,7 +16,7 @@ import (
 var t0 = time.Date(2026, 11, 1, 12, 0, 0, 123456789, time.UTC)
 
 func sampleEntries() map[string]entry {
-	base := entry{recorded: t0, read: t0.Add(-time.Hour), window: ttl.Window{Fresh: t0.Add(time.Minute), End: t0.Add(time.Hour)}}
+	base := entry{recorded: t0, boot: 90 * time.Hour, read: t0.Add(-time.Hour), window: ttl.Window{Fresh: t0.Add(time.Minute), End: t0.Add(time.Hour)}}
 	value := base
 	value.hasValue, value.value, value.version = true, secret.New(canary), "EXAMPLE1-90ab-cdef-fedc-ba987EXAMPLE"
 	empty := base
@@ -41,7 +41,7 @@ func TestEntryRoundTrip(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !got.value.Equal(e.value) || got.version != e.version || got.hasValue != e.hasValue || !reflect.DeepEqual(got.failure, e.failure) {
+			if !got.value.Equal(e.value) || got.version != e.version || got.boot != e.boot || got.hasValue != e.hasValue || !reflect.DeepEqual(got.failure, e.failure) {
 				t.Errorf("got %+v, want %+v", got, e)
 			}
 			for i, pair := range [][2]time.Time{{got.recorded, e.recorded}, {got.read, e.read}, {got.window.Fresh, e.window.Fresh}, {got.window.End, e.window.End}} {
@@ -63,13 +63,17 @@ func TestEntryRoundTrip(t *testing.T) {
 
 func TestParseEntryRefuses(t *testing.T) {
 	times := make([]byte, 32)
+	flags := func(f byte, tail ...byte) []byte {
+		return slices.Concat([]byte{flagBoot | f, 0, 0, 0, 0, 0, 0, 0, 0}, tail)
+	}
 	for name, tail := range map[string][]byte{
-		"no flags":         {0},
-		"unknown flag":     {4},
-		"a huge length":    {flagValue, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1},
-		"an endless one":   append([]byte{flagValue}, bytes.Repeat([]byte{0xff}, 20)...),
-		"an unknown kind":  {flagFailure, 2, 'h', 'i', 0, 0, 0, 0, 0},
-		"a kind of length": {flagFailure, 0, 0, 0, 0, 0, 0},
+		"no flags":         flags(0),
+		"unknown flag":     flags(8),
+		"no boot time":     {flagValue, 0, 1, 'x', 0, 0, 0, 0, 0, 0},
+		"a huge length":    flags(flagValue, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1),
+		"an endless one":   flags(flagValue, bytes.Repeat([]byte{0xff}, 20)...),
+		"an unknown kind":  flags(flagFailure, 2, 'h', 'i', 0, 0, 0, 0, 0),
+		"a kind of length": flags(flagFailure, 0, 0, 0, 0, 0, 0),
 	} {
 		if e, err := parseEntry(slices.Concat(times, tail)); err == nil {
 			t.Errorf("%s: got %+v, want an error", name, e)

@@ -57,7 +57,7 @@ func TestSpoiltFile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			clk := newClock()
-			c, k, other, s := open(t, Options{Now: clk.Now}), newKey(t, "1"), newKey(t, "2"), newSource(clk)
+			c, k, other, s := open(t, Options{Now: clk.Now, Boot: clk.boot}), newKey(t, "1"), newKey(t, "2"), newSource(clk)
 			for _, k := range []Key{k, other} {
 				if _, err := c.Do(t.Context(), k, s.fetch); err != nil {
 					t.Fatal(err)
@@ -83,7 +83,7 @@ func TestSpoiltPlace(t *testing.T) {
 	for _, suffix := range []string{"", lockSuffix} {
 		t.Run("directory"+suffix, func(t *testing.T) {
 			clk := newClock()
-			c, k, s := open(t, Options{Now: clk.Now}), newKey(t), newSource(clk)
+			c, k, s := open(t, Options{Now: clk.Now, Boot: clk.boot}), newKey(t), newSource(clk)
 			if err := os.Mkdir(filepath.Join(c.dir.path, k.name()+suffix), 0o700); err != nil {
 				t.Fatal(err)
 			}
@@ -100,7 +100,7 @@ func TestSpoiltPlace(t *testing.T) {
 	}
 	t.Run("lock is a link", func(t *testing.T) {
 		clk := newClock()
-		c, k, s := open(t, Options{Now: clk.Now}), newKey(t), newSource(clk)
+		c, k, s := open(t, Options{Now: clk.Now, Boot: clk.boot}), newKey(t), newSource(clk)
 		target := filepath.Join(t.TempDir(), "target")
 		if err := os.Symlink(target, filepath.Join(c.dir.path, k.name()+lockSuffix)); err != nil {
 			t.Fatal(err)
@@ -199,7 +199,7 @@ func TestDefaultDirs(t *testing.T) {
 
 func TestSweep(t *testing.T) {
 	clk := newClock()
-	c, s := open(t, Options{Now: clk.Now}), newSource(clk)
+	c, s := open(t, Options{Now: clk.Now, Boot: clk.boot}), newSource(clk)
 	s.window = func() ttl.Window {
 		return ttl.Window{Fresh: clk.Now().Add(96 * time.Hour), End: clk.Now().Add(96 * time.Hour)}
 	}

@@ -20,6 +20,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/secretref/secretref/shared/fault"
 	"github.com/secretref/secretref/shared/secret"
 	"github.com/secretref/secretref/shared/ttl"
@@ -32,6 +34,9 @@ const handover = 30 * time.Second
 type Options struct {
 	Dirs []string         // candidate directories, the first suitable one is used; nil = DefaultDirs()
 	Now  func() time.Time // the clock of windows and entries; nil = time.Now
+	// Boot is the clock by which the age of an entry is told: it counts on from the start of the host, also while that is
+	// suspended, and nobody can set it. nil = the kernel's CLOCK_BOOTTIME.
+	Boot func() time.Duration
 }
 
 // Cache is the cache of one user on this host. A nil Cache is a cache that is switched off: it always misses.
@@ -40,6 +45,7 @@ type Cache struct {
 	dir     *dir     // nil = disabled
 	dirs    []string // every candidate: an entry may lie in another one, written under another environment
 	now     func() time.Time
+	boot    func() time.Duration
 	reason  string // why dir is nil
 	trouble atomic.Pointer[string]
 }
@@ -65,12 +71,15 @@ type Answer struct {
 // Open finds the directory and looks whether there is a keyring. It never fails: what is missing disables the cache,
 // and Disabled tells what it was.
 func Open(o Options) *Cache {
-	c := &Cache{dirs: o.Dirs, now: o.Now}
+	c := &Cache{dirs: o.Dirs, now: o.Now, boot: o.Boot}
 	if c.dirs == nil {
 		c.dirs = DefaultDirs()
 	}
 	if c.now == nil {
 		c.now = time.Now
+	}
+	if c.boot == nil {
+		c.boot = sinceBoot
 	}
 	if err := probeKeyring(); err != nil {
 		c.reason = err.Error()
@@ -267,3 +276,10 @@ func (a Answer) result() (Answer, error) {
 
 // DefaultDirs returns the candidate directories of this process, best first.
 func DefaultDirs() []string { return defaultDirs(os.Geteuid(), os.Getenv("XDG_RUNTIME_DIR")) }
+
+// sinceBoot reads CLOCK_BOOTTIME.
+func sinceBoot() time.Duration {
+	var ts unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) // cannot fail with these arguments
+	return time.Duration(ts.Nano())
+}

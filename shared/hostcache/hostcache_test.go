@@ -23,10 +23,24 @@ const canary = "c4n4ry-v4lue-in-the-cache"
 
 var policy = ttl.Policy{TTL: 5 * time.Minute, Stale: time.Hour}
 
-// clock is a clock that stands still until it is set forward.
+// clock is a clock that stands still until it is set forward. Time may pass, or somebody may step the wall clock.
 type clock struct {
-	mu  sync.Mutex
-	now time.Time
+	mu      sync.Mutex
+	now     time.Time
+	stepped time.Duration
+}
+
+// boot counts from a fixed moment on, and no step changes it.
+func (c *clock) boot() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now.Sub(t0) - c.stepped
+}
+
+func (c *clock) step(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now, c.stepped = c.now.Add(d), c.stepped+d
 }
 
 func newClock() *clock { return &clock{now: time.Now()} }
@@ -100,7 +114,7 @@ func failure(k fault.Kind) error {
 
 func TestRoundTrip(t *testing.T) {
 	clk := newClock()
-	c, k, s := open(t, Options{Now: clk.Now}), newKey(t), newSource(clk)
+	c, k, s := open(t, Options{Now: clk.Now, Boot: clk.boot}), newKey(t), newSource(clk)
 	if a, ok := c.Lookup(k); ok {
 		t.Fatalf("an empty cache gives %+v", a)
 	}
@@ -113,7 +127,7 @@ func TestRoundTrip(t *testing.T) {
 	if s.calls != 1 {
 		t.Errorf("%d calls for three answers, want 1", s.calls)
 	}
-	other := open(t, Options{Now: clk.Now, Dirs: c.dirs})
+	other := open(t, Options{Now: clk.Now, Boot: clk.boot, Dirs: c.dirs})
 	a, ok := other.Lookup(k)
 	if !ok || a.Payload.Reveal() != canary || !a.Read.Equal(clk.Now()) {
 		t.Errorf("another Cache on the directory gives %+v, %v", a, ok)
@@ -186,15 +200,10 @@ func TestWindows(t *testing.T) {
 			{6 * time.Minute, errors.New("bug"), "", 3, "error "},
 			{0, down, "", 4, "one stale Unreachable"},
 		},
-		"a clock put back": {
-			{0, nil, "one", 1, "one"},
-			{-50 * time.Second, nil, "two", 1, "one"},
-			{-20 * time.Second, nil, "two", 2, "two"},
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			clk := newClock()
-			c, k, s := open(t, Options{Now: clk.Now}), newKey(t), newSource(clk)
+			c, k, s := open(t, Options{Now: clk.Now, Boot: clk.boot}), newKey(t), newSource(clk)
 			for i, st := range steps {
 				clk.forward(st.forward)
 				s.value, s.err = st.value, st.err
@@ -220,7 +229,7 @@ func TestWindows(t *testing.T) {
 // What comes from memory must read like what came from AWS.
 func TestRememberedFailure(t *testing.T) {
 	clk := newClock()
-	c, k, s := open(t, Options{Now: clk.Now}), newKey(t), newSource(clk)
+	c, k, s := open(t, Options{Now: clk.Now, Boot: clk.boot}), newKey(t), newSource(clk)
 	s.err = failure(fault.Denied)
 	if _, err := c.Do(t.Context(), k, s.fetch); !errors.Is(err, s.err) {
 		t.Fatalf("Do = %v, want fetch's own error", err)
@@ -243,7 +252,7 @@ func TestNotKept(t *testing.T) {
 		"too large":             {Payload: secret.New(strings.Repeat("x", maxPlain)), Window: policy.Value(clk.Now())},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c, k, s := open(t, Options{Now: clk.Now}), newKey(t), newSource(clk)
+			c, k, s := open(t, Options{Now: clk.Now, Boot: clk.boot}), newKey(t), newSource(clk)
 			s.window = func() ttl.Window { return ttl.Window{Fresh: clk.Now(), End: clk.Now().Add(time.Hour)} }
 			if _, err := c.Do(t.Context(), k, s.fetch); err != nil {
 				t.Fatal(err)
@@ -287,7 +296,7 @@ func TestErase(t *testing.T) {
 	clk := newClock()
 	base := t.TempDir()
 	dirs := []string{filepath.Join(base, "a"), filepath.Join(base, "b")}
-	first, second := open(t, Options{Now: clk.Now, Dirs: dirs[:1]}), open(t, Options{Now: clk.Now, Dirs: dirs[1:]})
+	first, second := open(t, Options{Now: clk.Now, Boot: clk.boot, Dirs: dirs[:1]}), open(t, Options{Now: clk.Now, Boot: clk.boot, Dirs: dirs[1:]})
 	group := []string{t.Name()}
 	one, two, other := NewKey(group, []string{"1"}), NewKey(group, []string{"2"}), newKey(t)
 	for _, fill := range []struct {
@@ -299,7 +308,7 @@ func TestErase(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	both := open(t, Options{Now: clk.Now, Dirs: dirs})
+	both := open(t, Options{Now: clk.Now, Boot: clk.boot, Dirs: dirs})
 	if err := both.EraseGroup(one.Group); err != nil {
 		t.Fatal(err)
 	}
@@ -326,7 +335,7 @@ func TestErase(t *testing.T) {
 // The call that was under way at docker logout read the old secret: its answer must not come back.
 func TestEraseDuringFetch(t *testing.T) {
 	clk := newClock()
-	c, k, s := open(t, Options{Now: clk.Now}), newKey(t), newSource(clk)
+	c, k, s := open(t, Options{Now: clk.Now, Boot: clk.boot}), newKey(t), newSource(clk)
 	for name, erase := range map[string]func() error{
 		"Erase":      func() error { return c.Erase(k) },
 		"EraseGroup": func() error { return c.EraseGroup(k.Group) },
@@ -351,8 +360,8 @@ func TestWaiterTakesTransientFailure(t *testing.T) {
 	c, k := open(t, Options{}), newKey(t)
 	waiting := make(chan struct{})
 	var once sync.Once
-	waiter := open(t, Options{Dirs: c.dirs, Now: func() time.Time {
-		now := time.Now()
+	waiter := open(t, Options{Dirs: c.dirs, Boot: func() time.Duration {
+		now := sinceBoot()
 		once.Do(func() { close(waiting) }) // the first look at the clock is when it begins to wait
 		return now
 	}})
@@ -459,7 +468,7 @@ func TestSeconds(t *testing.T) {
 
 func TestKeyInKernel(t *testing.T) {
 	clk := newClock()
-	c, k, s := open(t, Options{Now: clk.Now}), newKey(t), newSource(clk)
+	c, k, s := open(t, Options{Now: clk.Now, Boot: clk.boot}), newKey(t), newSource(clk)
 	serials := map[int]bool{}
 	for range 3 {
 		if _, err := c.Do(t.Context(), k, s.fetch); err != nil {
@@ -492,7 +501,7 @@ func TestKeyInKernel(t *testing.T) {
 
 func TestNoPlaintext(t *testing.T) {
 	clk := newClock()
-	c, k, s := open(t, Options{Now: clk.Now}), newKey(t), newSource(clk)
+	c, k, s := open(t, Options{Now: clk.Now, Boot: clk.boot}), newKey(t), newSource(clk)
 	if _, err := c.Do(t.Context(), k, s.fetch); err != nil {
 		t.Fatal(err)
 	}
@@ -545,5 +554,72 @@ func BenchmarkLookup(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// Wherever the wall clock is set to, and in between as well, a value is used for its time and no longer.
+func TestClockSteps(t *testing.T) {
+	const hour = time.Hour
+	for name, steps := range map[string][]time.Duration{
+		"forward":          {hour},
+		"back":             {-hour},
+		"forward and back": {hour, -hour},
+		"back and forward": {-hour, hour},
+		"back three times": {-hour, -hour, -hour},
+	} {
+		clk := newClock()
+		c, k, s := open(t, Options{Now: clk.Now, Boot: clk.boot}), newKey(t, name), newSource(clk)
+		get := func(what, want string, calls int) {
+			t.Helper()
+			a, err := c.Do(t.Context(), k, s.fetch)
+			got := a.Payload.Reveal()
+			if a.Stale {
+				got += " stale"
+			}
+			if err != nil {
+				got = "error"
+			}
+			if got != want || s.calls != calls {
+				t.Errorf("%s: %s: %q after %d calls, want %q after %d", name, what, got, s.calls, want, calls)
+			}
+		}
+		s.value = "one"
+		get("first", "one", 1)
+		s.value = "two"
+		for i, d := range steps {
+			clk.step(d)
+			clk.forward(time.Minute)
+			get(fmt.Sprint("inside the ttl, after step ", i), "one", 1)
+		}
+		s.err = failure(fault.Unreachable)
+		clk.forward(5 * time.Minute)
+		get("past the ttl, AWS does not answer", "one stale", 2)
+		for _, d := range steps {
+			clk.step(d)
+		}
+		get("and is left alone", "one stale", 2)
+		clk.forward(16 * time.Second)
+		get("asked again", "one stale", 3)
+		clk.step(-hour)
+		clk.forward(time.Hour)
+		get("past the stale window", "error", 4)
+		clk.step(hour)
+		s.err = nil
+		get("AWS is back", "two", 5)
+		clk.step(-hour)
+		get("kept", "two", 5)
+	}
+}
+
+// An entry of an earlier start of the host has no age.
+func TestBootInBetween(t *testing.T) {
+	clk := newClock()
+	c, k, s := open(t, Options{Now: clk.Now, Boot: clk.boot}), newKey(t), newSource(clk)
+	if _, err := c.Do(t.Context(), k, s.fetch); err != nil {
+		t.Fatal(err)
+	}
+	booted := open(t, Options{Dirs: c.dirs, Now: clk.Now, Boot: func() time.Duration { return time.Minute }})
+	if a, ok := booted.Lookup(k); ok {
+		t.Errorf("it gives %+v", a)
 	}
 }

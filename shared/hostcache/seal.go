@@ -5,7 +5,6 @@ import (
 	"crypto/cipher"
 	"crypto/rand"
 	"errors"
-	"time"
 )
 
 const (
@@ -57,7 +56,7 @@ func newGCM(key []byte) (cipher.AEAD, error) {
 }
 
 // read returns the entry for k that is good now. Whatever is wrong with file or key is a miss: no file, a file of
-// another's, a key that has expired, a key of a newer file, a clock that was put back.
+// another's, a key that has expired, a key of a newer file, a start of the host in between.
 func (c *Cache) read(k Key) (entry, bool) {
 	if !c.works(k) {
 		return entry{}, false
@@ -77,11 +76,16 @@ func (c *Cache) read(k Key) (entry, bool) {
 	}
 	e, err := parseEntry(plain)
 	clear(plain)
-	now := c.now()
-	if err != nil || !now.Before(e.window.End) || e.recorded.After(now.Add(time.Minute)) {
+	if err != nil {
 		return entry{}, false
 	}
-	return e, true
+	now, age := c.now(), c.boot()-e.boot
+	if age < 0 {
+		return entry{}, false // of an earlier start of the host
+	}
+	// The wall clock may have been set since. The entry is as old as the other clock says.
+	e.shift(now.Sub(e.recorded) - age)
+	return e, now.Before(e.window.End)
 }
 
 // store writes e: first the file under a name of its own, then the key, then the file's name. Who reads in between finds
@@ -91,6 +95,7 @@ func (c *Cache) store(t *ticket, k Key, e *entry) error {
 	if life <= 0 {
 		return errEnded
 	}
+	e.boot = c.boot() - c.now().Sub(e.recorded)
 	plain := e.appendTo(make([]byte, 0, 4096))
 	defer clear(plain)
 	if len(plain) > maxPlain {

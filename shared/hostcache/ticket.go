@@ -73,7 +73,7 @@ func (t *ticket) close() {
 // It polls. A blocking flock(2) cannot be given a deadline without a signal or a thread left behind, and a poll sees
 // the outcome as soon as it is there, without going through the queue for the lock.
 func (c *Cache) await(ctx context.Context, k Key) (t *ticket, e entry, done bool) {
-	began := c.now()
+	began := c.boot()
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, longestWait)
@@ -97,7 +97,7 @@ func (c *Cache) await(ctx context.Context, k Key) (t *ticket, e entry, done bool
 			c.tell(c.dir.wrap(fmt.Errorf("flock: %w", err)))
 			return t, entry{}, false
 		}
-		if e, ok := c.read(k); ok && (e.window.IsFresh(c.now()) || e.recorded.After(began)) {
+		if e, ok := c.read(k); ok && (e.window.IsFresh(c.now()) || e.boot > began) {
 			t.close()
 			return nil, e, true
 		}

@@ -18,6 +18,9 @@ import (
 // publicRegion is the only region that gives tokens for ECR Public.
 const publicRegion = "us-east-1"
 
+// tokenLife is how long a token is valid: 12 hours, says the manual of GetAuthorizationToken.
+const tokenLife = 12 * time.Hour
+
 // ECRRequest asks for the token of a registry of ECR, or of ECR Public.
 type ECRRequest struct {
 	Host            string // for error texts
@@ -38,6 +41,10 @@ type ECRToken struct {
 func (r *Resolver) ECRToken(ctx context.Context, q ECRRequest) (ECRToken, error) {
 	token, err := r.ecrToken(ctx, q)
 	if err == nil {
+		// The end is a time of AWS. By a local clock that is behind, the token would seem to live for longer.
+		if latest := r.now().Add(tokenLife); token.Expires.After(latest) {
+			token.Expires = latest
+		}
 		return token, nil
 	}
 	e := classified(ctx, err).(*fault.Error)

@@ -412,6 +412,10 @@ func TestECRToken(t *testing.T) {
 			t.Errorf("%s: calls %+v", c.q.Host, s.Calls())
 		}
 	}
+	behind := newResolver(t, Options{Now: func() time.Time { return time.Now().Add(-time.Hour) }})
+	if got, err := behind.ECRToken(t.Context(), ECRRequest{Host: "h", Region: "eu-west-1"}); err != nil || time.Until(got.Expires) > 11*time.Hour+time.Minute {
+		t.Errorf("by a clock that is an hour behind it expires in %v, %v, want 12 h of that clock", time.Until(got.Expires), err)
+	}
 	s.Deny("*", "ecr*:GetAuthorizationToken", "*")
 	_, err := r.ECRToken(t.Context(), ECRRequest{Host: "h", Region: "eu-west-1"})
 	checkError(t, err, fault.Denied, "get ECR token for h in eu-west-1", "allow ecr:GetAuthorizationToken")
