@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/docker/docker-credential-helpers/credentials"
 
@@ -37,6 +38,14 @@ type Helper struct {
 	cache    *hostcache.Cache
 	fetcher  Fetcher                      // nil in the front program
 	handOver func(serverURL string) error // for a nil fetcher; returns only when it could not
+	debug    func(text string)            // takes a decision; nil means that none is wanted
+}
+
+// decided passes a decision on.
+func (h *Helper) decided(parts ...string) {
+	if h.debug != nil {
+		h.debug(strings.Join(parts, ""))
+	}
 }
 
 var _ credentials.Helper = (*Helper)(nil)
@@ -45,7 +54,11 @@ var _ credentials.Helper = (*Helper)(nil)
 func (h *Helper) Get(serverURL string) (string, string, error) {
 	t, err := find(h.cfg, serverURL)
 	if err != nil {
+		h.decided("get: ", err.Error())
 		return "", "", err
+	}
+	if h.debug != nil {
+		h.decided("get: registry ", t.Name.String(), " is answered from ", t.Source())
 	}
 	if t.Helper != "" {
 		d, err := h.delegate(t)
@@ -62,18 +75,26 @@ func (h *Helper) Get(serverURL string) (string, string, error) {
 func (h *Helper) credentials(t Target, serverURL string) (payload.Credentials, error) {
 	cache, key := h.cacheOf(t), t.key(h.cfg, h.getenv)
 	if a, ok := cache.Lookup(key); ok {
+		h.decided("cache: it has an answer, AWS is not asked")
 		if a.Err != nil {
 			return payload.Credentials{}, a.Err
 		}
 		return t.credentials(a.Payload)
 	}
+	h.decided("cache: no answer ", cache.Disabled())
 	if h.fetcher == nil {
+		h.decided("hand over to secretref-resolve, which asks AWS")
 		return payload.Credentials{}, h.handOver(serverURL)
 	}
 	a, err := cache.Do(h.ctx, key, func(ctx context.Context) (hostcache.Fetched, error) { return h.fetcher.Fetch(ctx, t) })
 	if err != nil {
+		h.decided("AWS: ", err.Error())
 		return payload.Credentials{}, err
 	}
+	if a.Stale {
+		h.decided("AWS: ", a.StaleErr.Error(), "; an older value stands in")
+	}
+	h.decided("the value has the version ", a.VersionID)
 	return t.credentials(a.Payload)
 }
 

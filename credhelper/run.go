@@ -118,8 +118,9 @@ func (p Program) protocol(ctx context.Context, action string) int {
 	}
 	began := time.Now()
 	type outcome struct {
-		out []byte
-		err error
+		out      []byte
+		err      error
+		registry string // that the input names; "" when it was not read
 	}
 	done := make(chan outcome, 1)
 	loaded := make(chan time.Duration, 1)
@@ -131,6 +132,9 @@ func (p Program) protocol(ctx context.Context, action string) int {
 			done <- o
 		}()
 		cfg, broken := config.Load(config.Paths(p.Getenv))
+		if broken == nil && p.debugs() {
+			p.debug("configuration: " + list(cfg.Files, "no file was found"))
+		}
 		timeout := defaultTimeout
 		if broken == nil {
 			timeout = cfg.AWS.Timeout
@@ -149,7 +153,10 @@ func (p Program) protocol(ctx context.Context, action string) int {
 		default:
 			out, err = p.answer(ctx, began.Add(timeout), cfg, action, input)
 		}
-		o = outcome{out, err}
+		o = outcome{out: out, err: err}
+		if err != nil {
+			o.registry = registryOf(action, input)
+		}
 	}()
 	var o outcome
 	timeout := defaultTimeout
@@ -168,7 +175,9 @@ func (p Program) protocol(ctx context.Context, action string) int {
 		break
 	}
 	if o.err != nil {
-		return p.fail(o.err)
+		status := p.fail(o.err)
+		p.log(action, o.registry, o.err)
+		return status
 	}
 	if _, err := p.Stdout.Write(o.out); err != nil {
 		return exitError
@@ -247,6 +256,9 @@ func (p Program) helper(ctx context.Context, end time.Time, cfg *config.Config) 
 		handOver: func(serverURL string) error {
 			return p.HandOver([]string{credentials.ActionGet}, []byte(serverURL), deadline+"="+strconv.FormatInt(end.UnixMilli(), 10))
 		},
+	}
+	if p.debugs() {
+		h.debug = p.debug
 	}
 	if p.NewFetcher != nil {
 		h.fetcher = p.NewFetcher(cfg)

@@ -26,7 +26,9 @@ func program(t *testing.T, stdin io.Reader, fetch fetchFunc, args ...string) (p 
 	stdout, stderr = new(bytes.Buffer), new(bytes.Buffer)
 	return Program{
 		Args: args, Stdin: stdin, Stdout: stdout, Stderr: stderr, Version: "1.2.3",
-		Getenv:     func(name string) string { return map[string]string{"SECRETREF_CONFIG": file}[name] },
+		Getenv: func(name string) string {
+			return map[string]string{"SECRETREF_CONFIG": file, "SECRETREF_SYSLOG": "off"}[name]
+		},
 		NewFetcher: func(*config.Config) Fetcher { return fetch },
 	}, stdout, stderr
 }

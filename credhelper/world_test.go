@@ -101,7 +101,7 @@ func newWorld(t *testing.T, o fakeaws.Options) *world {
 	}
 	w.env = map[string]string{
 		"PATH": dir + "/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": dir + "/home", "XDG_RUNTIME_DIR": dir + "/run",
-		"SECRETREF_CONFIG": dir + "/config.toml",
+		"SECRETREF_CONFIG": dir + "/config.toml", "SECRETREF_SYSLOG": "off",
 	}
 	w.setenv(w.aws.Environ()...)
 	if w.aws.CAPEM != nil {
