@@ -195,7 +195,7 @@ func (p Program) lookAt(given map[string]string) (lookAt, error) {
 	if name, ok := given["user"]; ok {
 		u, err := user.Lookup(name)
 		if err != nil {
-			return l, fmt.Errorf("option --user: no user %s on this host", printable(name))
+			return l, fmt.Errorf("option --user: no user %s on this host; name one that getent passwd lists", printable(name))
 		}
 		if l.UID, err = strconv.Atoi(u.Uid); err != nil {
 			return l, fmt.Errorf("option --user: user %s has the id %q, which is not a number", name, u.Uid)
