@@ -1,11 +1,11 @@
 // Package fluentd sends container logs to Fluentd, Fluent Bit or anything else that takes the Forward protocol.
 //
-// Use it through package router. The options are those of Docker's fluentd log driver, with their names and formats, so
-// that a record is what Docker's driver would have sent; the list Differences has the exceptions. What that driver lacks is added: shared
-// key, user and password, TLS with one's own CA and client certificate, and gzip. Any option may be a secret.
+// Use it through package router. The options are those of Docker's fluentd log driver, with their names and formats, and a
+// record is what Docker's driver would have sent, but for the exceptions in Differences. It adds what that driver lacks:
+// shared key, user and password, TLS with its own CA and client certificate, and gzip. Any option may be a secret.
 //
-// With fluentd-request-ack delivery is at least once. Without, the protocol has no answer: what is in flight when a
-// receiver ends is lost, and Send tells only of what the network told.
+// With fluentd-request-ack delivery is at least once. Without it the protocol has no answer: what is in flight when a
+// receiver ends is lost, and Send reports only the errors of the network.
 //
 // Protocol: https://github.com/fluent/fluentd/wiki/Forward-Protocol-Specification-v1
 package fluentd
@@ -118,7 +118,8 @@ func checkIgnored(v *router.Values) {
 	}
 }
 
-// isSize knows the sizes that Docker's options take: a number, k m g t p in any case, b or iB.
+// isSize knows the sizes that Docker's options take: a number, k m g t p in any case, b or iB. Unlike those of shared/size
+// they may have a fraction.
 func isSize(s string) bool {
 	number := strings.TrimRight(strings.ToLower(s), "bi")
 	number = strings.TrimSpace(strings.TrimRight(number, "kmgtp"))
@@ -143,7 +144,7 @@ type target struct {
 	write, read      time.Duration
 }
 
-// Timeouts where Docker's default is to wait for ever.
+// Timeouts, where Docker's default is to wait without end.
 const (
 	defaultWrite = 30 * time.Second
 	defaultRead  = time.Minute
