@@ -66,6 +66,7 @@ func (d *drain) addChunk(mem []byte, held int64, current bool) *segment {
 	end := s.last()
 	d.s.ledger.arrived(end, now)
 	s.count(0, held)
+	d.cut = d.n == len(mem)
 	g := &segment{base: end, limit: int64(len(mem)), size: int64(d.n), mem: mem, held: held, born: now}
 	s.add(g, current)
 	return g

@@ -41,6 +41,7 @@ type drain struct {
 
 	move  func(uintptr) // d.tryMove, bound once
 	n     int           // what came of move
+	cut   bool          // the segment took no more: there is more in the pipe
 	err   error         // of the file, or EAGAIN
 	fatal error         // of the pipe
 
@@ -198,7 +199,7 @@ func (d *drain) tryMove(fd uintptr) {
 	s := &d.s.segs
 	s.out.Lock()
 	defer s.out.Unlock()
-	d.n, d.err, d.fatal = 0, nil, nil
+	d.n, d.err, d.fatal, d.cut = 0, nil, nil, false
 	g := s.cur
 	switch {
 	case g != nil && g.size < g.limit && g.mem != nil: // size changes only here
@@ -219,6 +220,8 @@ func (d *drain) grow() {
 		now := d.s.store.clock.Mono()
 		d.s.ledger.arrived(d.s.segs.last(), now)
 		d.s.segs.grow(d.n, now)
+		g := d.s.segs.cur
+		d.cut = g.size >= g.limit
 	}
 }
 
@@ -338,6 +341,8 @@ func (d *drain) pace() {
 	d.last = now
 	d.s.last.Store(int64(now))
 	switch {
+	case d.cut:
+		busy = false
 	case d.n >= d.pipe.Size/2:
 		_ = d.conn.Control(d.pipe.Grow)
 		d.pause = min(d.pause/2, fullPause)

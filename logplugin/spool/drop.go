@@ -100,7 +100,7 @@ func (s *Spool) measure(v view, b, e int64, force bool) (lost Gap, again, ok boo
 		}
 	}
 	if !isNotYet(err) {
-		s.failed(readSegment, err)
+		s.failed(countFrames, err)
 	}
 	if !force {
 		return Gap{}, false, false

@@ -3,6 +3,7 @@ package spool
 import (
 	"fmt"
 	"io/fs"
+	"os"
 	"sync"
 )
 
@@ -43,7 +44,11 @@ func (f *faultyFS) call(op string) (n int, err error) {
 }
 
 func (f *faultyFS) Open(path string, flag int) (file, error) {
-	if _, err := f.call("open"); err != nil {
+	op := "open"
+	if flag&os.O_CREATE != 0 {
+		op = "create"
+	}
+	if _, err := f.call(op); err != nil {
 		return nil, err
 	}
 	g, err := f.system.Open(path, flag)

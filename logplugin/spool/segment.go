@@ -62,6 +62,7 @@ type segments struct {
 	cur    *segment   // takes more bytes
 	end    int64      // position after the last byte
 	left   []*segment // not in list any more, and their files could not be removed
+	closed bool       // the spool is not used any more
 	loaded bool       // list holds what earlier processes have left; if not, positions are counted from 0 until it does
 }
 
@@ -214,7 +215,7 @@ func (s *segments) differ(a, b int64) bool {
 func (s *segments) has(g *segment) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !g.gone && g != s.cur
+	return g != s.cur && slices.Contains(s.list, g)
 }
 
 // add puts a segment at the end; if current, it takes more bytes. Call it under out.
@@ -271,13 +272,29 @@ func (s *segments) take(g *segment) {
 	s.list = slices.DeleteFunc(s.list, func(x *segment) bool { return x == g })
 }
 
-// takeAll takes all out of the list.
+// takeAll takes all out of the list for good, and counts what could not be removed no longer.
 func (s *segments) takeAll() []*segment {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := s.list
-	s.list, s.cur = nil, nil
+	for _, g := range s.left {
+		s.count(-g.size, 0)
+	}
+	s.list, s.cur, s.left, s.closed = nil, nil, nil, true
 	return all
+}
+
+// keepLeft remembers segments whose files could not be removed. Their bytes are counted.
+func (s *segments) keepLeft(left ...*segment) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.left = append(s.left, left...)
+		return
+	}
+	for _, g := range left {
+		s.count(-g.size, 0)
+	}
 }
 
 // forget closes a segment that is no longer in list and stops counting it. If it has a file, that stays.
@@ -305,14 +322,23 @@ func (s *segments) discard(g *segment) {
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		return
 	}
-	s.mu.Lock()
-	s.left = append(s.left, g)
-	s.mu.Unlock()
 	s.count(g.size, 0)
+	s.keepLeft(g)
 }
 
-// removeLeft removes the files that could not be removed before.
-func (s *segments) removeLeft() error {
+// removeLeft removes the files that could not be removed before. busy says that it has to be called again, for a new file
+// may be on its way.
+func (s *segments) removeLeft() (busy bool, err error) {
+	s.mu.Lock()
+	none := len(s.left) == 0
+	s.mu.Unlock()
+	if none {
+		return false, nil
+	}
+	if !s.out.TryLock() {
+		return true, nil
+	}
+	defer s.out.Unlock()
 	s.mu.Lock()
 	left := s.left
 	s.left = nil
@@ -320,14 +346,25 @@ func (s *segments) removeLeft() error {
 	for i, g := range left {
 		err := s.store.fs.Remove(s.path(g.base))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			s.mu.Lock()
-			s.left = append(s.left, left[i:]...)
-			s.mu.Unlock()
-			return err
+			s.keepLeft(left[i:]...)
+			return false, err
 		}
 		s.count(-g.size, 0)
 	}
-	return nil
+	return false, nil
+}
+
+// replaced forgets files of left that a new one has replaced: an empty one has the position of what comes next. Call it
+// under out.
+func (s *segments) replaced(base int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.left = slices.DeleteFunc(s.left, func(g *segment) bool {
+		if g.base == base {
+			s.count(-g.size, 0)
+		}
+		return g.base == base
+	})
 }
 
 // trim removes the segments before commit. A file stays until a cursor behind it is on disk, persisted: a segment that is

@@ -136,6 +136,7 @@ func (s *Spool) retry() {
 		}
 		s.trim()
 	}
+	s.trouble.set(countFrames, nil) // the next drop says whether it still is
 	s.blocked.Store(false)
 	s.wake() // the delivery reads again
 }
@@ -329,13 +330,6 @@ func (s *Spool) release() {
 	for _, g := range s.segs.takeAll() {
 		s.segs.forget(g)
 	}
-	s.segs.mu.Lock()
-	left := s.segs.left
-	s.segs.left = nil
-	s.segs.mu.Unlock()
-	for _, g := range left {
-		s.segs.count(-g.size, 0)
-	}
 }
 
 // Commit says that everything before pos has been accepted, and writes that down. It must not pass what Skip has taken, nor
@@ -375,7 +369,15 @@ func (s *Spool) persist() error {
 func (s *Spool) trim() {
 	commit, persisted := s.ledger.position()
 	s.segs.trim(commit, persisted)
-	s.failed(removeSegment, s.segs.removeLeft())
+	s.removeLeft()
+}
+
+// removeLeft removes what could not be removed before.
+func (s *Spool) removeLeft() {
+	busy, err := s.segs.removeLeft()
+	if s.failed(removeSegment, err); busy {
+		s.again.start(s.store.cfg.Retry, s.retry)
+	}
 }
 
 // load makes known what earlier processes have left, if it is not, and reports whether it is. What cannot be read at the
@@ -450,7 +452,7 @@ func (s *Spool) settle(m mark, known bool, segs []*segment) {
 	if missing > 0 {
 		s.store.cfg.Log.Error("the end of the log is missing: it was only in memory, or the host has crashed", "dir", s.segs.dir, "bytes", missing)
 	}
-	s.failed(removeSegment, s.segs.removeLeft())
+	s.removeLeft()
 }
 
 // sinceChange returns how long ago a file was changed, as far as the clock can say: it may have stepped since, or not been

@@ -14,6 +14,7 @@ const (
 	loadSpool task = iota
 	useDisk
 	readSegment
+	countFrames
 	writeCursor
 	removeSegment
 	waitFIFO
@@ -21,7 +22,7 @@ const (
 )
 
 func (t task) String() string {
-	return [...]string{"load", "write", "read", "write cursor", "remove", "wait for FIFO"}[t]
+	return [...]string{"load", "write", "read", "count lines", "write cursor", "remove", "wait for FIFO"}[t]
 }
 
 // troubles is what goes wrong with a spool at the moment, and how often something has.

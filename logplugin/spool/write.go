@@ -4,10 +4,12 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
 )
 
 // newFile makes a file for the bytes from the end on the current segment. Call it under out.
 func (s *segments) newFile() error {
+	s.setCurrent(nil) // an empty one has the same name
 	base := s.last()
 	g := &segment{base: base, limit: s.limit, born: s.store.clock.Mono(), writable: true, used: true}
 	path := s.path(base)
@@ -23,7 +25,7 @@ func (s *segments) newFile() error {
 	if err != nil {
 		return err
 	}
-	s.setCurrent(nil)
+	s.replaced(base)
 	s.setCurrent(g)
 	return nil
 }
@@ -84,9 +86,10 @@ func (s *segments) writeOut(run []*segment) error {
 		return err
 	}
 	whole := run[0]
+	s.replaced(whole.base)
 	s.mu.Lock()
 	for _, g := range run {
-		if g.gone { // it was dropped or accepted meanwhile: the others are written again
+		if !slices.Contains(s.list, g) { // it was dropped or accepted meanwhile: the others are written again
 			s.mu.Unlock()
 			return s.store.fs.Remove(path)
 		}
