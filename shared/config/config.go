@@ -2,9 +2,9 @@
 // the credential helper the user's own file.
 //
 // Use Load with the options of Paths. The result is checked: every reference parses, every role is a role, no password
-// stands under a pattern that covers hosts of strangers. The package refuses what may be a slip: a key that it does not
-// know, two values for one thing, a file that somebody else could have written. What is wrong is an *Error with file,
-// line and remedy; its Concerns tells for which registries the broken text may matter, so that a pull from any
+// stands under a pattern that covers hosts of other owners. The package refuses what may be a slip: a key that it does not
+// know, two values for one thing, a file that another user could have written. What is wrong is an *Error with file,
+// line and remedy; its Concerns reports for which registries the broken text may matter, so that a pull from any
 // other registry goes on.
 //
 // The credential helper loads this on every docker pull, so nothing here needs the network, the AWS SDK or
@@ -120,7 +120,7 @@ type Logs struct {
 	DefaultDestination string // one of Destinations, for containers that name none; "" = none
 }
 
-// DefaultSpoolMinFree is Logs.SpoolMinFree where nobody gives it.
+// DefaultSpoolMinFree is Logs.SpoolMinFree where it is not given.
 const DefaultSpoolMinFree = 1 << 30
 
 // Origin is a place in a file.
@@ -201,7 +201,7 @@ func Paths(getenv func(string) string) Options {
 }
 
 // Load reads, merges and checks the files, then the variables. An error is an *Error about the first mistake, in the
-// order of files and lines; that of a variable has its name in place of a file's. No file at all is no error: the result has no rules.
+// order of files and lines; that of a variable has its name in place of a file's. Without any file there is no error, and the result has no rules.
 func Load(opts Options) (*Config, error) {
 	// All files are read before the first is judged: an error must know every registry that any of them speaks of.
 	sources := opts.read()

@@ -36,7 +36,7 @@ func variablesOf(table string) []string {
 func variable(table, key string) string { return variablePrefix + strings.ToUpper(table+"_"+key) }
 
 // environ applies the variables of the tables. An empty one is not given: a managed plugin has all of them, and those
-// that nobody has set are empty.
+// that are not set are empty.
 func (l *loader) environ(environ []string) *Error {
 	for _, pair := range environ {
 		name, text, _ := strings.Cut(pair, "=")

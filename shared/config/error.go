@@ -29,7 +29,7 @@ func (e *Error) Error() string {
 // Unwrap returns the underlying error.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Concerns tells whether the configuration may have a rule for n's host, as far as its text can be read in spite of the
+// Concerns reports whether the configuration may have a rule for n's host, as far as its text can be read in spite of the
 // mistake. Where it cannot have one, n is to be answered as a registry without a rule; where it may, with this error:
 // to answer "not found" there would turn a typing mistake into an anonymous pull.
 //

@@ -115,7 +115,7 @@ func (o Options) open(path string) (source, bool) {
 		return source{path: path, data: f.Data, err: o.trust(path, f.UID, f.Perm)}, true
 	}
 	if safefile.IsMissing(err) {
-		// A link to nothing is a mistake, not a file that nobody wrote. A name that cannot be looked at for the
+		// A link to nothing is a mistake, not a file that does not exist. A name that cannot be looked at for the
 		// moment may be one.
 		if _, lerr := os.Lstat(path); safefile.IsMissing(lerr) {
 			return source{path: path}, false

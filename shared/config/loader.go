@@ -265,7 +265,7 @@ func checkRule(file string, t *table, r Registry) *Error {
 	switch {
 	case answers[0] == "credentialsParameter" && r.Pattern.TooBroad():
 		return fail(at("credentialsParameter"), "name the registry, or a domain that is yours, as in registry.example.com or *.example.com",
-			"%s has a credentialsParameter, and would send the password to hosts of strangers", name)
+			"%s has a credentialsParameter, and would send the password to hosts of other owners", name)
 	case r.Helper != "":
 		for _, k := range []string{"region", "role_arn"} {
 			if t.lines[k] != 0 {
@@ -275,7 +275,7 @@ func checkRule(file string, t *table, r Registry) *Error {
 	case r.ECR && t.lines["region"] != 0:
 		return fail(at("region"), "remove it", "%s has region, but the region of an ECR registry is in its host", name)
 	case r.ECR && !ecrhost.Resembles(r.Pattern.Host()):
-		return fail(at("ecr"), "use credentialsParameter", "%s has ecr = true, but is no host of ECR or ECR Public", name)
+		return fail(at("ecr"), "use credentialsParameter", "%s has ecr = true, but is not a host of ECR or ECR Public", name)
 	}
 	return nil
 }

@@ -130,7 +130,7 @@ func (s *scope) has(n registryhost.Name) bool {
 		slices.ContainsFunc(s.texts, func(text string) bool { return mayMean(text, n) })
 }
 
-// mayMean tells whether the key text speaks of n. One that is no pattern is read as a glob and as a part of a name.
+// mayMean reports whether the key text speaks of n. One that is not a valid pattern is read as a glob and as a part of a name.
 func mayMean(text string, n registryhost.Name) bool {
 	if p, err := registryhost.ParsePattern(text); err == nil {
 		return p.MatchHost(n)

@@ -41,7 +41,7 @@ func (p Pattern) String() string { return Name{p.host, p.path}.String() }
 // Host returns the host part of String, with its port.
 func (p Pattern) Host() string { return p.host }
 
-// Match tells whether the pattern speaks for n.
+// Match reports whether the pattern speaks for n.
 func (p Pattern) Match(n Name) bool {
 	return p.MatchHost(n) && (p.path == "" || n.Path == p.path || strings.HasPrefix(n.Path, p.path+"/"))
 }
@@ -68,16 +68,16 @@ func (p Pattern) MatchHost(n Name) bool {
 	return true
 }
 
-// IsExact tells whether the host is written out.
+// IsExact reports whether the host is written out.
 func (p Pattern) IsExact() bool { return p.host != "" && !strings.Contains(p.host, "*") }
 
-// HasPath tells whether the pattern is about repositories of the host.
+// HasPath reports whether the pattern is about repositories of the host.
 func (p Pattern) HasPath() bool { return p.path != "" }
 
-// IsAny tells whether the pattern is the lone `*`.
+// IsAny reports whether the pattern is the lone `*`.
 func (p Pattern) IsAny() bool { return p.host == "*" }
 
-// TooBroad tells whether the pattern may cover hosts of different owners. No password may be written for these.
+// TooBroad reports whether the pattern may cover hosts of different owners. No password may be written for these.
 //
 // Who owns a host shows at its end: a pattern is narrow when its last two labels are written out and something stands
 // before them, as in `*.example.com`. It is not so below a suffix such as co.uk, where the third counts as well, nor for
@@ -95,7 +95,7 @@ func (p Pattern) TooBroad() bool {
 	return labels[n-3] == "*" && sharedSuffix(labels[n-2], labels[n-1])
 }
 
-// sharedSuffix tells whether registrars give away names below second.top, as below co.uk. Only the common words are
+// sharedSuffix reports whether registrars give away names below second.top, as below co.uk. Only the common words are
 // known: the whole list of such suffixes changes every week.
 func sharedSuffix(second, top string) bool {
 	if len(top) != 2 {

@@ -142,7 +142,7 @@ func cutScheme(s string) (rest string, plain bool, err error) {
 	return "", false, notRegistry(s)
 }
 
-// notRegistry is ErrNotRegistry unless user info may be in raw: callers repeat the text of what is no registry.
+// notRegistry is ErrNotRegistry unless user info may be in raw: callers repeat the text of an address that is not one of a registry.
 func notRegistry(raw string) error {
 	if strings.Contains(raw, "@") {
 		return errUserInfo
@@ -182,7 +182,7 @@ func splitPort(authority string) (host string, port int, err error) {
 	}
 	n, err := strconv.ParseUint(digits, 10, 16)
 	if err != nil || n == 0 {
-		return "", 0, errors.New("has a port that is no number from 1 to 65535")
+		return "", 0, errors.New("has a port that is not a number from 1 to 65535")
 	}
 	return host, int(n), nil
 }
