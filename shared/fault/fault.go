@@ -34,7 +34,7 @@ func Kinds() []Kind {
 // Error makes a Kind a target for errors.Is.
 func (k Kind) Error() string { return string(k) }
 
-// Transient tells whether the same call may succeed later without any change: only then may a stale value be served.
+// Transient reports whether the same call may succeed later without any change: only then may a stale value be served.
 func (k Kind) Transient() bool { return k == Throttled || k == Unreachable || k == NoCredentials }
 
 // Error is one reference that could not be resolved. No field ever holds a value.
