@@ -178,7 +178,7 @@ func checkParameterName(name string) error {
 	return nil
 }
 
-// IsRegion tells whether s has the form of an AWS region of any partition.
+// IsRegion reports whether s has the form of an AWS region of any partition.
 func IsRegion(s string) bool {
 	p := strings.Split(s, "-")
 	if len(p) < 3 || len(s) > 32 {
@@ -196,7 +196,7 @@ func IsRegion(s string) bool {
 	return true
 }
 
-// IsAccount tells whether s is an AWS account id: twelve digits.
+// IsAccount reports whether s is an AWS account id: twelve digits.
 func IsAccount(s string) bool { return len(s) == 12 && strings.Trim(s, "0123456789") == "" }
 
 func isPartition(s string) bool {

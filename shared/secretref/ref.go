@@ -50,7 +50,7 @@ type Ref struct {
 	Selector string
 }
 
-// IsZero tells whether r refers to nothing.
+// IsZero reports whether r refers to nothing.
 func (r Ref) IsZero() bool { return r == Ref{} }
 
 // String returns the canonical text: parsing it by the same rules gives r again.
@@ -86,7 +86,7 @@ func (r Ref) Stage() string {
 	return r.VersionStage
 }
 
-// EndsLikeSuffix tells whether the name ends in a hyphen and six letters or digits. Secrets Manager takes these for the
+// EndsLikeSuffix reports whether the name ends in a hyphen and six letters or digits. Secrets Manager takes these for the
 // random end of a full ARN, so such a name cannot be found by a partial ARN.
 func (r Ref) EndsLikeSuffix() bool {
 	i := len(r.Name) - 7
