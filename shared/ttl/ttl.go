@@ -11,7 +11,7 @@ import (
 )
 
 // Failures of a permanent kind are remembered this long, so that a container in a restart loop does not hammer AWS.
-// It is short, because somebody may be mending the policy right now.
+// It is short, because a person may be changing the policy at this moment.
 const negative = 10 * time.Second
 
 // While AWS does not answer, a stale value is served this long before AWS is tried again: otherwise every single use
@@ -69,10 +69,10 @@ func (w Window) StaleServed(now time.Time) Window {
 	return Window{next, w.End}
 }
 
-// IsFresh tells whether the answer may be used without asking.
+// IsFresh reports whether the answer may be used without asking.
 func (w Window) IsFresh(now time.Time) bool { return now.Before(w.Fresh) }
 
-// IsUsable tells whether the answer may stand in for a transient failure.
+// IsUsable reports whether the answer may stand in for a transient failure.
 func (w Window) IsUsable(now time.Time) bool { return now.Before(w.End) }
 
 func jitter(d time.Duration) time.Duration {
