@@ -25,7 +25,7 @@ const (
 	sweepMost  = 32   // entries removed in one sweep
 )
 
-// dir is a directory of ours, held open: nobody can put another in its place after it was checked.
+// dir is a directory of ours, held open, so that no one can put another in its place after it was checked.
 type dir struct {
 	fd   int
 	path string
@@ -49,7 +49,7 @@ func defaultDirs(uid int, runtimeDir string) []string {
 }
 
 // firstSuitable opens the first candidate that is suitable, and makes it where only it itself is missing. Its error
-// tells what was wrong with each.
+// says what was wrong with each.
 func firstSuitable(paths []string) (*dir, error) {
 	why := make([]string, 0, len(paths))
 	for _, path := range paths {
@@ -69,7 +69,7 @@ func firstSuitable(paths []string) (*dir, error) {
 
 // openDir opens a directory that is ours alone: a real one, owned by the caller, closed to everybody else. The
 // directory above must not be in anybody's hands either, or ours could be moved away and back. XDG_RUNTIME_DIR may
-// well be somebody else's: sudo -E keeps it.
+// well belong to another user: sudo -E keeps it.
 func openDir(path string) (*dir, error) {
 	up, err := unix.Open(filepath.Dir(path), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -108,7 +108,7 @@ func openDir(path string) (*dir, error) {
 
 func (d *dir) close() error { return unix.Close(d.fd) }
 
-// readFile reads an entry. A link, a pipe, a file of somebody else's or one that is too large is an error.
+// readFile reads an entry. A link, a pipe, a file of another user or one that is too large is an error.
 func (d *dir) readFile(name string) ([]byte, error) {
 	f, err := safefile.ReadAt(d.fd, name, safefile.Options{Max: maxPlain + overhead, NoFollow: true, Owners: []int{os.Geteuid()}})
 	return f.Data, err

@@ -27,7 +27,7 @@ import (
 	"github.com/secretref/secretref/shared/ttl"
 )
 
-// handover is how long a transient failure is kept for those who were waiting for that very call. Nobody else gets it.
+// handover is how long a transient failure is kept for those who were waiting for that very call. No other process gets it.
 const handover = 30 * time.Second
 
 // Options says where the cache is. The zero Options are right for a program.
@@ -35,7 +35,7 @@ type Options struct {
 	Dirs []string         // candidate directories, the first suitable one is used; nil = DefaultDirs()
 	Now  func() time.Time // the clock of windows and entries; nil = time.Now
 	// Boot is the clock by which the age of an entry is told: it counts on from the start of the host, also while that is
-	// suspended, and nobody can set it. nil = the kernel's CLOCK_BOOTTIME.
+	// suspended, and cannot be set. nil = the kernel's CLOCK_BOOTTIME.
 	Boot func() time.Duration
 }
 
@@ -69,7 +69,7 @@ type Answer struct {
 }
 
 // Open finds the directory and looks whether there is a keyring. It never fails: what is missing disables the cache,
-// and Disabled tells what it was.
+// and Disabled says what it was.
 func Open(o Options) *Cache {
 	c := &Cache{dirs: o.Dirs, now: o.Now, boot: o.Boot}
 	if c.dirs == nil {
@@ -100,7 +100,7 @@ func (c *Cache) Close() error {
 	return c.dir.close()
 }
 
-// Disabled tells why nothing is cached, or why the last answer was not; "" when all is well.
+// Disabled says why nothing is cached, or why the last answer was not; "" when all is well.
 func (c *Cache) Disabled() string {
 	switch {
 	case c == nil:
@@ -114,7 +114,7 @@ func (c *Cache) Disabled() string {
 	return ""
 }
 
-// works tells whether there is anything to look into for k.
+// works reports whether there is anything to look into for k.
 func (c *Cache) works(k Key) bool { return c != nil && c.dir != nil && k.valid() }
 
 // Lookup returns what may be used without asking AWS: a fresh value, or a permanent failure of the last seconds in
@@ -142,7 +142,7 @@ func (c *Cache) Peek(k Key) (Answer, bool) {
 // the same key one fetches; the others wait for its outcome, and take it whatever it is.
 //
 // A transient failure of fetch is answered with an older value inside its window: that is no error, Answer.Stale and
-// Answer.StaleErr tell it. A permanent failure is remembered for some seconds and drops the older value. Answer is
+// Answer.StaleErr say so. A permanent failure is remembered for some seconds and drops the older value. Answer is
 // meaningful when the error is nil.
 //
 // fetch gets a context that ends somewhat before ctx, so that those who wait still hear of the outcome in their own
@@ -186,7 +186,7 @@ func (c *Cache) failed(ctx context.Context, t *ticket, k Key, old entry, err err
 	e := entry{recorded: now, read: now, window: ttl.Failure(failure.Kind, now), failure: failure}
 	if failure.Kind.Transient() {
 		if errors.Is(ctx.Err(), context.Canceled) {
-			return Answer{Err: failure}, err // somebody has had enough; that says nothing about AWS
+			return Answer{Err: failure}, err // the caller gave up, which says nothing about AWS
 		}
 		e.window.End = now.Add(handover) // never fresh, so Lookup does not give it
 		if old.hasValue && old.window.IsUsable(now) {
@@ -205,7 +205,7 @@ func (c *Cache) failed(ctx context.Context, t *ticket, k Key, old entry, err err
 func (c *Cache) keep(t *ticket, k Key, e *entry) {
 	if t != nil { // without one, await has told the trouble
 		err := c.store(t, k, e)
-		c.tell(err)
+		c.note(err)
 		if err == nil {
 			return
 		}
@@ -216,8 +216,8 @@ func (c *Cache) keep(t *ticket, k Key, e *entry) {
 	}
 }
 
-// tell keeps err for Disabled; nil says that all is well again. A window that has ended is the caller's wish.
-func (c *Cache) tell(err error) {
+// note keeps err for Disabled; nil says that all is well again. A window that has ended is the caller's wish.
+func (c *Cache) note(err error) {
 	if err == nil || errors.Is(err, errEnded) {
 		c.trouble.Store(nil)
 		return

@@ -109,7 +109,7 @@ func newSource(c *clock) *source {
 }
 
 func failure(k fault.Kind) error {
-	return fmt.Errorf("registry ghcr.io: %w", &fault.Error{Kind: k, Op: "get secret prod/ghcr", Region: "eu-west-1", Cause: "no", Hint: "mend it"})
+	return fmt.Errorf("registry ghcr.io: %w", &fault.Error{Kind: k, Op: "get secret prod/ghcr", Region: "eu-west-1", Cause: "no", Hint: "fix it"})
 }
 
 func TestRoundTrip(t *testing.T) {
@@ -235,7 +235,7 @@ func TestRememberedFailure(t *testing.T) {
 		t.Fatalf("Do = %v, want fetch's own error", err)
 	}
 	a, ok := c.Lookup(k)
-	want := "get secret prod/ghcr in eu-west-1: no; mend it"
+	want := "get secret prod/ghcr in eu-west-1: no; fix it"
 	if !ok || a.Err == nil || a.Err.Error() != want || !errors.Is(a.Err, fault.Denied) || !a.Payload.IsEmpty() {
 		t.Errorf("Lookup = %+v, %v; want the failure %q", a, ok, want)
 	}

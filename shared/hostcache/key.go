@@ -47,7 +47,7 @@ func (k Key) valid() bool { return isHex(k.Group, groupLen) && isHex(k.ID, idLen
 // name is the entry's file name. The group is in it so that EraseGroup needs no index.
 func (k Key) name() string { return k.Group + "-" + k.ID }
 
-// idOf returns the ID in an entry's name, or "" when it is no such name.
+// idOf returns the ID in an entry's name, or "" when it is not the name of an entry.
 func idOf(name string) string {
 	group, id, _ := strings.Cut(name, "-")
 	if !isHex(group, groupLen) || !isHex(id, idLen) {

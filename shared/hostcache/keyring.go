@@ -22,7 +22,7 @@ const (
 
 func description(id string) string { return "secretref:" + id }
 
-// probeKeyring asks for @u, which is there for everybody, unless keyctl is not: the default seccomp profile of Docker
+// probeKeyring asks for @u, which is there for every process, unless keyctl is not: the default seccomp profile of Docker
 // answers EPERM or ENOSYS.
 func probeKeyring() error {
 	if _, err := unix.KeyctlGetKeyringID(unix.KEY_SPEC_USER_KEYRING, true); err != nil {
@@ -83,7 +83,7 @@ func seconds(d time.Duration) int {
 	return int(min(d/time.Second+2, math.MaxInt32))
 }
 
-// dropKey makes the kernel forget an entry's key at once, for everybody who holds it.
+// dropKey makes the kernel forget an entry's key at once, for every process that holds it.
 func dropKey(id string) {
 	if serial, err := unix.KeyctlSearch(unix.KEY_SPEC_USER_KEYRING, keyType, description(id), 0); err == nil {
 		invalidate(serial)
@@ -94,7 +94,7 @@ func invalidate(serial int) {
 	_, _ = unix.KeyctlInt(unix.KEYCTL_INVALIDATE, serial, 0, 0, 0)
 }
 
-// hasKey tells whether the kernel still has an entry's key.
+// hasKey reports whether the kernel still has an entry's key.
 func hasKey(id string) bool {
 	_, err := unix.KeyctlSearch(unix.KEY_SPEC_USER_KEYRING, keyType, description(id), 0)
 	return err == nil

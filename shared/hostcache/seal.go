@@ -21,7 +21,7 @@ var (
 	errEnded = errors.New("the value may not be kept: its window has ended")
 )
 
-// seal encrypts plain for the entry of that name under a key that nobody has used before. The name is authenticated,
+// seal encrypts plain for the entry of that name under a key that was never used before. The name is authenticated,
 // so that a file put in another's place does not open.
 func seal(plain []byte, name string) (sealed []byte, key [keySize]byte, err error) {
 	rand.Read(key[:])
@@ -121,7 +121,7 @@ func (c *Cache) store(t *ticket, k Key, e *entry) error {
 		return err
 	}
 	if !t.linked() {
-		invalidate(serial) // erased while we fetched: what we have is what somebody wanted gone
+		invalidate(serial) // erased while we fetched: the value must not come back
 		return nil
 	}
 	c.sweep()

@@ -23,7 +23,7 @@ const (
 	lastPause  = 50 * time.Millisecond
 )
 
-// ticket is an open lock file, whether or not the lock is had: it also tells whether the entry was erased since.
+// ticket is an open lock file, whether or not it is locked: it also reports whether the entry was erased since.
 type ticket struct {
 	dir    *dir
 	name   string
@@ -51,7 +51,7 @@ func (t *ticket) try() error {
 
 func (t *ticket) held() bool { return t != nil && t.locked }
 
-// linked tells whether the lock file is still the one that others find under its name.
+// linked reports whether the lock file is still the one that others find under its name.
 func (t *ticket) linked() bool {
 	var mine, there unix.Stat_t
 	return unix.Fstat(t.fd, &mine) == nil &&
@@ -89,12 +89,12 @@ func (c *Cache) await(ctx context.Context, k Key) (t *ticket, e entry, done bool
 		var err error
 		if t == nil {
 			if t, err = c.dir.ticket(k.name() + lockSuffix); err != nil {
-				c.tell(err)
+				c.note(err)
 				return nil, entry{}, false
 			}
 		}
 		if err = t.try(); err != nil {
-			c.tell(c.dir.wrap(fmt.Errorf("flock: %w", err)))
+			c.note(c.dir.wrap(fmt.Errorf("flock: %w", err)))
 			return t, entry{}, false
 		}
 		if e, ok := c.read(k); ok && (e.window.IsFresh(c.now()) || e.boot > began) {
@@ -123,7 +123,7 @@ func withShare(ctx context.Context, share float64) (context.Context, context.Can
 
 // sweep removes what has long been worthless: keys name the environment of their caller, so a build host sees new ones
 // every day. It looks at a bounded number of files, from a random one on; as it removes some every time that one is
-// added, the directory does not grow for ever. A file goes only under its lock, so that nobody's fresh entry is taken for it.
+// added, the directory does not grow for ever. A file goes only under its lock, so that no fresh entry is removed by mistake.
 func (c *Cache) sweep() {
 	names, err := c.dir.names()
 	if err != nil || len(names) == 0 {
@@ -150,7 +150,7 @@ func (c *Cache) sweep() {
 	}
 }
 
-// sweepEntry removes an entry and its lock file when the entry is old or not there, its key is gone, and nobody works on it.
+// sweepEntry removes an entry and its lock file when the entry is old or not there, its key is gone, and no process works on it.
 func (c *Cache) sweepEntry(name string, now time.Time) bool {
 	if hasKey(idOf(name)) {
 		return false
