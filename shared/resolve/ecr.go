@@ -84,7 +84,7 @@ func (r *Resolver) ecrToken(ctx context.Context, q ECRRequest) (ECRToken, error)
 	}
 	client := ecr.NewFromConfig(cfg, func(o *ecr.Options) {
 		if o.BaseEndpoint != nil {
-			return // an endpoint of one's own is what it is, and the SDK refuses to have both
+			return // a custom endpoint is used as it is: the SDK refuses both
 		}
 		if q.FIPS {
 			o.EndpointOptions.UseFIPSEndpoint = aws.FIPSEndpointStateEnabled

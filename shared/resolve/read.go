@@ -50,7 +50,7 @@ func batches(units []unit) [][]unit {
 // read makes the one call for a batch and answers each of its units.
 func (r *Resolver) read(ctx context.Context, batch []unit) (answers map[unit]answer) {
 	answers = map[unit]answer{}
-	// Nobody can catch a panic of this goroutine but itself; its text may hold a value.
+	// Only this goroutine can recover from its panic; its text may hold a value.
 	defer func() {
 		if recover() == nil {
 			return

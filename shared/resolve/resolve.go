@@ -264,7 +264,7 @@ func (s source) Get(ctx context.Context) (secret.Value, error) {
 func (s source) Invalidate(v secret.Value) {
 	s.r.change(s.q, func(e *entry) {
 		if e.answer.err != nil {
-			if v.IsEmpty() { // nobody had a value: the failure itself is doubted
+			if v.IsEmpty() { // there was no value, so the failure itself is in doubt
 				e.window = ttl.Window{}
 			}
 			return

@@ -8,7 +8,7 @@ import (
 	"github.com/secretref/secretref/shared/ttl"
 )
 
-// idle is how long a unit that AWS did not answer counts as waiting when nobody asks for it again.
+// idle is how long a unit that AWS did not answer counts as waiting when it is not asked for again.
 const idle = time.Minute
 
 // Status says how the calls to AWS stand.
@@ -34,7 +34,7 @@ func (r *Resolver) Status() Status {
 	return s
 }
 
-// waits reports whether the entry has been asked for without an answer, and somebody still wants it.
+// waits reports whether the entry has been asked for without an answer, and is still wanted.
 func (e *entry) waits(now time.Time) bool {
 	return !e.asked.IsZero() && (e.done != nil || now.Sub(e.tried) < idle)
 }
