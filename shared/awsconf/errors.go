@@ -206,13 +206,13 @@ func classifyCode(e *fault.Error, api smithy.APIError, status int) {
 }
 
 // NotAWS is an answer of something else: a proxy, a captive portal. Classify finds those that the SDK takes for errors;
-// whoever reads a response finds those that it takes for good ones.
+// the caller who reads a response finds those that it takes for good ones.
 func NotAWS() *fault.Error {
 	return &fault.Error{Kind: fault.Unreachable, Cause: "what answered did not answer as AWS does",
 		Hint: "is something else at that address (endpoint_url, proxy, captive portal)?"}
 }
 
-// aboutKMS tells whether a denial, in lower case, is one of the key. The message also holds the name of the secret,
+// aboutKMS reports whether a denial, in lower case, is one of the key. The message also holds the name of the secret,
 // which may be anything.
 func aboutKMS(low string) bool {
 	for _, words := range []string{"perform: kms:", "access to kms", "customer master key"} {

@@ -191,7 +191,7 @@ func timeToDiagnose(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, max(left/2, left-imdsV1Probe-200*time.Millisecond))
 }
 
-// v1 tells, for a host where the token never arrives, whether IMDSv1 would have answered.
+// v1 says, for a host where the token never arrives, whether IMDSv1 would have answered.
 func (c *imdsClient) v1(ctx context.Context, endpoint string) string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), imdsV1Probe)
 	defer cancel()

@@ -59,7 +59,7 @@ type Session struct {
 }
 
 // New returns a Session for the [aws] table. The program's name and version go into the user agent and into the
-// session name of assumed roles. It reads no file and asks nobody.
+// session name of assumed roles. It reads no file and calls no service.
 func New(settings config.AWS, program, version string) *Session {
 	settings.HTTPSProxy = strings.TrimSpace(settings.HTTPSProxy)
 	return &Session{
