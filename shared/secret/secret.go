@@ -33,7 +33,7 @@ func (v Value) Reveal() string {
 	return *v.p
 }
 
-// IsEmpty tells whether there is no text.
+// IsEmpty reports whether there is no text.
 func (v Value) IsEmpty() bool { return v.p == nil || *v.p == "" }
 
 // Equal compares in constant time for texts of one length.
