@@ -90,7 +90,7 @@ func Differences() []Difference {
 	}
 }
 
-// Differs tells whether a difference names the case.
+// Differs reports whether a difference names the case.
 func Differs(id string) bool {
 	return slices.ContainsFunc(Differences(), func(d Difference) bool { return slices.Contains(d.Cases, id) })
 }
