@@ -81,7 +81,7 @@ func (s *Server) takeFault(service, op string) Fault {
 	return Fault{}
 }
 
-// wait returns false when there is nobody left to answer.
+// wait returns false when the client has gone.
 func (f Fault) wait(r *http.Request) bool {
 	switch f.Kind {
 	case Hang:
@@ -175,7 +175,7 @@ func reset(w http.ResponseWriter) {
 	_ = conn.Close()
 }
 
-// check tells whether a fault that came from outside makes sense.
+// check reports whether a fault that came from outside makes sense.
 func (f Fault) check() error {
 	switch f.Kind {
 	case Hang, Delay, Refuse, ResetMidBody, GarbageBody, Empty, Throttle, Status500, Status503, BadSignature, ExpiredToken, ClockSkew:

@@ -89,7 +89,7 @@ func (s *Server) addRule(r rule) {
 
 // identity is a caller.
 type identity struct {
-	arn     string // as GetCallerIdentity tells it
+	arn     string // as GetCallerIdentity returns it
 	role    string // ARN of the role of a session; "" for a user
 	account string
 }
@@ -111,7 +111,7 @@ func (id identity) matches(pattern string) bool {
 	return glob(pattern, id.arn) || id.role != "" && glob(pattern, id.role)
 }
 
-// authorize tells whether the caller may do action ("GetSecretValue" of the service asked) on what it named asked;
+// authorize reports whether the caller may do action ("GetSecretValue" of the service asked) on what it named asked;
 // aliases are other names of the same thing, which a rule may also use.
 func (s *Server) authorize(r *request, action, asked string, aliases ...string) error {
 	verdict := allowed
@@ -142,7 +142,7 @@ func denied(r *request, action, resource, why string) error {
 	return &apiError{code: code, message: text + " " + why}
 }
 
-// fromOutside tells whether account is not the caller's and the thing is not shared.
+// fromOutside reports whether account is not the caller's and the thing is not shared.
 func (r *request) fromOutside(account string, shared bool) bool {
 	return account != r.who.account && !shared
 }

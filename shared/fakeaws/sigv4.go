@@ -46,7 +46,7 @@ func parseAuthorization(header string) (authorization, bool) {
 	}, true
 }
 
-// verify tells what is wrong with the signature of r, or nil. clock is the time that the server believes in.
+// verify returns what is wrong with the signature of r, or nil. clock is the time that the server believes in.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 func (a authorization) verify(r *http.Request, body []byte, c Credentials, clock time.Time) *signatureError {
 	date, err := time.Parse(amzDate, r.Header.Get("X-Amz-Date"))

@@ -8,7 +8,7 @@
 //	AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:43011
 //
 // The file holds a fakeaws.Seed. Later changes are made through the API itself (PutSecretValue), faults through
-// POST /_fault, and GET /_calls tells what was called. The access key is fakeaws.AccessKeyID.
+// POST /_fault, and GET /_calls lists what was called. The access key is fakeaws.AccessKeyID.
 package main
 
 import (
