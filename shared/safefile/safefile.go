@@ -1,4 +1,4 @@
-// Package safefile reads a small file that somebody else may have put there.
+// Package safefile reads a small file that another user may have put there.
 //
 // Use it for every file that is read whole: configuration, certificates, state. It promises that reading ends: the open of
 // a FIFO or a device does not wait, anything that is not a regular file is refused, and the size is bounded. What is
@@ -120,7 +120,7 @@ func kind(mode uint32) string {
 }
 
 // IsMissing reports whether err says that there is no such file. No other error does: one that passes must never
-// look like a file that nobody wrote.
+// look like a file that does not exist.
 func IsMissing(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR)
 }
