@@ -49,7 +49,7 @@ func (p Program) check(ctx context.Context, args []string) int {
 	show := p.showCheck(l, r, hosts)
 	fetcher := p.NewFetcher(cfg)
 	for _, host := range hosts {
-		one := p.checkHost(ctx, cfg, fetcher, l, host)
+		one := p.checkHost(ctx, cfg, fetcher, l, registryOfImage(host))
 		r.Registries, r.OK = append(r.Registries, one), r.OK && one.OK
 		show(one)
 	}
@@ -176,6 +176,9 @@ func nearRules(cfg *config.Config, host string) []string {
 	if _, isECR := ecrhost.Parse(name.Host); isECR && !cfg.ECR.Enabled {
 		hints = append(hints, "it is a registry of Amazon ECR, which enabled = true under [ecr] answers with a token")
 	}
+	if !strings.ContainsAny(name.Host, ".:[") && name.Host != "localhost" {
+		hints = append(hints, "docker takes a name without a dot or a port for an image of Docker Hub: name docker.io")
+	}
 	origins := map[string]config.Origin{}
 	var known []string
 	bare, _, _ := strings.Cut(name.Host, ":")
@@ -194,6 +197,12 @@ func nearRules(cfg *config.Config, host string) []string {
 		hints = append(hints, fmt.Sprintf("[registries.%q] in %s is close to it; correct one of the two", near, origins[near]))
 	}
 	return hints
+}
+
+// registryOfImage is a host or an image as people name them: without the digest, in which an @ is no user info.
+func registryOfImage(arg string) string {
+	host, _, _ := strings.Cut(arg, "@sha256:")
+	return host
 }
 
 // nearHost returns the host that differs from another in one label, and there by a letter or two.

@@ -28,7 +28,7 @@ func (p Program) explain(args []string) int {
 	if err != nil {
 		return p.complain(err)
 	}
-	r, err := p.explained(cfg, l, hosts[0])
+	r, err := p.explained(cfg, l, registryOfImage(hosts[0]))
 	if err != nil {
 		return p.complain(err)
 	}

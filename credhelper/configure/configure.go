@@ -173,6 +173,9 @@ func Docker(o Options) (Result, error) {
 		}
 		dir = filepath.Join(home, ".docker")
 	}
+	if filepath.Base(dir) == "config.json" {
+		return Result{}, fmt.Errorf("DOCKER_CONFIG is %s, which names the file; name its directory, %s", dir, filepath.Dir(dir))
+	}
 	path := filepath.Join(dir, "config.json")
 	f, d, err := o.disk().editJSON(path)
 	if err != nil {

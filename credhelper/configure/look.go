@@ -90,6 +90,10 @@ func (l looker) command(client string) string {
 
 func (l looker) docker(home string) Client {
 	c := Client{Name: dockerName, File: l.dockerFile(home)}
+	if dir := filepath.Dir(c.File); filepath.Base(dir) == "config.json" {
+		c.Problem = fmt.Sprintf("the directory of Docker's configuration is given as %s, which names the file; name its directory, %s", dir, filepath.Dir(dir))
+		return c
+	}
 	d, err := l.open(c.File)
 	if err != nil {
 		c.Problem = err.Error()
@@ -98,6 +102,9 @@ func (l looker) docker(home string) Client {
 	key := dockerKeys(l.host)[0]
 	have, ok, err := d.helper(key)
 	switch {
+	case l.inEnvironment(key):
+		c.File, c.Key = "", fmt.Sprintf("auths[%q]", key)
+		c.Problem = "DOCKER_AUTH_CONFIG in the environment has a login for " + l.host + ", which newer versions of docker use first; take it out of the variable"
 	case err != nil:
 		c.Problem = fmt.Sprintf("%s: %v", c.File, err)
 	case ok:
@@ -106,6 +113,20 @@ func (l looker) docker(home string) Client {
 		l.store(&c, d, key)
 	}
 	return c
+}
+
+// inEnvironment reports whether DOCKER_AUTH_CONFIG has a login under key.
+func (l looker) inEnvironment(key string) bool {
+	text := l.options.env("DOCKER_AUTH_CONFIG")
+	if text == "" || len(text) > maxFile {
+		return false
+	}
+	d, err := parseDocument([]byte(text))
+	if err != nil {
+		return false
+	}
+	logins, err := d.logins()
+	return err == nil && slices.Contains(logins, key)
 }
 
 // store looks at credsStore, which docker asks for all that is not in credHelpers.
