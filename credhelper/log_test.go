@@ -22,7 +22,7 @@ func TestFailuresAreLogged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer log.Close()
+	defer log.Close() //nolint:errcheck // of a test that is over
 	if err := os.Chmod(path, 0o777); err != nil {
 		t.Fatal(err)
 	}

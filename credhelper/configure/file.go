@@ -50,7 +50,7 @@ func (d disk) read(path string) (*file, error) {
 		f.close()
 		return nil, fmt.Errorf("read %s: %w", path, cause(err))
 	}
-	defer h.Close() //nolint:errcheck // only read
+	defer h.Close()
 	if err := f.fill(h); err != nil {
 		f.close()
 		return nil, err
@@ -125,7 +125,7 @@ func (f *file) unchanged() error {
 	if err != nil || !f.exists {
 		return changed
 	}
-	defer h.Close() //nolint:errcheck // only read
+	defer h.Close()
 	now := file{path: f.path}
 	if err := now.fill(h); err != nil || !bytes.Equal(now.text, f.text) {
 		return changed

@@ -118,7 +118,7 @@ func (w *walk) next() (bool, error) {
 	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFLNK:
-		defer at.Close() //nolint:errcheck // only read
+		defer at.Close()
 		return true, w.follow(at, st, rest)
 	case unix.S_IFDIR:
 		if len(rest) == 0 {
@@ -196,7 +196,7 @@ func (d disk) names(path string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	entries, err := f.ReadDir(maxNames)
 	if len(entries) == maxNames {
 		return nil, fmt.Errorf("%s: has %d files or more; it is not a directory of configuration files", path, maxNames)

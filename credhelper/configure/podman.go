@@ -92,7 +92,7 @@ func podman(o Options, s system) (Result, error) {
 			return Result{}, err
 		}
 		for _, c := range more {
-			defer c.file.close()
+			defer c.file.close() //nolint:gocritic // as long as the changes are not made
 		}
 		changes = append(changes, more...)
 	}

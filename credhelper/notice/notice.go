@@ -76,7 +76,7 @@ func send(path string, text []byte, end time.Time) bool {
 	for {
 		err := unix.Sendto(fd, text, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT, nil)
 		left := time.Until(end)
-		if err != unix.EAGAIN && err != unix.EINTR || left <= 0 { //nolint:errorlint // a number of the kernel
+		if err != unix.EAGAIN && err != unix.EINTR || left <= 0 {
 			return err == nil
 		}
 		ts := unix.NsecToTimespec(left.Nanoseconds())

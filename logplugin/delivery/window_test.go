@@ -156,7 +156,7 @@ func TestTimesAreMonotonic(t *testing.T) {
 		return nil
 	}}
 	d := New(r, Config{Workers: 1, Linger: time.Hour})
-	defer d.Close()
+	defer d.Close() //nolint:errcheck // of a test that is over
 	newFeed(d, "a").write(1)
 	d.succeeded()
 	d.acceptance.accepted()

@@ -88,7 +88,7 @@ func (l *bounded) Accept() (net.Conn, error) {
 func (l *bounded) Close() error {
 	l.close.Do(func() {
 		close(l.closed)
-		for l.release() { //nolint:revive // until there are none
+		for l.release() { // until there are none
 		}
 	})
 	return l.Listener.Close()

@@ -134,7 +134,7 @@ func TestNoFileLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := Bound(u, Bounds{Connections: 8, Spares: 2})
-	defer l.Close() //nolint:errcheck // of a test that is over
+	defer l.Close()
 	const calls = 20
 	var clients [calls]int // made before there are no files
 	for i := range clients {

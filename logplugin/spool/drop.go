@@ -120,13 +120,14 @@ func (s *Spool) victim(where place) (g *segment, base, end int64) {
 		}
 		if full {
 			// There is no room for another gap: make the last one longer.
-			if g.end() > l.gaps[len(l.gaps)-1].To {
-				return g, g.base, g.end()
+			if end := g.end(); end > l.gaps[len(l.gaps)-1].To {
+				return g, g.base, end
 			}
 			continue
 		}
 		if (where == inRAM) == (g.mem != nil) {
-			return g, g.base, g.end()
+			end := g.end()
+			return g, g.base, end
 		}
 	}
 	return nil, 0, 0

@@ -94,7 +94,7 @@ func patiently[T any](read func() (T, error)) (T, error) {
 		if !safefile.IsTransient(err) || pause > 256*time.Millisecond {
 			return v, err
 		}
-		time.Sleep(pause) // Load has no context, and its callers allow for more than this
+		time.Sleep(pause) //nolint:forbidigo // Load has no context, and its callers allow for more than this
 	}
 }
 

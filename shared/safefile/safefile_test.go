@@ -84,7 +84,7 @@ func TestRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Close(fd)
+	defer unix.Close(fd) //nolint:errcheck // only read
 	if f, err := ReadAt(fd, "small", Options{Max: 10}); err != nil || len(f.Data) != 10 {
 		t.Errorf("ReadAt = %d bytes, %v", len(f.Data), err)
 	}
