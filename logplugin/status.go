@@ -122,9 +122,17 @@ func writeWatch(w io.Writer, report control.Report, rates map[string]float64) er
 			rate = strconv.FormatFloat(r, 'f', 1, 64)
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%v\t%d\t%s\t%s\n", s.Session, containerName(s), s.State, rate, inBytes(s.WaitingBytes),
-			s.WaitingFor.Round(time.Second), s.DroppedLines, routerName(s), s.LastError)
+			s.WaitingFor.Round(time.Second), s.DroppedLines, routerName(s), lastError(s))
 	}
 	return t.Flush()
+}
+
+// lastError is what is wrong with a session, or else what a person should know.
+func lastError(s session.Status) string {
+	if s.LastError == "" && s.Note != "" {
+		return "note: " + s.Note
+	}
+	return s.LastError
 }
 
 // badness is 0 for a session that nobody need look at.
@@ -181,7 +189,7 @@ func writeStatus(w io.Writer, all []session.Status) error {
 	fmt.Fprintln(t, "SESSION\tCONTAINER\tROUTER\tSTATE\tSPOOL\tWAITING\tAGE\tSENT\tDROPPED\tREJECTED\tLAST ERROR")
 	for _, s := range all {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%v\t%d\t%d\t%d\t%s\n", s.Session, containerName(s), routerName(s), s.State, s.Mode,
-			inBytes(s.WaitingBytes), s.WaitingFor.Round(time.Second), s.SentLines, s.DroppedLines, s.RejectedLines, s.LastError)
+			inBytes(s.WaitingBytes), s.WaitingFor.Round(time.Second), s.SentLines, s.DroppedLines, s.RejectedLines, lastError(s))
 	}
 	return t.Flush()
 }

@@ -48,7 +48,9 @@ type Error struct {
 	// TimedOut says that the request was made and had no answer in the time that it had. The same bytes may take as long
 	// again: the delivery sends fewer of them at once. It never gives a record up for it.
 	TimedOut bool
-	Err      error // the underlying error, for errors.Is; its text is not printed
+	// IsTLS says that the TLS handshake has failed: a certificate or a key that came by reference may have been rotated.
+	IsTLS bool
+	Err   error // the underlying error, for errors.Is; its text is not printed
 }
 
 // Error returns one line: what was done, what happened; what to do.

@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/secretref/secretref/shared/fault"
 	"github.com/secretref/secretref/shared/secret"
 )
 
@@ -123,9 +125,44 @@ func (v *Values) Waits(name string) bool {
 // Secret returns the value of an option that is or may be a credential.
 func (v *Values) Secret(name string) secret.Value {
 	if s, ok := v.secrets[name]; ok {
-		return s
+		return withoutLineEnd(s)
 	}
 	return secret.New(v.plain[name])
+}
+
+// withoutLineEnd drops one line ending at the end of a secret that is used as an option: an editor has put it there.
+func withoutLineEnd(s secret.Value) secret.Value {
+	text, cut := secret.CutLineEnding(s.Reveal())
+	if !cut {
+		return s
+	}
+	return secret.New(text)
+}
+
+// Credential is Secret for a credential that is one text: a whole JSON object in its place is a fault that names the keys.
+func (v *Values) Credential(name string) secret.Value {
+	s := v.Secret(name)
+	if !strings.HasPrefix(strings.TrimSpace(s.Reveal()), "{") {
+		return s
+	}
+	var object map[string]json.RawMessage
+	if json.Unmarshal([]byte(s.Reveal()), &object) != nil || len(object) == 0 {
+		return s
+	}
+	keys := slices.Sorted(maps.Keys(object))
+	const shown, longest = 10, 64
+	more := ""
+	if len(keys) > shown {
+		keys, more = keys[:shown], " and others"
+	}
+	for i, k := range keys {
+		if len(k) > longest {
+			keys[i] = strings.ToValidUTF8(k[:longest], "") + "…"
+		}
+	}
+	v.fail("log-opt %s is a whole JSON secret with the keys %s%s; name one of them at the end of the reference, as in arn:…:secret:NAME:%s::",
+		name, fault.OneLine(strings.Join(keys, ", ")), more, fault.OneLine(keys[0]))
+	return s
 }
 
 // String returns the option's text, or def when it is not given or not known.
@@ -134,7 +171,7 @@ func (v *Values) String(name, def string) string {
 		if v.unknown {
 			return def
 		}
-		return s.Reveal()
+		return withoutLineEnd(s).Reveal()
 	}
 	if s, ok := v.plain[name]; ok {
 		return s

@@ -51,6 +51,12 @@ type CredentialVerifier interface {
 	VerifyCredentials(ctx context.Context) error
 }
 
+// Noter is a router that may have something to say to a person though lines are being delivered.
+type Noter interface {
+	// Note returns one line; "" means nothing.
+	Note() string
+}
+
 // Session is what an encoder knows of its container.
 type Session struct {
 	ContainerID   string // 64 hex digits

@@ -214,7 +214,7 @@ func TestTLSFault(t *testing.T) {
 			client := good.Clone()
 			c.change(client)
 			err := handshake(t, c.server, client)
-			class, cause, hint := router.TLSFault(err, names)
+			class, cause, hint := router.TLSFault(err, names, false)
 			if class != c.class || hint != c.hint || (cause == "") != (class == "") {
 				t.Errorf("%v: class %q, %q; %q, want class %q and %q", err, class, cause, hint, c.class, c.hint)
 			}
@@ -229,7 +229,7 @@ func TestTLSFault(t *testing.T) {
 		{&url.Error{Op: "Post", Err: http.ErrSchemeMismatch}, router.ClassConfig, "write tcp:// in x-address, or enable TLS at the receiver"},
 		{x509.CertificateInvalidError{Reason: x509.IncompatibleUsage}, router.ClassConfig, "give the receiver another one"},
 	} {
-		if class, _, hint := router.TLSFault(c.err, names); class != c.class || hint != c.hint {
+		if class, _, hint := router.TLSFault(c.err, names, false); class != c.class || hint != c.hint {
 			t.Errorf("%v: class %q, %q, want class %q and %q", c.err, class, hint, c.class, c.hint)
 		}
 	}

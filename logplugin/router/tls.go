@@ -26,7 +26,7 @@ type TLSNames struct {
 func (n TLSNames) Credentials() []string { return append([]string{n.Cert, n.Key}, n.CA...) }
 
 // TLS reads the TLS options. Certificates and keys are PEM text, or the absolute path of a file of it, which is read at
-// each call. A CA replaces the system's roots.
+// each call: see Certificates. A CA replaces the system's roots.
 func (v *Values) TLS(n TLSNames) *tls.Config {
 	c := &tls.Config{
 		MinVersion:         tls.VersionTLS12,
@@ -112,9 +112,10 @@ func (v *Values) pathShown(name string) string {
 	return "its value"
 }
 
-// TLSFault tells what a failed TLS handshake means, and what to do about it with the options n: class "" when err is none.
-// Refused client certificates and servers that cannot be verified may both mean that a certificate was rotated.
-func TLSFault(err error, n TLSNames) (c Class, cause, hint string) {
+// TLSFault says what a failed TLS handshake means, and what to do about it with the options n. The class is "" when err is
+// not one. Refused client certificates and servers that cannot be verified may both mean that a certificate was rotated.
+// With hidden no name out of the certificate is in the texts.
+func TLSFault(err error, n TLSNames, hidden bool) (c Class, cause, hint string) {
 	var (
 		unknown x509.UnknownAuthorityError
 		host    x509.HostnameError
@@ -122,17 +123,22 @@ func TLSFault(err error, n TLSNames) (c Class, cause, hint string) {
 		remote  *net.OpError
 		record  tls.RecordHeaderError
 	)
+	peer := "the receiver"
+	if errors.As(err, &remote) && remote.Op == "proxyconnect" {
+		peer = "the proxy"
+	}
 	switch {
 	case errors.As(err, &unknown):
-		return ClassConfig, "the receiver's certificate is signed by an unknown authority", "give its authority in " + strings.Join(n.CA, " or ")
+		return ClassConfig, peer + "'s certificate is signed by an unknown authority", "give its authority in " + strings.Join(n.CA, " or ")
 	case errors.As(err, &host):
-		return ClassConfig, "the receiver's certificate is for another name", "give the name that is in it in " + n.ServerName
+		cause, hint = hostFault(host, n, peer, hidden)
+		return ClassConfig, cause, hint
 	case errors.As(err, &invalid):
-		hint = "give the receiver another one"
+		hint = "give " + peer + " another one"
 		if invalid.Reason == x509.Expired { // or not yet valid
-			hint = "renew the receiver's certificate, and compare this host's clock"
+			hint = "renew " + peer + "'s certificate, and compare this host's clock"
 		}
-		return ClassConfig, "the receiver's certificate is not valid: " + invalid.Error(), hint
+		return ClassConfig, peer + "'s certificate is not valid: " + invalid.Error(), hint
 	// net/http puts its own error in the place of this one when the answer looks like HTTP.
 	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return ClassConfig, "the receiver does not speak TLS", "write " + n.NoTLS + ", or enable TLS at the receiver"
@@ -140,6 +146,23 @@ func TLSFault(err error, n TLSNames) (c Class, cause, hint string) {
 		return ClassCredentials, "the receiver refuses the client certificate: " + remote.Err.Error(), ""
 	}
 	return "", "", ""
+}
+
+// hostFault explains a certificate for another name. One without any subject alternative name fits no name at all.
+func hostFault(err x509.HostnameError, n TLSNames, peer string, hidden bool) (cause, hint string) {
+	const shown = 3 // names
+	c := err.Certificate
+	names := c.DNSNames
+	for _, ip := range c.IPAddresses {
+		names = append(names[:len(names):len(names)], ip.String())
+	}
+	switch {
+	case len(names) == 0:
+		return peer + "'s certificate has no subject alternative name", "issue it again with the receiver's name as subjectAltName; a common name does not count"
+	case hidden || len(names) > shown:
+		return peer + "'s certificate is for another name", "give the name that is in it in " + n.ServerName
+	}
+	return peer + "'s certificate is for another name: it is for " + strings.Join(names, ", "), "give the name that is in it in " + n.ServerName
 }
 
 // crypto/tls does not export the alert that a peer has sent, only its text: bad certificate, certificate required,

@@ -24,6 +24,7 @@ const (
 // shared is a router and those who use it.
 type shared struct {
 	key      options.Connection
+	router   router.Router
 	delivery *delivery.Delivery
 	tally    *tally
 	users    int // guarded by Sessions.mu
@@ -71,7 +72,7 @@ func (s *Sessions) link(o options.Options, c router.Config) (*link, error) {
 		r := c.Router()
 		t := s.tallyOf(target{o.Router, o.Address})
 		log := s.log.With("router", o.Router, "address", o.Address)
-		sh = &shared{key: key, tally: t, delivery: delivery.New(counted{r, t}, delivery.Config{Workers: c.Batches(), Log: log, Observe: t.observe})}
+		sh = &shared{key: key, router: r, tally: t, delivery: delivery.New(counted{r, t}, delivery.Config{Workers: c.Batches(), Log: log, Observe: t.observe})}
 		var ctx context.Context
 		ctx, sh.stop = context.WithCancel(s.ctx)
 		s.routers[key] = sh
@@ -133,6 +134,14 @@ func (sh *shared) verify(ctx context.Context, v router.Verifier, log *slog.Logge
 			log.Warn("the router does not answer as it should; lines are sent all the same", "error", err)
 		}
 	}
+}
+
+// note returns what the router has to say though lines are delivered; "" = nothing.
+func (sh *shared) note() string {
+	if n, ok := sh.router.(router.Noter); ok {
+		return n.Note()
+	}
+	return ""
 }
 
 // trouble returns what is wrong with the router at present; "" = nothing.

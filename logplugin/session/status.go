@@ -41,6 +41,7 @@ type Status struct {
 	RejectedLines int64         `json:"rejectedLines"`      // never to be taken by the router, since the driver began
 	DroppedLines  int64         `json:"droppedLines"`       // for want of space, since the session began
 	LastError     string        `json:"lastError,omitempty"`
+	Note          string        `json:"note,omitempty"` // what a person should know though lines are delivered
 }
 
 // IsWell tells whether nobody need look after the session: its lines are sent, or will be without a person's help.
@@ -97,7 +98,7 @@ func (s *session) status() Status {
 		x.State = Reading
 	}
 	if l != nil {
-		x.LastError = cmp.Or(l.trouble(), x.LastError)
+		x.LastError, x.Note = cmp.Or(l.trouble(), x.LastError), l.note()
 	}
 	if unread != nil {
 		x.LastError = "its log cannot be read: " + unread.Error()

@@ -24,7 +24,7 @@ func (s *sending) failed(err error) *router.Error {
 		e.Delivered = s.ends[i]
 	}
 	var no *refusal
-	class, cause, hint := router.TLSFault(err, tlsNames)
+	class, cause, hint := router.TLSFault(err, tlsNames, s.target.hidden)
 	switch {
 	case class != "":
 		e.Class, e.Cause, e.Hint = class, redactor(s.values, s.target)(cause), hint

@@ -176,8 +176,8 @@ func (a *acks) request(ctx context.Context, op string, body []byte) (answer, *ro
 		return answer{}, e
 	}
 	got, e := u.do(ctx, op, http.MethodPost, ackPath+"?channel="+a.router.channel, body, false)
-	if e == nil {
-		e = u.judge(got, op, 1)
+	if e == nil && !got.isAcks {
+		e = u.judge(got, op, nil)
 	}
 	if e != nil {
 		e.Bad = router.NoRecord // it is not about records

@@ -1,16 +1,11 @@
 package splunk
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strconv"
-	"strings"
-	"time"
 
 	"github.com/secretref/secretref/logplugin/router"
-	"github.com/secretref/secretref/shared/fault"
 )
 
 // delivered is the class of an answer that is no failure.
@@ -25,6 +20,8 @@ type verdict struct {
 const (
 	tokenHint   = "put a valid HEC token into the secret of splunk-token"
 	channelHint = "the token wants indexer acknowledgement: set splunk-index-acknowledgment=true"
+	ackHint     = "enable indexer acknowledgement for the token, or leave splunk-index-acknowledgment out"
+	notHEC      = "this is not an HTTP Event Collector; check splunk-url"
 )
 
 // codes is the whole table of HEC's codes.
@@ -43,7 +40,7 @@ var codes = map[int]verdict{
 	11: {router.ClassConfig, channelHint},
 	12: {router.ClassBadRecords, ""},
 	13: {router.ClassBadRecords, ""},
-	14: {router.ClassConfig, "enable indexer acknowledgement for the token, or leave splunk-index-acknowledgment out"},
+	14: {router.ClassConfig, ackHint},
 	15: {router.ClassBadRecords, ""},
 	16: {router.ClassConfig, ""},
 	17: {delivered, ""},
@@ -59,101 +56,120 @@ var codes = map[int]verdict{
 	27: {router.ClassRetry, ""},
 }
 
-const codeNoData = 5
+const (
+	codeNoData         = 5
+	codeIncorrectIndex = 7 // it counts events from 1; the others count from 0
+	codeHealthy        = 17
+)
 
-// Codes that count events from 1; the others count from 0.
-const codeIncorrectIndex = 7
+// stopsAtEvent reports whether HEC answers the code when it has come to an event that it does not take: those before it
+// are indexed.
+func stopsAtEvent(code int) bool {
+	switch code {
+	case 6, codeIncorrectIndex, 12, 13, 15:
+		return true
+	}
+	return false
+}
 
 // noCode stands for an answer without one.
 const noCode = -1
 
 // answer is what a receiver has said.
 type answer struct {
-	status     int
-	code       int    // noCode if it is not HEC's JSON
-	text       string // the receiver's own words, cut
-	number     int    // invalid-event-number, or router.NoRecord
-	ack        int64  // ackId, if hasAck
-	hasAck     bool
-	html       bool
-	retryAfter time.Duration
-	location   string // of a redirect: host only
-	acks       map[string]bool
+	router.Answer
+	code    int    // noCode if it is not HEC's JSON
+	text    string // the receiver's own words, cut and without secrets
+	number  int    // invalid-event-number, or router.NoRecord
+	ack     int64  // ackId, if hasAck
+	hasAck  bool
+	success bool // a yes without a code: {"text":"Success"}
+	oldOK   bool // the JSON text "OK", which collectors answered that were not Splunk's
+	isAcks  bool // an answer about acknowledgements
+	acks    map[string]bool
 }
 
-// maxAnswer bounds what is read of an answer.
-const maxAnswer = 64 << 10
-
-// parseAnswer reads body, of which nothing but a short text is kept.
-func parseAnswer(r *http.Response, body []byte, now time.Time) answer {
-	a := answer{status: r.StatusCode, code: noCode, number: router.NoRecord, retryAfter: retryAfter(r.Header.Get("Retry-After"), now)}
-	if u, err := r.Location(); err == nil {
-		a.location = u.Scheme + "://" + u.Host
-	}
-	var hec struct {
-		Text  string          `json:"text"`
-		Code  *int            `json:"code"`
-		Bad   *int            `json:"invalid-event-number"`
-		AckID *int64          `json:"ackId"`
-		Acks  map[string]bool `json:"acks"`
-	}
-	if err := json.Unmarshal(body, &hec); err != nil {
-		a.html = bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) || strings.HasPrefix(r.Header.Get("Content-Type"), "text/html")
+// parseAnswer reads the body, of which nothing but a short text is kept.
+func parseAnswer(r router.Answer) answer {
+	a := answer{Answer: r, code: noCode, number: router.NoRecord}
+	if r.Cut {
 		return a
 	}
-	a.acks = hec.Acks
-	a.text = cut(hec.Text, 120)
-	if hec.Code != nil {
-		a.code = *hec.Code
+	var word string
+	if json.Unmarshal(r.Body, &word) == nil {
+		a.oldOK = word == "OK"
+		return a
 	}
-	if hec.Bad != nil {
-		a.number = *hec.Bad
+	var hec map[string]json.RawMessage
+	if json.Unmarshal(r.Body, &hec) != nil {
+		return a
 	}
-	if hec.AckID != nil {
-		a.ack, a.hasAck = *hec.AckID, true
+	var text string
+	if field(hec, "text", &text) {
+		a.text = a.Text(text)
 	}
+	if !field(hec, "code", &a.code) || a.code < 0 {
+		a.code = noCode
+		_, given := hec["code"]
+		a.success = !given && text == "Success"
+	}
+	if !field(hec, "invalid-event-number", &a.number) {
+		a.number = router.NoRecord
+	}
+	a.hasAck = field(hec, "ackId", &a.ack) && a.ack >= 0
+	a.isAcks = field(hec, "acks", &a.acks) && r.Status == http.StatusOK
 	return a
 }
 
-// verdict decides by code, and where there is none by status.
-func (a answer) verdict() verdict {
-	if v, ok := codes[a.code]; ok && (v.class != delivered || a.status == http.StatusOK) {
-		return v
-	}
-	switch {
-	case a.html && a.status < 400:
-		return verdict{router.ClassConfig, "this is a web page and no HTTP Event Collector; check splunk-url"}
-	case a.status >= 200 && a.status < 300:
-		return verdict{delivered, ""}
-	case a.status >= 300 && a.status < 400:
-		return verdict{router.ClassConfig, "redirects are not followed; check splunk-url"}
-	case a.status == http.StatusUnauthorized, a.status == http.StatusForbidden:
-		return verdict{router.ClassCredentials, tokenHint}
-	case a.status == http.StatusRequestEntityTooLarge:
-		return verdict{router.ClassTooLarge, ""}
-	case a.status == http.StatusRequestTimeout, a.status == http.StatusTooManyRequests, a.status >= 500:
-		return verdict{router.ClassRetry, ""}
-	case a.status == http.StatusBadRequest && a.code != noCode:
-		return verdict{router.ClassBadRecords, ""}
-	}
-	return verdict{router.ClassConfig, "this is no HTTP Event Collector; check splunk-url"}
+// field reads one field, and reports whether there is one of that type.
+func field(object map[string]json.RawMessage, name string, to any) bool {
+	raw, ok := object[name]
+	return ok && string(raw) != "null" && json.Unmarshal(raw, to) == nil
 }
 
-// err returns nil for an answer that is no failure. n is the number of records that were sent.
-func (a answer) err(op string, n int, ack bool) *router.Error {
-	v := a.verdict()
-	if v.class == delivered {
-		return nil
+// isYes reports whether the answer to a batch says, as the protocol does, that the batch was taken.
+func (a *answer) isYes() bool {
+	v, known := codes[a.code]
+	return known && v.class == delivered && a.code != codeHealthy || a.success || a.oldOK
+}
+
+// verdict decides by the status where that is about the exchange, else by the code.
+func (a *answer) verdict() verdict {
+	class, hint := a.Class()
+	v, known := codes[a.code]
+	switch {
+	case class == router.ClassRetry || class == router.ClassTooLarge || a.Status == http.StatusProxyAuthRequired:
+		return verdict{class, hint}
+	case class == router.ClassCredentials && !(known && v.class == router.ClassCredentials):
+		return verdict{class, tokenHint}
+	case known && v.class != delivered:
+		return v
+	case class == "" && a.isYes():
+		return verdict{delivered, ""}
+	case class == "":
+		return verdict{router.ClassConfig, notHEC + ", or set splunk-accept-any-2xx=true if it is one of another maker"}
+	case a.Status >= 300 && a.Status < 400:
+		return verdict{class, hint + "; check splunk-url"}
+	case a.Status == http.StatusBadRequest && a.code != noCode && !known:
+		return verdict{router.ClassBadRecords, ""}
 	}
-	e := &router.Error{Class: v.class, Op: op, Cause: a.cause(), Hint: v.hint, Bad: router.NoRecord, RetryAfter: a.retryAfter}
+	return verdict{router.ClassConfig, notHEC}
+}
+
+// err makes an error of a verdict. n is the number of records that were sent.
+func (a *answer) err(v verdict, op string, n int, ack bool) *router.Error {
+	e := &router.Error{Class: v.class, Op: op, Cause: a.cause(), Hint: v.hint, Bad: router.NoRecord, RetryAfter: a.RetryAfter}
+	if n == 1 && v.class == router.ClassBadRecords {
+		e.Bad = 0
+	}
+	if a.Status != http.StatusBadRequest || !stopsAtEvent(a.code) {
+		return e
+	}
 	bad := a.number
 	if a.code == codeIncorrectIndex {
 		bad--
 	}
-	switch {
-	case n == 1 && v.class == router.ClassBadRecords:
-		e.Bad = 0
-	case bad >= 0 && bad < n && v.class != router.ClassRetry:
+	if bad >= 0 && bad < n {
 		e.Bad = bad
 	}
 	// Events before the one that the receiver stopped at are indexed. Some servers count it from 1, so one fewer is
@@ -164,35 +180,9 @@ func (a answer) err(op string, n int, ack bool) *router.Error {
 	return e
 }
 
-func (a answer) cause() string {
-	s := fmt.Sprintf("answer %d", a.status)
-	switch {
-	case a.code != noCode:
-		s += fmt.Sprintf(" (HEC code %d: %s)", a.code, a.text)
-	case a.location != "":
-		s += ", a redirect to " + a.location
-	case a.html:
-		s += " with a web page"
-	default:
-		s += " " + http.StatusText(a.status)
+func (a *answer) cause() string {
+	if a.code == noCode {
+		return a.Cause()
 	}
-	return s
-}
-
-// retryAfter reads seconds or an HTTP date (RFC 9110 §10.2.3).
-func retryAfter(h string, now time.Time) time.Duration {
-	var d time.Duration
-	if seconds, err := strconv.ParseUint(h, 10, 31); err == nil {
-		d = time.Duration(seconds) * time.Second
-	} else if at, err := http.ParseTime(h); err == nil {
-		d = at.Sub(now)
-	}
-	return min(max(d, 0), router.MaxRetryAfter)
-}
-
-func cut(s string, n int) string {
-	if len(s) > n {
-		s = s[:n] + "…"
-	}
-	return fault.OneLine(strings.ToValidUTF8(s, "?"))
+	return fmt.Sprintf("answer %d (HEC code %d: %s)", a.Status, a.code, a.text)
 }

@@ -63,17 +63,15 @@ func BenchmarkCompress(b *testing.B) {
 	fill(batch, encoder(b, router.Session{Tag: "3e1de30f43f0", Host: "host"}, nil), routertest.Lines(perBatch))
 	for _, level := range []int{1, 2, 3, 4, 5, 6} {
 		b.Run(string(rune('0'+level)), func(b *testing.B) {
-			c, err := new(Router).compressor(level)
-			if err != nil {
-				b.Fatal(err)
-			}
+			c := router.NewCompressor(router.Gzip, level)
 			b.ReportAllocs()
 			for sent := 0; sent < b.N; sent += perBatch {
-				out, err := c.compress(batch.Body)
+				z, err := c.Compress(batch.Body)
 				if err != nil {
 					b.Fatal(err)
 				}
-				b.ReportMetric(float64(len(batch.Body))/float64(len(out)), "ratio")
+				b.ReportMetric(float64(len(batch.Body))/float64(len(z.Bytes())), "ratio")
+				z.Release()
 			}
 		})
 	}

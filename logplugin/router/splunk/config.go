@@ -16,6 +16,7 @@ import (
 	"crypto/tls"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 
@@ -45,13 +46,15 @@ var options = []router.Option{
 	{Name: "splunk-gzip", Default: "false"},
 	{Name: "splunk-gzip-level", Default: "-1"},
 	{Name: "splunk-index-acknowledgment", Default: "false"},
+	{Name: "splunk-timeout", Default: "30s"},
+	{Name: "splunk-accept-any-2xx", Default: "false"},
 	{Name: "splunk-ca-cert"},
 	{Name: "splunk-client-cert"},
 	{Name: "splunk-client-key", Credential: true},
 }
 
 var addressForm = router.AddressForm{
-	Option: "splunk-url", Ports: map[string]string{"https": "443", "http": "80"}, Example: "https://HOST:8088",
+	Option: "splunk-url", Ports: map[string]string{"https": "443", "http": "80"}, Path: true, Example: "https://HOST:8088",
 }
 
 // Kind describes the router.
@@ -81,7 +84,7 @@ type Config struct {
 func Parse(o router.Options) (Config, error) {
 	v := o.Unresolved()
 	v.OneOf("splunk-format", formats...)
-	c := connectionOf(v)
+	c := connectionOf(v, nil)
 	return Config{o, c.ack}, v.Err()
 }
 
@@ -111,36 +114,67 @@ func (c Config) Encoder(ctx context.Context, s router.Session) (router.Encoder, 
 
 // connection is what the options say of the receiver. It holds no token.
 type connection struct {
-	base   string // scheme and host only
-	tls    *tls.Config
-	verify bool
-	gzip   bool
-	level  int
-	ack    bool
+	base    string // scheme, host, and a proxy's prefix
+	name    string // how errors call the receiver
+	hidden  bool   // the address came by reference, and is shown nowhere
+	noPort  bool   // the address has none
+	tls     *tls.Config
+	timeout time.Duration
+	verify  bool
+	gzip    bool
+	level   int
+	ack     bool
+	any2xx  bool
 }
 
-// connectionOf reads the connection's options; the faults are in v.
-func connectionOf(v *router.Values) connection {
+// connectionOf reads the connection's options; the faults are in v. nil certificates are read from their files now.
+func connectionOf(v *router.Values, certificates *router.Certificates) connection {
 	c := connection{
-		verify: v.Bool("splunk-verify-connection", true),
-		gzip:   v.Bool("splunk-gzip", false),
-		level:  int(v.Int("splunk-gzip-level", gzip.DefaultCompression, gzip.DefaultCompression, gzip.BestCompression)),
-		ack:    v.Bool("splunk-index-acknowledgment", false),
+		name:    "the splunk receiver",
+		hidden:  v.IsSecret("splunk-url"),
+		timeout: v.Duration("splunk-timeout", defaultTimeout, time.Second, 10*time.Minute),
+		verify:  v.Bool("splunk-verify-connection", true),
+		gzip:    v.Bool("splunk-gzip", false),
+		level:   int(v.Int("splunk-gzip-level", router.DefaultLevel, gzip.DefaultCompression, gzip.BestCompression)),
+		ack:     v.Bool("splunk-index-acknowledgment", false),
+		any2xx:  v.Bool("splunk-accept-any-2xx", false),
 	}
+	checkToken(v)
+	if !v.Has("splunk-url") {
+		v.Refuse("log-opt splunk-url is missing; it is like https://hec.example.com:8088")
+	} else if !v.Waits("splunk-url") {
+		a := v.Address(addressForm)
+		prefix, ok := cutCollector(a.Path)
+		if !ok {
+			v.Refuse("log-opt splunk-url: the path goes on after /services/collector; write https://HOST:8088, or a proxy's prefix with it")
+		}
+		c.base, c.noPort = a.Base()+prefix, a.NoPort
+		if !c.hidden {
+			c.name = a.Base()
+		}
+	}
+	c.tls = certificates.Config(v, tlsNames)
+	return c
+}
+
+// checkToken refuses what cannot be a token.
+func checkToken(v *router.Values) {
 	switch {
 	case !v.Has("splunk-token"):
 		v.Refuse("log-opt splunk-token is missing; name it in secretOptions")
 	case v.Waits("splunk-token"):
 	case v.Secret("splunk-token").IsEmpty():
 		v.Refuse("log-opt splunk-token is empty")
-	case strings.ContainsFunc(v.Secret("splunk-token").Reveal(), func(r rune) bool { return r <= ' ' || r >= 0x7f }):
+	case strings.ContainsFunc(v.Credential("splunk-token").Reveal(), func(r rune) bool { return r <= ' ' || r >= 0x7f }):
 		v.Refuse("log-opt splunk-token has a blank, a line break or another character that cannot be in a header")
 	}
-	if !v.Has("splunk-url") {
-		v.Refuse("log-opt splunk-url is missing; it is like https://hec.example.com:8088")
-	} else if !v.Waits("splunk-url") {
-		c.base = v.Address(addressForm).Base()
+}
+
+// cutCollector returns what a path has before HEC's own paths, which Splunk shows as a part of the URL.
+func cutCollector(path string) (prefix string, ok bool) {
+	prefix, rest, found := strings.Cut(path, "/services/collector")
+	if !found {
+		return path, true
 	}
-	c.tls = v.TLS(tlsNames)
-	return c
+	return prefix, slices.Contains([]string{"", "/event", "/event/1.0", "/raw", "/raw/1.0"}, rest)
 }

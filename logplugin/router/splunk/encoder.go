@@ -40,6 +40,7 @@ type Encoder struct {
 	stdout []byte // after it, up to the time
 	stderr []byte
 	suffix []byte // after the time
+	index  string // for errors; "" = the token's own, or one that came by reference
 }
 
 // NewEncoder returns the encoder of s. It asks the sources of c for the session's options that are secrets; an error is
@@ -74,6 +75,9 @@ func NewEncoder(ctx context.Context, c Config, s router.Session) (*Encoder, erro
 		}
 	}
 	e.suffix = append(e.suffix, '}')
+	if !v.IsSecret("splunk-index") {
+		e.index = v.String("splunk-index", "")
+	}
 	return e, nil
 }
 

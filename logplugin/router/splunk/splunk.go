@@ -1,23 +1,17 @@
 package splunk
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"net/http/cookiejar"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
-
 	"github.com/secretref/secretref/logplugin/router"
-	"github.com/secretref/secretref/shared/secret"
 )
 
 const (
@@ -28,49 +22,46 @@ const (
 
 // Deadlines, each for one step and together with the caller's context.
 const (
-	dialTimeout    = 10 * time.Second
-	requestTimeout = 30 * time.Second // from the connection to the end of the answer
+	defaultTimeout = 30 * time.Second // from the connection to the end of the answer: splunk-timeout
 	ackTimeout     = 2 * time.Minute  // from an accepted request to the indexers' word
 	firstAckPoll   = 100 * time.Millisecond
 	lastAckPoll    = 5 * time.Second
+	resolveTimeout = 30 * time.Second // to ask for secrets
 )
 
-// A gzip writer is up to 800 KiB; more requests than this at once are compressed with one that is thrown away.
-const maxWriters = 2
-
-// defaultLevel is what level -1 means: half the time of zlib's 6, for 3 % more bytes of web server logs.
-const defaultLevel = 2
-
 // Router sends batches to one HEC. It keeps one client, and with acknowledgement one channel, for its life; it makes a
-// new client only when an option that is a secret has a new value, but for the token, which is asked for at each request.
+// new client only when an option that is a secret or a file of certificates has changed, but for the token, which is
+// asked for at each request.
 type Router struct {
-	options router.Options
-	channel string // of indexer acknowledgement
-	timing  timing
-	acks    *acks
+	options      router.Options
+	channel      string // of indexer acknowledgement
+	timing       timing
+	acks         *acks
+	certificates router.Certificates
+	oldOK        atomic.Bool // the receiver answers "OK", without a code
 
-	mu     sync.Mutex
-	print  [sha256.Size]byte // of the secrets that conn was made from
-	conn   connection
-	client *http.Client // nil before the first use
-	idle   []*compressor
+	mu    sync.Mutex
+	print [sha256.Size]byte // of the secrets that conn was made from
+	conn  connection
+	http  *router.HTTP // nil before the first use
+	zip   *router.Compressor
 }
 
 var (
 	_ router.Router             = (*Router)(nil)
 	_ router.Verifier           = (*Router)(nil)
 	_ router.CredentialVerifier = (*Router)(nil)
+	_ router.Noter              = (*Router)(nil)
 )
 
 // timing is a field so that tests need not wait.
 type timing struct {
-	request, ack, firstPoll, lastPoll time.Duration
+	ack, firstPoll, lastPoll time.Duration
 }
 
 // New returns a router for c. It connects when there is something to send.
 func New(c Config) *Router {
-	r := &Router{options: c.options, channel: newChannel(),
-		timing: timing{requestTimeout, ackTimeout, firstAckPoll, lastAckPoll}}
+	r := &Router{options: c.options, channel: newChannel(), timing: timing{ackTimeout, firstAckPoll, lastAckPoll}}
 	r.acks = newAcks(r)
 	return r
 }
@@ -89,11 +80,22 @@ func (r *Router) Close() error {
 	r.acks.close()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.client != nil {
-		r.client.CloseIdleConnections()
+	if r.http != nil {
+		r.http.Close()
 	}
-	r.idle = nil
 	return nil
+}
+
+// Note implements router.Noter.
+func (r *Router) Note() string {
+	var notes []string
+	if note := r.certificates.Note(); note != "" {
+		notes = append(notes, note)
+	}
+	if r.oldOK.Load() {
+		notes = append(notes, `the receiver answers "OK" without a HEC code, as old collectors that are not Splunk's do`)
+	}
+	return strings.Join(notes, "; ")
 }
 
 // use is what one Send works with: values and client of one moment.
@@ -101,13 +103,14 @@ type use struct {
 	r      *Router
 	values *router.Values
 	conn   connection
-	client *http.Client
+	http   *router.HTTP
+	zip    *router.Compressor
 }
 
-// begin asks for the secrets, and makes a new client if one of them but the token has changed.
+// begin asks for the secrets, and makes a new client if something but the token has changed.
 func (r *Router) begin(ctx context.Context) (*use, *router.Error) {
 	const op = "read splunk log-opts"
-	ctx, cancel := context.WithTimeout(ctx, r.timing.request)
+	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
 	values, err := r.options.Connection(ctx, options)
 	if err != nil {
@@ -116,38 +119,41 @@ func (r *Router) begin(ctx context.Context) (*use, *router.Error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	made := values.Fingerprint("splunk-token")
-	if r.client == nil || made != r.print {
-		conn := connectionOf(values)
-		if err := values.Err(); err != nil {
-			return nil, &router.Error{Class: router.ClassConfig, Op: op, Cause: err.Error(), Bad: router.NoRecord}
+	if r.http == nil || made != r.print || r.certificates.Config(values, tlsNames) != r.conn.tls {
+		conn := connectionOf(values, &r.certificates)
+		if values.Err() == nil {
+			r.replace(conn, made)
 		}
-		if r.client != nil {
-			r.client.CloseIdleConnections()
-		}
-		r.conn, r.client, r.print, r.idle = conn, newClient(conn), made, nil
+	} else {
+		checkToken(values)
 	}
-	return &use{r, values, r.conn, r.client}, nil
+	if err := values.Err(); err != nil {
+		r.options.Invalidate(values, "splunk-token") // it may be right by now
+		return nil, &router.Error{Class: router.ClassConfig, Op: op, Cause: err.Error(), Bad: router.NoRecord}
+	}
+	return &use{r, values, r.conn, r.http, r.zip}, nil
 }
 
-func newClient(c connection) *http.Client {
-	client := &http.Client{
-		Transport: &http.Transport{
-			Proxy:               http.ProxyFromEnvironment,
-			DialContext:         (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext,
-			TLSClientConfig:     c.tls,
-			TLSHandshakeTimeout: dialTimeout,
-			MaxIdleConnsPerHost: 4,
-			IdleConnTimeout:     90 * time.Second,
-			WriteBufferSize:     64 << 10,
-		},
-		// The answer that says where to go is shown; the token is not carried there.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+// replace makes a client for conn.
+func (r *Router) replace(conn connection, print [sha256.Size]byte) {
+	if r.http != nil {
+		r.http.Close()
 	}
-	if c.ack {
-		// Acknowledgements are known to the indexer that took the batch; load balancers stick by cookie.
-		client.Jar, _ = cookiejar.New(nil) // its error is always nil
+	r.conn, r.print, r.zip = conn, print, router.NewCompressor(router.Gzip, conn.level)
+	r.http = router.NewHTTP(router.HTTPConfig{
+		Base: conn.base, Hidden: conn.hidden, TLS: conn.tls, TLSName: tlsNames, Timeout: conn.timeout,
+		Sticky: conn.ack, // acknowledgements are known to the indexer that took the batch
+		Redact: redact,
+	})
+}
+
+// redact takes out of a text what the options hide.
+func redact(v *router.Values, text string) string {
+	if v.IsSecret("splunk-url") {
+		a := v.Address(addressForm)
+		return v.Redact(options, text, a.HostPort(), a.Host)
 	}
-	return client
+	return v.Redact(options, text)
 }
 
 // Send implements router.Router. With splunk-index-acknowledgment it returns when the indexers have the batch.
@@ -155,113 +161,103 @@ func (r *Router) Send(ctx context.Context, b *router.Batch) error {
 	if b.Len() == 0 {
 		return nil
 	}
-	u, failed := r.begin(ctx)
-	if failed != nil {
-		return failed
-	}
-	op := "send to " + u.conn.base
-	body := b.Body
-	if u.conn.gzip {
-		c, err := r.compressor(u.conn.level)
-		if err != nil {
-			return &router.Error{Class: router.ClassConfig, Op: op, Cause: "compress: " + err.Error(), Bad: router.NoRecord, Err: err}
-		}
-		defer r.giveBack(c, u.conn.level)
-		if body, err = c.compress(b.Body); err != nil {
-			return &router.Error{Class: router.ClassConfig, Op: op, Cause: "compress: " + err.Error(), Bad: router.NoRecord, Err: err}
-		}
-	}
-	a, failed := u.do(ctx, op, http.MethodPost, eventPath, body, u.conn.gzip)
-	if failed == nil {
-		failed = u.judge(a, op, b.Len())
-	}
-	if failed == nil && u.conn.ack && a.hasAck {
-		failed = r.acks.await(ctx, "await acknowledgement from "+u.conn.base, a.ack)
-	}
-	if failed != nil {
+	if failed := r.send(ctx, b); failed != nil {
 		return failed
 	}
 	return nil
 }
 
-// judge makes an error of an answer, and tells the source of a token that was refused.
-func (u *use) judge(a answer, op string, n int) *router.Error {
-	e := a.err(op, n, u.conn.ack)
-	if e != nil && e.Class == router.ClassCredentials {
+func (r *Router) send(ctx context.Context, b *router.Batch) *router.Error {
+	u, failed := r.begin(ctx)
+	if failed != nil {
+		return failed
+	}
+	op := "send to " + u.conn.name
+	body := b.Body
+	if u.conn.gzip {
+		z, err := u.zip.Compress(b.Body)
+		if err != nil {
+			return &router.Error{Class: router.ClassConfig, Op: op, Cause: err.Error(), Bad: router.NoRecord, Err: err}
+		}
+		defer z.Release()
+		body = z.Bytes()
+	}
+	a, failed := u.do(ctx, op, http.MethodPost, eventPath, body, u.conn.gzip)
+	if failed != nil {
+		return failed
+	}
+	if failed = u.judge(a, op, b); failed != nil || !u.conn.ack {
+		return failed
+	}
+	if !a.hasAck {
+		return &router.Error{Class: router.ClassConfig, Op: op, Cause: "the answer has no usable ackId", Hint: ackHint, Bad: router.NoRecord}
+	}
+	return r.acks.await(ctx, "await acknowledgement from "+u.conn.name, a.ack)
+}
+
+// judge makes an error of the answer to a batch, which is nil when nothing was sent, and tells the source of a token
+// that was refused.
+func (u *use) judge(a answer, op string, b *router.Batch) *router.Error {
+	if is2xx := a.Status >= 200 && a.Status < 300; is2xx && u.conn.any2xx {
+		return nil
+	}
+	v := a.verdict()
+	if v.class == delivered {
+		u.r.oldOK.Store(a.oldOK)
+		return nil
+	}
+	n := 0
+	if b != nil {
+		n = b.Len()
+	}
+	e := a.err(v, op, n, u.conn.ack)
+	switch {
+	case a.code == codeIncorrectIndex && b != nil:
+		e.Hint = indexHint(b)
+	case e.Class == router.ClassConfig && a.code == noCode && u.conn.noPort:
+		e.Hint += portHint
+	case e.Class == router.ClassCredentials:
 		u.r.options.Invalidate(u.values, "splunk-token")
 	}
 	return e
 }
 
+// portHint is for an address without a port.
+const portHint = "; HEC listens on port 8088 unless that was changed, and splunk-url has no port"
+
+// indexHint names the index that the token does not allow: all sessions of a router have the same.
+func indexHint(b *router.Batch) string {
+	for _, run := range b.Runs {
+		if e, ok := run.Encoder.(*Encoder); ok && e.index != "" {
+			return fmt.Sprintf("allow index %q for the token, or set another as splunk-index", e.index)
+		}
+	}
+	return codes[codeIncorrectIndex].hint
+}
+
 // do makes one request and reads its answer. Nothing of body is read after it has returned.
 func (u *use) do(ctx context.Context, op, method, path string, body []byte, gzipped bool) (answer, *router.Error) {
-	ctx, cancel := context.WithTimeout(ctx, u.r.timing.request)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, u.conn.base+path, nil)
-	if err != nil {
-		return answer{}, u.failed(op, err)
-	}
-	if body != nil {
-		l := &lent{data: body}
-		defer l.takeBack()
-		req.Body = l.reader()
-		req.GetBody = func() (io.ReadCloser, error) { return l.reader(), nil } // for a connection that was closed before the first byte
-		req.ContentLength = int64(len(body))
-	}
-	req.Header.Set("User-Agent", "secretref-logdriver")
+	header := http.Header{}
 	if method != http.MethodOptions { // Docker's probe has no token either
-		req.Header.Set("Authorization", "Splunk "+u.values.Secret("splunk-token").Reveal())
+		header.Set("Authorization", "Splunk "+u.values.Secret("splunk-token").Reveal())
 		if u.conn.ack {
-			req.Header.Set("X-Splunk-Request-Channel", u.r.channel)
+			header.Set("X-Splunk-Request-Channel", u.r.channel)
 		}
 	}
 	if gzipped {
-		req.Header.Set("Content-Encoding", "gzip")
+		header.Set("Content-Encoding", router.Gzip)
 	}
-	res, err := u.client.Do(req)
-	if err != nil {
-		return answer{}, u.failed(op, err)
+	a, failed := u.http.Do(ctx, router.Request{Op: op, Method: method, Path: path, Header: header, Body: body, Values: u.values})
+	if failed == nil {
+		return parseAnswer(a), nil
 	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
-	if err != nil {
-		return answer{}, u.failed(op, err)
-	}
-	return parseAnswer(res, text, time.Now()), nil
-}
-
-// failed makes an error of a request that got no answer.
-func (u *use) failed(op string, err error) *router.Error {
-	e := &router.Error{Class: router.ClassRetry, Op: op, Bad: router.NoRecord, Err: secret.RedactError(err)}
-	var timeout net.Error
-	class, cause, hint := router.TLSFault(err, tlsNames)
-	switch {
-	case class != "":
-		e.Class, e.Cause, e.Hint = class, cause, hint
+	if failed.IsTLS {
 		u.r.options.Invalidate(u.values, tlsNames.Credentials()...) // it may have been rotated
-	case errors.Is(err, context.Canceled):
-		e.Cause = "stopped"
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		e.Cause = "no answer in time"
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		e.Cause = "the receiver closed the connection without an answer"
-	default:
-		e.Cause = networkCause(err)
+	} else if u.conn.noPort {
+		failed.Hint += portHint
 	}
-	return e
-}
-
-// networkCause says what the network said, and leaves out what others may have put into an error.
-func networkCause(err error) string {
-	var op *net.OpError
-	if errors.As(err, &op) {
-		return op.Error()
-	}
-	var dns *net.DNSError
-	if errors.As(err, &dns) {
-		return dns.Error()
-	}
-	return "the connection broke"
+	failed.Hint = strings.TrimPrefix(failed.Hint, "; ")
+	return answer{}, failed
 }
 
 // Verify implements router.Verifier: with splunk-verify-connection it asks, as Docker's driver does, whether there is an
@@ -274,7 +270,7 @@ func (r *Router) Verify(ctx context.Context) error {
 	if !u.conn.verify {
 		return nil
 	}
-	return u.ask(ctx, "reach "+u.conn.base, http.MethodOptions, eventPath)
+	return u.ask(ctx, "reach "+u.conn.name, http.MethodOptions, eventPath)
 }
 
 // VerifyCredentials implements router.CredentialVerifier: it asks HEC how it is, and whether it accepts the token.
@@ -283,14 +279,14 @@ func (r *Router) VerifyCredentials(ctx context.Context) error {
 	if failed != nil {
 		return failed
 	}
-	if err := u.ask(ctx, "ask for the health of "+u.conn.base, http.MethodGet, healthPath); err != nil {
+	if err := u.ask(ctx, "ask for the health of "+u.conn.name, http.MethodGet, healthPath); err != nil {
 		return err
 	}
 	// Older servers are well whatever the token is. A request without data is refused only after a look at it.
-	op := "send nothing to " + u.conn.base
+	op := "send nothing to " + u.conn.name
 	a, failed := u.do(ctx, op, http.MethodPost, eventPath, []byte{}, false)
-	if failed == nil && a.code != codeNoData {
-		failed = u.judge(a, op, 0)
+	if failed == nil && (a.code != codeNoData || a.Status != http.StatusBadRequest) {
+		failed = u.judge(a, op, nil)
 	}
 	if failed != nil {
 		return failed
@@ -298,10 +294,11 @@ func (r *Router) VerifyCredentials(ctx context.Context) error {
 	return nil
 }
 
+// ask asks for something of which HEC's answers differ: any 2xx that is not a web page is good.
 func (u *use) ask(ctx context.Context, op, method, path string) error {
 	a, failed := u.do(ctx, op, method, path, nil, false)
-	if failed == nil {
-		failed = u.judge(a, op, 0)
+	if failed == nil && (a.Status < 200 || a.Status >= 300 || a.HTML || a.code != noCode && codes[a.code].class != delivered) {
+		failed = u.judge(a, op, nil)
 	}
 	if failed == nil {
 		return nil
@@ -310,49 +307,4 @@ func (u *use) ask(ctx context.Context, op, method, path string) error {
 		failed.Class = router.ClassConfig // nothing was sent
 	}
 	return failed
-}
-
-// compressor makes gzip members and reuses its memory.
-type compressor struct {
-	w   *gzip.Writer
-	out bytes.Buffer
-}
-
-func (r *Router) compressor(level int) (*compressor, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if n := len(r.idle); n > 0 {
-		c := r.idle[n-1]
-		r.idle = r.idle[:n-1]
-		return c, nil
-	}
-	c := &compressor{}
-	var err error
-	if level == gzip.DefaultCompression {
-		level = defaultLevel
-	}
-	c.w, err = gzip.NewWriterLevel(&c.out, level)
-	return c, err
-}
-
-// giveBack keeps c for the next request, unless it has grown too large or the level has changed meanwhile.
-func (r *Router) giveBack(c *compressor, level int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.idle) < maxWriters && c.out.Cap() <= 1<<20 && r.conn.level == level && r.client != nil {
-		r.idle = append(r.idle, c)
-	}
-}
-
-// compress returns p as one gzip member, valid until the next call.
-func (c *compressor) compress(p []byte) ([]byte, error) {
-	c.out.Reset()
-	c.w.Reset(&c.out)
-	if _, err := c.w.Write(p); err != nil {
-		return nil, err
-	}
-	if err := c.w.Close(); err != nil {
-		return nil, err
-	}
-	return c.out.Bytes(), nil
 }

@@ -7,6 +7,7 @@ package hectest
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"crypto/tls"
@@ -54,6 +55,11 @@ type Fault struct {
 	Drop       bool          // close without an answer
 	Location   string        // redirect there
 	Delay      time.Duration // before all that
+	Body       string        // answer with it, of status 200 unless Status is set
+	Type       string        // Content-Type of the answer
+	Padding    int           // bytes of another header
+	Endless    bool          // repeat Body until the client goes
+	Slow       bool          // send Body a byte at a time, and never its end
 }
 
 // Options say what kind of receiver it is. The zero value takes everything over plain HTTP.
@@ -312,7 +318,15 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request, f Fault, body []
 
 // fail does what f says; done is false for the zero Fault.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, f Fault) (status int, done bool) {
+	if f.Type != "" {
+		w.Header().Set("Content-Type", f.Type)
+	}
+	if f.Padding > 0 {
+		w.Header().Set("X-Padding", strings.Repeat("x", f.Padding))
+	}
 	switch {
+	case f.Body != "":
+		return s.body(w, r, f), true
 	case f.Hang:
 		s.wait(r.Context(), nil)
 		panic(http.ErrAbortHandler)
@@ -353,6 +367,26 @@ func (s *Server) answer(w http.ResponseWriter, f Fault) int {
 		return s.code(w, f.Code, f.Bad, 0, false)
 	}
 	return s.plain(w, status)
+}
+
+// body answers with the fault's own body.
+func (s *Server) body(w http.ResponseWriter, r *http.Request, f Fault) int {
+	status := cmp.Or(f.Status, http.StatusOK)
+	w.WriteHeader(status)
+	for i := 0; ; i++ {
+		text := f.Body
+		if f.Slow {
+			text = f.Body[i%len(f.Body):][:1]
+		}
+		_, err := io.WriteString(w, text)
+		_ = http.NewResponseController(w).Flush()
+		switch {
+		case !f.Endless && !f.Slow:
+			return status
+		case err != nil, f.Slow && !s.wait(r.Context(), time.After(20*time.Millisecond)):
+			panic(http.ErrAbortHandler)
+		}
+	}
 }
 
 // wait returns true when until has come, false when the client or the receiver is gone.

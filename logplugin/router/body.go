@@ -1,4 +1,4 @@
-package splunk
+package router
 
 import (
 	"errors"

@@ -1,7 +1,6 @@
 package splunk
 
 import (
-	"errors"
 	"io"
 	"net"
 	"testing"
@@ -9,22 +8,6 @@ import (
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/router/routertest"
 )
-
-func TestLent(t *testing.T) {
-	l := &lent{data: []byte("0123456789")}
-	r, other := l.reader(), l.reader()
-	p := make([]byte, 4)
-	if n, err := r.Read(p); n != 4 || err != nil || string(p) != "0123" {
-		t.Errorf("Read = %d, %v, %q", n, err, p)
-	}
-	if all, err := io.ReadAll(other); string(all) != "0123456789" || err != nil {
-		t.Errorf("the second reader gives %q, %v", all, err)
-	}
-	l.takeBack()
-	if n, err := r.Read(p); n != 0 || !errors.Is(err, errTakenBack) {
-		t.Errorf("after takeBack: Read = %d, %v", n, err)
-	}
-}
 
 // TestEarlyAnswer plays a receiver that answers before it has read the batch, and reads on afterwards. The bytes are the
 // caller's again when Send returns: what the receiver still gets must not be what the caller writes then. With -race

@@ -1,0 +1,285 @@
+package router
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/secretref/secretref/shared/fault"
+	"github.com/secretref/secretref/shared/secret"
+)
+
+// Bounds of one exchange over HTTP. Together with the timeout they bound what any peer can take: memory, and time.
+const (
+	MaxAnswer   = 64 << 10 // of an answer's body; the rest is not read
+	maxHeader   = 64 << 10 // of its header
+	dialTimeout = 10 * time.Second
+)
+
+// HTTP makes the requests of one router to one receiver. It follows no redirects, which would carry a credential
+// elsewhere, and keeps connections.
+type HTTP struct {
+	client *http.Client
+	config HTTPConfig
+}
+
+// HTTPConfig of an HTTP.
+type HTTPConfig struct {
+	Base    string      // scheme://host:port and perhaps a path, before the path of a request
+	Hidden  bool        // the address came by reference: errors show nothing of it
+	TLS     *tls.Config // nil = the system's roots
+	TLSName TLSNames
+	Timeout time.Duration // from the connection to the end of the answer
+	Sticky  bool          // keep a load balancer's cookies
+	// Redact takes secrets out of a text.
+	Redact func(v *Values, text string) string
+}
+
+// NewHTTP returns an HTTP that connects when there is something to send.
+func NewHTTP(c HTTPConfig) *HTTP {
+	h := &HTTP{config: c, client: &http.Client{
+		Transport: &http.Transport{
+			Proxy:                  http.ProxyFromEnvironment,
+			OnProxyConnectResponse: refusedByProxy,
+			DialContext:            (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext,
+			TLSClientConfig:        c.TLS,
+			TLSHandshakeTimeout:    dialTimeout,
+			MaxIdleConnsPerHost:    4,
+			IdleConnTimeout:        90 * time.Second,
+			WriteBufferSize:        64 << 10,
+			MaxResponseHeaderBytes: maxHeader,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+	if c.Sticky {
+		h.client.Jar = &stickiness{}
+	}
+	return h
+}
+
+// Close frees the connections that are not in use.
+func (h *HTTP) Close() { h.client.CloseIdleConnections() }
+
+// Request is one request.
+type Request struct {
+	Op     string // for errors: what is being done, and where
+	Method string
+	Path   string // after the base
+	Header http.Header
+	Body   []byte  // nil = none; it is not read any more when Do has returned
+	Values *Values // the options of this moment, for Redact
+}
+
+// Answer is what a receiver has said.
+type Answer struct {
+	Status     int
+	Body       []byte // at most MaxAnswer bytes
+	Cut        bool   // there was more
+	HTML       bool
+	RetryAfter time.Duration // at most MaxRetryAfter
+	Location   string        // of a redirect: scheme and host
+	redact     func(string) string
+}
+
+// Do makes one request and reads its answer. Its error says why there was none, and holds nothing secret.
+func (h *HTTP) Do(ctx context.Context, r Request) (Answer, *Error) {
+	timed, cancel := context.WithTimeout(ctx, h.config.Timeout)
+	defer cancel()
+	redact := func(text string) string { return h.config.Redact(r.Values, text) }
+	req, err := http.NewRequestWithContext(timed, r.Method, h.config.Base+r.Path, nil)
+	if err != nil {
+		return Answer{}, h.failed(ctx, r.Op, err, redact)
+	}
+	if r.Header != nil {
+		req.Header = r.Header
+	}
+	if r.Body != nil {
+		l := &lent{data: r.Body}
+		defer l.takeBack()
+		req.Body = l.reader()
+		req.GetBody = func() (io.ReadCloser, error) { return l.reader(), nil } // for a connection that was closed before the first byte
+		req.ContentLength = int64(len(r.Body))
+	}
+	req.Header.Set("User-Agent", "secretref-logdriver")
+	res, err := h.client.Do(req)
+	if err != nil {
+		return Answer{}, h.failed(ctx, r.Op, err, redact)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, MaxAnswer+1))
+	if err != nil {
+		return Answer{}, h.failed(ctx, r.Op, err, redact)
+	}
+	a := Answer{Status: res.StatusCode, Body: body, RetryAfter: retryAfter(res.Header.Get("Retry-After"), time.Now()), redact: redact}
+	if a.Cut = len(body) > MaxAnswer; a.Cut {
+		a.Body = body[:MaxAnswer]
+	}
+	media, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
+	a.HTML = media == "text/html" || strings.HasPrefix(strings.TrimSpace(string(a.Body[:min(len(a.Body), 64)])), "<")
+	if u, err := res.Location(); err == nil && !h.config.Hidden {
+		a.Location = u.Scheme + "://" + u.Host
+	}
+	return a, nil
+}
+
+// Text returns a short text of the answer as an error may show it: in one line, without secrets.
+func (a *Answer) Text(s string) string {
+	const longest = 120
+	s = strings.ToValidUTF8(a.redact(s), "?")
+	if len(s) > longest {
+		s = strings.ToValidUTF8(s[:longest], "") + "…"
+	}
+	return fault.OneLine(s)
+}
+
+// Cause says what was answered, for an answer of which the router knows nothing better.
+func (a *Answer) Cause() string {
+	s := fmt.Sprintf("answer %d", a.Status)
+	switch {
+	case a.Location != "":
+		s += ", a redirect to " + a.Text(a.Location)
+	case a.HTML:
+		s += " with a web page"
+	default:
+		s += " " + http.StatusText(a.Status)
+	}
+	return s
+}
+
+// Class is what a status means where the protocol has nothing of its own to say: "" for 2xx, of which only the protocol
+// knows whether it is a yes.
+func (a *Answer) Class() (c Class, hint string) {
+	switch s := a.Status; {
+	case s >= 200 && s < 300:
+		return "", ""
+	case s >= 300 && s < 400:
+		return ClassConfig, "redirects are not followed"
+	case s == http.StatusUnauthorized, s == http.StatusForbidden:
+		return ClassCredentials, ""
+	case s == http.StatusProxyAuthRequired:
+		return ClassConfig, proxyHint
+	case s == http.StatusRequestEntityTooLarge:
+		return ClassTooLarge, ""
+	case s == http.StatusRequestTimeout, s == http.StatusTooEarly, s == http.StatusTooManyRequests, s >= 500:
+		return ClassRetry, ""
+	}
+	return ClassConfig, ""
+}
+
+// failed makes an error of a request that got no answer. ctx is the caller's.
+func (h *HTTP) failed(ctx context.Context, op string, err error, redact func(string) string) *Error {
+	e := &Error{Class: ClassRetry, Op: op, Bad: NoRecord, Err: secret.RedactError(err)}
+	var timeout net.Error
+	var proxy *proxyError
+	class, cause, hint := TLSFault(err, h.config.TLSName, h.config.Hidden)
+	switch {
+	case class != "":
+		e.Class, e.Cause, e.Hint, e.IsTLS = class, cause, hint, true
+	case errors.As(err, &proxy):
+		e.Class, e.Cause, e.Hint = proxy.class(), proxy.Error(), proxy.hint()
+		e.RetryAfter = proxy.retryAfter
+	case ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		e.Cause = "stopped"
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		e.Cause, e.TimedOut = "no answer in time", !isDial(err)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		e.Cause = "the receiver closed the connection without an answer"
+	default:
+		e.Cause = NetworkCause(err, h.config.Hidden)
+	}
+	e.Cause, e.Hint = redact(e.Cause), redact(e.Hint)
+	if h.config.Hidden {
+		e.Err = nil // its text has the address
+	}
+	return e
+}
+
+// isDial reports whether a connection could not be made: then the size of the request does not matter.
+func isDial(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op != "read" && op.Op != "write"
+}
+
+// NetworkCause says what the network said, and leaves out what others may have put into an error. With hidden nothing
+// of an address is in it.
+func NetworkCause(err error, hidden bool) string {
+	var dns *net.DNSError
+	var op *net.OpError
+	isDNS, isOp := errors.As(err, &dns), errors.As(err, &op)
+	switch {
+	case isDNS && hidden:
+		return "the receiver's name cannot be resolved: " + dns.Err
+	case isOp && hidden:
+		for err := op.Err; err != nil; err = errors.Unwrap(err) {
+			if next := errors.Unwrap(err); next == nil {
+				return op.Op + ": " + err.Error() // an errno
+			}
+		}
+		return op.Op + " failed"
+	case isOp:
+		return op.Error()
+	case isDNS:
+		return dns.Error()
+	}
+	return "the connection broke"
+}
+
+// proxyHint names what a person can set: the environment is the service's.
+const proxyHint = "the proxy in HTTPS_PROXY or HTTP_PROXY wants a user and a password: write them into its URL"
+
+// proxyError is a proxy's refusal of a tunnel.
+type proxyError struct {
+	status     int
+	retryAfter time.Duration
+}
+
+// refusedByProxy keeps what a proxy answers to CONNECT.
+func refusedByProxy(_ context.Context, _ *url.URL, _ *http.Request, res *http.Response) error {
+	if res.StatusCode == http.StatusOK {
+		return nil
+	}
+	return &proxyError{res.StatusCode, retryAfter(res.Header.Get("Retry-After"), time.Now())}
+}
+
+// Error returns one line.
+func (e *proxyError) Error() string {
+	return strings.TrimSpace(fmt.Sprintf("the proxy answers %d %s", e.status, http.StatusText(e.status)))
+}
+
+func (e *proxyError) class() Class {
+	a := Answer{Status: e.status}
+	if c, _ := a.Class(); c == ClassRetry {
+		return ClassRetry
+	}
+	return ClassConfig
+}
+
+func (e *proxyError) hint() string {
+	switch {
+	case e.status == http.StatusProxyAuthRequired:
+		return proxyHint
+	case e.class() == ClassConfig:
+		return "allow the receiver at the proxy, or put the receiver's name into NO_PROXY"
+	}
+	return "the proxy does not reach the receiver"
+}
+
+// retryAfter reads seconds or an HTTP date (RFC 9110 §10.2.3).
+func retryAfter(h string, now time.Time) time.Duration {
+	var d time.Duration
+	if seconds, err := strconv.ParseUint(h, 10, 31); err == nil {
+		d = time.Duration(seconds) * time.Second
+	} else if at, err := http.ParseTime(h); err == nil {
+		d = at.Sub(now)
+	}
+	return min(max(d, 0), MaxRetryAfter)
+}
