@@ -117,47 +117,10 @@ func (p Program) protocol(ctx context.Context, action string) int {
 		return p.fail(p.HandOver(p.Args, nil))
 	}
 	began := time.Now()
-	type outcome struct {
-		out      []byte
-		err      error
-		registry string // that the input names; "" when it was not read
-	}
 	done := make(chan outcome, 1)
 	loaded := make(chan time.Duration, 1)
 	var heard atomic.Bool
-	go func() {
-		o := outcome{err: errPanic}
-		defer func() {
-			_ = recover() // its text may hold anything
-			done <- o
-		}()
-		cfg, broken := config.Load(config.Paths(p.Getenv))
-		if broken == nil && p.debugs() {
-			p.debug("configuration: " + list(cfg.Files, "no file was found"))
-		}
-		timeout := defaultTimeout
-		if broken == nil {
-			timeout = cfg.AWS.Timeout
-		}
-		timeout = p.remaining(began, timeout)
-		loaded <- timeout
-		ctx, cancel := context.WithDeadline(ctx, began.Add(timeout-min(timeout/20, lastWords)))
-		defer cancel()
-		input, err := p.input(action)
-		heard.Store(true)
-		var out []byte
-		switch {
-		case err != nil:
-		case broken != nil:
-			out, err = withoutConfig(action, input, broken)
-		default:
-			out, err = p.answer(ctx, began.Add(timeout), cfg, action, input)
-		}
-		o = outcome{out: out, err: err}
-		if err != nil {
-			o.registry = registryOf(action, input)
-		}
-	}()
+	go p.serve(ctx, action, began, loaded, &heard, done)
 	var o outcome
 	timeout := defaultTimeout
 	for limit := time.NewTimer(timeout); ; {
@@ -183,6 +146,49 @@ func (p Program) protocol(ctx context.Context, action string) int {
 		return exitError
 	}
 	return exitOK
+}
+
+// outcome is what came of an action.
+type outcome struct {
+	out      []byte
+	err      error
+	registry string // that the input of a failed action names; "" when it was not read
+}
+
+// serve carries out an action and sends one outcome to done. loaded receives how long the whole may take, as soon as it is known;
+// heard is set when the input has been read.
+func (p Program) serve(ctx context.Context, action string, began time.Time, loaded chan<- time.Duration, heard *atomic.Bool, done chan<- outcome) {
+	o := outcome{err: errPanic}
+	defer func() {
+		_ = recover() // its text may hold anything
+		done <- o
+	}()
+	cfg, broken := config.Load(config.Paths(p.Getenv))
+	if broken == nil && p.debugs() {
+		p.debug("configuration: " + list(cfg.Files, "no file was found"))
+	}
+	timeout := defaultTimeout
+	if broken == nil {
+		timeout = cfg.AWS.Timeout
+	}
+	timeout = p.remaining(began, timeout)
+	loaded <- timeout
+	ctx, cancel := context.WithDeadline(ctx, began.Add(timeout-min(timeout/20, lastWords)))
+	defer cancel()
+	input, err := p.input(action)
+	heard.Store(true)
+	var out []byte
+	switch {
+	case err != nil:
+	case broken != nil:
+		out, err = withoutConfig(action, input, broken)
+	default:
+		out, err = p.answer(ctx, began.Add(timeout), cfg, action, input)
+	}
+	o = outcome{out: out, err: err}
+	if err != nil {
+		o.registry = registryOf(action, input)
+	}
 }
 
 // deadline names the variable in which the front program tells the other one how long the run may still take: to the

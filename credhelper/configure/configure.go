@@ -277,7 +277,7 @@ func (r *Result) shadowed(d *document, path string, is func(login string) bool) 
 	return nil
 }
 
-// covers tells whether a saved login, for a host or for a namespace below it, belongs to one of the hosts.
+// covers reports whether a saved login, for a host or for a namespace below it, belongs to one of the hosts.
 func covers(hosts []string, login string) bool {
 	n, err := registryhost.Normalize(login)
 	return err == nil && slices.Contains(hosts, n.Host)

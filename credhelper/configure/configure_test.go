@@ -290,7 +290,7 @@ func TestDockerKeepsModeOwnerAndLink(t *testing.T) {
 	noTemp(t, "link", real)
 }
 
-// TestOddFiles are paths that are no file of ours to edit.
+// TestOddFiles are paths that cannot be edited.
 func TestOddFiles(t *testing.T) {
 	for name, c := range map[string]struct {
 		make func(path string) error

@@ -28,7 +28,7 @@ type member struct {
 }
 
 // parseDocument reads text, in which an empty file counts as {}, as it does for docker. The error says where the text
-// is no JSON and quotes none of it: the file may hold passwords.
+// cannot be read as JSON and quotes none of it: the file may hold passwords.
 func parseDocument(text []byte) (*document, error) {
 	switch {
 	case bytes.HasPrefix(text, []byte("\ufeff")):
@@ -43,7 +43,7 @@ func parseDocument(text []byte) (*document, error) {
 	return d, nil
 }
 
-// check tells whether the text is one JSON object in which every key that we look at is there once.
+// check reports whether the text is one JSON object in which every key that we look at is there once.
 func (d *document) check() error {
 	var v json.RawMessage
 	if err := json.Unmarshal(d.text, &v); err != nil {

@@ -202,13 +202,10 @@ func (d *document) slip() string {
 // in config.json counts in credHelpers alone: podman knows no credsStore.
 func (l looker) podman(home string) Client {
 	c := Client{Name: podmanName}
-	files := []string{l.options.env("REGISTRY_AUTH_FILE")}
-	if files[0] == "" {
-		config := l.options.env("XDG_CONFIG_HOME")
-		if config == "" {
-			config = filepath.Join(home, ".config")
-		}
-		files = []string{l.system.primaryAuth(l.options), filepath.Join(config, "containers", "auth.json"), l.dockerFile(home)}
+	own, explicit := l.options.authFile(home)
+	files := []string{own}
+	if !explicit {
+		files = []string{l.system.primaryAuth(l.options), own, l.dockerFile(home)}
 	}
 	for _, path := range files {
 		d, err := l.open(path)

@@ -182,7 +182,7 @@ func (d disk) exists(path string) (bool, error) {
 // maxNames is far above what a directory of configuration files has.
 const maxNames = 10_000
 
-// names lists what is no directory in a directory, which may be missing.
+// names lists what is in a directory, without its directories, which may be missing.
 func (d disk) names(path string) ([]string, error) {
 	p, err := d.find(filepath.Join(path, ".list"))
 	if err != nil {

@@ -42,15 +42,7 @@ func podman(o Options, s system) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	path := o.env("REGISTRY_AUTH_FILE")
-	explicit := path != ""
-	if !explicit {
-		config := o.env("XDG_CONFIG_HOME")
-		if config == "" {
-			config = filepath.Join(home, ".config")
-		}
-		path = filepath.Join(config, "containers", "auth.json")
-	}
+	path, explicit := o.authFile(home)
 	f, d, err := o.disk().editJSON(path)
 	if err != nil {
 		return Result{}, err
@@ -103,6 +95,18 @@ func podman(o Options, s system) (Result, error) {
 		return Result{}, err
 	}
 	return r, nil
+}
+
+// authFile is the auth.json that survives a reboot, and whether a variable names it.
+func (o Options) authFile(home string) (path string, explicit bool) {
+	if path := o.env("REGISTRY_AUTH_FILE"); path != "" {
+		return path, true
+	}
+	config := o.env("XDG_CONFIG_HOME")
+	if config == "" {
+		config = filepath.Join(home, ".config")
+	}
+	return filepath.Join(config, "containers", "auth.json"), false
 }
 
 // primaryAuth is the file that `podman login` writes and that is read before ours. It is gone after a reboot.

@@ -53,7 +53,7 @@ type Helper struct {
 	path string
 }
 
-// Nested tells whether this process was started by a delegate of another secretref: then it must not delegate again,
+// Nested reports whether this process was started by a delegate of another secretref: then it must not delegate again,
 // or two helpers that name each other would start processes for ever.
 func Nested(getenv func(string) string) bool { return getenv(Marker) != "" }
 
@@ -169,7 +169,7 @@ func (h *Helper) failure(action string, state error, stdout, stderr *bounded, hi
 	return h.errorf(action, "%w: %s", state, fault.OneLine(reason))
 }
 
-// isProtocol tells whether reason is one of the other fixed texts of docker-credential-helpers.
+// isProtocol reports whether reason is one of the other fixed texts of docker-credential-helpers.
 func isProtocol(reason string) bool {
 	return credentials.IsCredentialsMissingServerURLMessage(reason) || credentials.IsCredentialsMissingUsernameMessage(reason)
 }

@@ -111,7 +111,7 @@ func (p *process) files(t *testing.T) []string {
 	return names
 }
 
-// holds tells whether text is in the memory of the process, of which program must be the one that runs by now. Root may
+// holds reports whether text is in the memory of the process, of which program must be the one that runs by now. Root may
 // look.
 func (p *process) holds(program, text string) bool {
 	proc := fmt.Sprintf("/proc/%d/", p.cmd.Process.Pid)
@@ -207,7 +207,7 @@ func TestNoCoreDump(t *testing.T) {
 	}
 }
 
-// inWords tells whether eight bytes of value stand in text as a number, as a processor keeps them.
+// inWords reports whether eight bytes of value stand in text as a number, as a processor keeps them.
 func inWords(text, value string) bool {
 	for i := range len(value) - 7 {
 		word := []byte(value[i : i+8])

@@ -138,7 +138,7 @@ func (s *site) newCanary() *rig.Canary {
 	return c
 }
 
-// leaks tells whether a password is in text.
+// leaks reports whether a password is in text.
 func (s *site) leaks(text string) bool {
 	return slices.ContainsFunc(s.canaries, func(c *rig.Canary) bool { return c.In(text) })
 }

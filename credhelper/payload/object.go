@@ -55,7 +55,7 @@ func (o *object) find(name string) (json.RawMessage, bool) {
 	return nil, false
 }
 
-// has tells whether one of the names is there.
+// has reports whether one of the names is there.
 func (o *object) has(names ...string) bool {
 	return slices.ContainsFunc(names, func(n string) bool { _, ok := o.find(n); return ok })
 }
@@ -126,7 +126,7 @@ func (o *object) found() string {
 	return "its keys are " + list(o.keys)
 }
 
-// list quotes names for an error: a few, and none at a length at which it is no name any more.
+// list quotes names for an error: a few, and none at a length that no name has.
 func list(names []string) string {
 	const most, longest = 8, 80
 	var b strings.Builder

@@ -107,7 +107,7 @@ func find(id string) []byte {
 	return key[:n]
 }
 
-// opens tells whether the key opens the file: a byte, a nonce, the text.
+// opens reports whether the key opens the file: a byte, a nonce, the text.
 func opens(path, name string, key []byte) bool {
 	info, err := os.Stat(path)
 	if err != nil || info.Size() > 1<<20 || key == nil {
