@@ -58,11 +58,11 @@ func TestSystemd(t *testing.T) {
 		t.Errorf("%d lines came twice", twice)
 	}
 	w.gone()
-	w.refused("unknown option", w.args("sd-refused", "splunk-ulr=x"), "splunk-url")
-	w.noFIFO() // it may remove them
 	if log := w.driverLog(); strings.Contains(log, "level=ERROR") || strings.Contains(log, "splice") {
 		t.Errorf("the sandbox is in the way:\n%s", log)
 	}
+	w.refused("unknown option", w.args("sd-refused", "splunk-ulr=x"), "splunk-url")
+	w.noFIFO() // it may remove them
 
 	proc := "/proc/" + w.systemctl("show", "-p", "MainPID", "--value", service) + "/"
 	confined, err := w.systemd.Run(t.Context(), "cat", proc+"status", proc+"mountinfo")
