@@ -1,7 +1,9 @@
 package logplugin
 
 import (
+	"fmt"
 	"sync"
+	"time"
 
 	"github.com/secretref/secretref/logplugin/control"
 	"github.com/secretref/secretref/logplugin/metrics"
@@ -50,6 +52,9 @@ func (s *service) Broken() bool {
 	return err != nil
 }
 
+// slowAWS is longer than AWS takes when all is well.
+const slowAWS = 2 * time.Second
+
 // Attention returns why a person should look.
 func (s *service) Attention() []string { return s.attention(s.sessions.Status()) }
 
@@ -58,7 +63,9 @@ func (s *service) attention(all []session.Status) []string {
 	if _, err := s.current(); err != nil {
 		reasons = append(reasons, "the configuration is broken: "+fault.OneLine(err.Error()))
 	}
-	if trouble := s.resolves.Trouble(); trouble != "" {
+	if waits := s.resolver.Status().Unanswered; waits > slowAWS {
+		reasons = append(reasons, fmt.Sprintf("AWS has not answered for %v", waits.Round(time.Second)))
+	} else if trouble := s.resolves.Trouble(); trouble != "" {
 		reasons = append(reasons, trouble)
 	}
 	return append(reasons, control.Attention(all)...)

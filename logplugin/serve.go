@@ -32,12 +32,12 @@ type server struct {
 
 // serve listens before all else: a daemon that starts at the same time waits half a second for the socket.
 func (p Program) serve(ctx context.Context, f flags) error {
-	socket, err := dockerplugin.Listen(f.socket)
+	log := p.newLog(f)
+	socket, err := dockerplugin.ListenLate(f.socket, log)
 	if err != nil {
 		return err
 	}
 	defer socket.Close()
-	log := p.newLog(f)
 	s := &server{program: p, flags: f, log: log, files: raiseFiles(log), socket: socket}
 	cfg, broken := p.load(f)
 	if broken != nil {

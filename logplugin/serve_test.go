@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/secretref/secretref/logplugin/session"
+	"github.com/secretref/secretref/shared/fakeaws"
 )
 
 // A mistake in the configuration stops no container: its log is read and kept until the mistake is mended.
@@ -62,6 +63,17 @@ func TestBrokenConfiguration(t *testing.T) {
 	if code := ended(); code != exitOK {
 		t.Errorf("exit status %d", code)
 	}
+}
+
+// A call of AWS that hangs is shown while it hangs: its error comes only with its time limit.
+func TestAWSHangs(t *testing.T) {
+	d := startDriver(t, "")
+	d.aws.SetFault(fakeaws.Fault{Kind: fakeaws.Hang})
+	write(t, d.container(t, "c1"), "one") // it starts: AWS may come back
+	await(t, "a word about AWS", func() bool {
+		code, out := d.run(t, "status")
+		return code == exitAttention && strings.Contains(out, "attention: AWS has not answered for ")
+	})
 }
 
 // What is asked to read its configuration again does, in the middle of a container's log; one that is broken is refused,
