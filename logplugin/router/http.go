@@ -38,17 +38,21 @@ type HTTPConfig struct {
 	Hidden  bool        // the address came by reference: errors show nothing of it
 	TLS     *tls.Config // nil = the system's roots
 	TLSName TLSNames
-	Timeout time.Duration // from the connection to the end of the answer
-	Sticky  bool          // keep a load balancer's cookies
+	Timeout time.Duration                         // from the connection to the end of the answer
+	Sticky  bool                                  // keep a load balancer's cookies
+	Proxy   func(*http.Request) (*url.URL, error) // nil = what the environment says
 	// Redact takes secrets out of a text.
 	Redact func(v *Values, text string) string
 }
 
 // NewHTTP returns an HTTP that connects when there is something to send.
 func NewHTTP(c HTTPConfig) *HTTP {
+	if c.Proxy == nil {
+		c.Proxy = http.ProxyFromEnvironment
+	}
 	h := &HTTP{config: c, client: &http.Client{
 		Transport: &http.Transport{
-			Proxy:                  http.ProxyFromEnvironment,
+			Proxy:                  c.Proxy,
 			OnProxyConnectResponse: refusedByProxy,
 			DialContext:            (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext,
 			TLSClientConfig:        c.TLS,

@@ -227,6 +227,7 @@ func TestTLSFault(t *testing.T) {
 	}{
 		{errors.New("tls: bad certificate"), "", ""}, // any text is no alert
 		{&url.Error{Op: "Post", Err: http.ErrSchemeMismatch}, router.ClassConfig, "write tcp:// in x-address, or enable TLS at the receiver"},
+		{x509.HostnameError{Certificate: &x509.Certificate{}, Host: "h"}, router.ClassConfig, "issue it again with the receiver's name as subjectAltName; a common name does not count"},
 		{x509.CertificateInvalidError{Reason: x509.IncompatibleUsage}, router.ClassConfig, "give the receiver another one"},
 	} {
 		if class, _, hint := router.TLSFault(c.err, names, false); class != c.class || hint != c.hint {
