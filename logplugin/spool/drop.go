@@ -87,6 +87,9 @@ func (s *Spool) dropNow(where place, force bool) bool {
 
 // measure returns the gap that the segment from b to e is to become. again says that another gap has been made meanwhile.
 func (s *Spool) measure(v view, b, e int64, force bool) (lost Gap, again, ok bool) {
+	if !s.segs.isLoaded() { // then the delivery's position is not known
+		return s.surveyAlone(v, b, e), false, true
+	}
 	lost, err := s.survey(v, b, e)
 	s.segs.closeOthers(v.taken)
 	var damage *damageError

@@ -117,7 +117,7 @@ func (s *Spool) surveyAlone(v view, b, e int64) Gap {
 	w := s.window(b)
 	defer w.release()
 	lost := Gap{From: b, To: e}
-	p, counted := b, b == v.start
+	p, counted := b, b == v.start && s.segs.isLoaded()
 	for _, g := range v.gaps {
 		if g.From <= b && g.To >= b {
 			p, counted = g.To, true // and a frame that reaches into it is in the gap
