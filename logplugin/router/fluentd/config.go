@@ -13,7 +13,6 @@ package fluentd
 import (
 	"context"
 	"crypto/tls"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -97,7 +96,7 @@ func Parse(o router.Options) (Config, error) {
 	v := o.Unresolved()
 	v.Bool("fluentd-sub-second-precision", false)
 	checkIgnored(v)
-	targetOf(v)
+	targetOf(v, nil)
 	return Config{o}, v.Err()
 }
 
@@ -163,8 +162,8 @@ func (t target) name() string {
 	return scheme + "://" + t.address
 }
 
-// targetOf reads the connection's options; the faults are in v.
-func targetOf(v *router.Values) target {
+// targetOf reads the connection's options; the faults are in v. Certificates come from c, which may be nil.
+func targetOf(v *router.Values, c *router.Certificates) target {
 	t := target{
 		ack:          v.Bool("fluentd-request-ack", false),
 		gzip:         v.OneOf("fluentd-compress", "none", "gzip") == "gzip",
@@ -187,12 +186,9 @@ func targetOf(v *router.Values) target {
 	if !v.Waits("fluentd-address") {
 		t.network, t.address, secure = address(v)
 	}
-	c := v.TLS(tlsNames)
+	certificates := c.Config(v, tlsNames)
 	if secure {
-		if c.ServerName == "" {
-			c.ServerName, _, _ = net.SplitHostPort(t.address)
-		}
-		t.tls = c
+		t.tls = certificates
 		return t
 	}
 	for _, o := range options {

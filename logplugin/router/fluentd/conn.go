@@ -49,7 +49,7 @@ func dial(ctx context.Context, t target, id identity, limits timing) (*conn, err
 	step := func() { setDeadline(ctx, raw, earlier(time.Now().Add(limits.hello), end)) }
 	step()
 	if t.tls != nil {
-		secure := tls.Client(raw, t.tls)
+		secure := tls.Client(raw, withServerName(t.tls, t.address))
 		if err := secure.HandshakeContext(ctx); err != nil {
 			_ = raw.Close()
 			return nil, err
@@ -78,6 +78,15 @@ func earlier(a, b time.Time) time.Time {
 		return a
 	}
 	return b
+}
+
+// withServerName returns c with the host of address as the name of the server, unless it has another.
+func withServerName(c *tls.Config, address string) *tls.Config {
+	if c.ServerName == "" {
+		c = c.Clone()
+		c.ServerName, _, _ = net.SplitHostPort(address)
+	}
+	return c
 }
 
 // longPast breaks every wait at once.

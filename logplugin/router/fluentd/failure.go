@@ -27,7 +27,7 @@ func (s *sending) failed(err error) *router.Error {
 	class, cause, hint := router.TLSFault(err, tlsNames, s.target.hidden)
 	switch {
 	case class != "":
-		e.Class, e.Cause, e.Hint = class, redactor(s.values, s.target)(cause), hint
+		e.Class, e.Cause, e.Hint = class, s.redact(cause), hint
 		s.r.options.Invalidate(s.values, tlsNames.Credentials()...) // it may have been rotated
 	case errors.As(err, &no):
 		e.Cause, e.Hint = no.cause, no.hint
@@ -50,6 +50,15 @@ func (s *sending) failed(err error) *router.Error {
 		e.Err = withoutAddress(err)
 	}
 	return e
+}
+
+// redact takes the destination's secrets and more out of a text, and an address that came by reference with them.
+func (s *sending) redact(text string, more ...string) string {
+	if s.target.hidden {
+		host, _, _ := net.SplitHostPort(s.target.address)
+		more = append(more, s.target.address, host)
+	}
+	return s.values.Redact(options, text, more...)
 }
 
 // timedOut explains that the receiver had nothing to say in its time.

@@ -42,6 +42,8 @@ type Router struct {
 	timing   timing
 	turn     chan struct{} // holds one; who has put it there uses the rest
 
+	certificates router.Certificates
+
 	conn  *conn
 	print [sha256.Size]byte // of the secrets that conn was made with
 	out   []byte            // head of a message, or several short ones
@@ -52,6 +54,7 @@ type Router struct {
 var (
 	_ router.Router   = (*Router)(nil)
 	_ router.Verifier = (*Router)(nil)
+	_ router.Noter    = (*Router)(nil)
 )
 
 // New returns a router for c.
@@ -63,6 +66,9 @@ func New(c Config) *Router {
 	return &Router{options: c.options, hostname: hostname, turn: make(chan struct{}, 1),
 		timing: timing{dial: 10 * time.Second, hello: 10 * time.Second, grace: 100 * time.Millisecond}}
 }
+
+// Note implements router.Noter.
+func (r *Router) Note() string { return r.certificates.Note() }
 
 // Close implements router.Router.
 func (r *Router) Close() error {
@@ -135,7 +141,7 @@ func (r *Router) begin(ctx context.Context, purpose string) (*sending, *router.E
 	if err != nil {
 		return nil, router.FromSource(op, err)
 	}
-	t := targetOf(values)
+	t := targetOf(values, &r.certificates)
 	if err := values.Err(); err != nil {
 		return nil, &router.Error{Class: router.ClassConfig, Op: op, Cause: err.Error(), Bad: router.NoRecord}
 	}
@@ -166,7 +172,7 @@ func (s *sending) connect() *router.Error {
 // knows the shared key.
 func (s *sending) dial() (*conn, error) {
 	id := identity{
-		hostname: s.target.selfHostname, redact: redactor(s.values, s.target),
+		hostname: s.target.selfHostname, redact: s.redact,
 		key: s.values.Secret("fluentd-shared-key"), username: s.values.Secret("fluentd-username"), password: s.values.Secret("fluentd-password"),
 	}
 	own := id.hostname == ""

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -460,7 +461,7 @@ func TestTimeouts(t *testing.T) {
 		{map[string]string{"fluentd-write-timeout": "0", "fluentd-read-timeout": "0s"}, 30 * time.Second, time.Minute},
 		{map[string]string{"fluentd-write-timeout": "2s", "fluentd-read-timeout": "3m"}, 2 * time.Second, 3 * time.Minute},
 	} {
-		if got := targetOf(router.Options{Plain: c.options}.Unresolved()); got.write != c.write || got.read != c.read {
+		if got := targetOf(router.Options{Plain: c.options}.Unresolved(), nil); got.write != c.write || got.read != c.read {
 			t.Errorf("%v: write %v, read %v, want %v, %v", c.options, got.write, got.read, c.write, c.read)
 		}
 	}
@@ -608,7 +609,7 @@ func TestParse(t *testing.T) {
 			}
 			routertest.Quiet(t, err, hidden)
 			if err == nil {
-				if got := targetOf(o.Unresolved()).name(); got != c.want {
+				if got := targetOf(o.Unresolved(), nil).name(); got != c.want {
 					t.Errorf("the receiver is %s, want %s", got, c.want)
 				}
 			}
@@ -671,5 +672,52 @@ func TestSecretValueIsNotShown(t *testing.T) {
 	}
 	if ignored == 0 || !slices.ContainsFunc(options, func(o router.Option) bool { return o.Session }) {
 		t.Error(fmt.Sprint("the options are not told apart: ", ignored))
+	}
+}
+
+// TestBrokenCertificateFiles overwrites the files of the CA and of the client's certificate with what is none. The earlier
+// ones stay in use, also for a new connection.
+func TestBrokenCertificateFiles(t *testing.T) {
+	ca, err := rig.NewCA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := ca.ServerConfig("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.ClientCAs, server.ClientAuth = ca.Pool(), tls.RequireAndVerifyClientCert
+	certPEM, keyPEM, err := ca.Issue("client")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	files := map[string]string{"fluentd-request-ack": "true"}
+	for name, text := range map[string][]byte{"fluentd-tls-ca-cert": ca.PEM(), "fluentd-tls-cert": certPEM, "fluentd-tls-key": keyPEM} {
+		files[name] = filepath.Join(dir, name)
+		if err := os.WriteFile(files[name], text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := start(t, forwardtest.Options{TLS: server}, files)
+	if e := s.send(t, s.batch(1)); e != nil {
+		t.Fatal(e)
+	}
+	for name := range files {
+		if name != "fluentd-request-ack" {
+			if err := os.WriteFile(files[name], []byte("half a fi"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for i := range 2 {
+		if e := s.send(t, s.batch(1)); e != nil {
+			t.Errorf("with broken files: %v", e)
+		}
+		if s.server.Connections() != 1+i {
+			t.Errorf("%d connections, want %d", s.server.Connections(), 1+i)
+		}
+		s.server.Disconnect()
+		s.awaitGone(t)
 	}
 }

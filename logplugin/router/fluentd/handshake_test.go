@@ -117,7 +117,8 @@ func TestReasonIsCleaned(t *testing.T) {
 	}
 	// The digest of the key is a spelling too: it can be guessed from.
 	id := identity{hostname: "c", key: secret.New(sharedKey), redact: none}
-	id.redact = redactor((router.Options{Plain: map[string]string{"fluentd-shared-key": sharedKey}}).Unresolved(), target{})
+	values := (router.Options{Plain: map[string]string{"fluentd-shared-key": sharedKey}}).Unresolved()
+	id.redact = (&sending{values: values}).redact
 	p := newProofs(hello{nonce: "n", auth: "a"}, id)
 	if err := p.check([]any{"PONG", false, "got " + p.key + " and " + p.user}, id); !strings.HasSuffix(err.Error(), "got [redacted] and [redacted]") {
 		t.Errorf("%v, want no digest", err)
