@@ -100,7 +100,7 @@ func TestBadInput(t *testing.T) {
 		{"a token as reference", instead("secretOptions.splunk-token", "secretOptions.splunk-token=11111111-2222-3333-4444-555555555555"), []string{"looks like a token"}},
 		{"missing required option", instead("splunk-url", ""), []string{"splunk-url is required"}},
 		{"missing token", instead("secretOptions.splunk-token", ""), []string{"splunk-token is required"}},
-		{"bad URL", instead("splunk-url", "splunk-url=hec.example.com"), []string{"splunk-url", "https://HOST"}},
+		{"bad URL", instead("splunk-url", "splunk-url=hec.example.com"), []string{"splunk-url", "https://hec.example.com"}},
 		{"router that is not allowed", instead("splunk-url", "splunk-url=https://hec.example.com:8088"), []string{"splunk-url", "allow_routers"}},
 		{"reference that is not allowed", instead("secretOptions.splunk-token", "secretOptions.splunk-token=arn:aws:secretsmanager:eu-west-1:111122223333:secret:other"), []string{"allow_references"}},
 		{"bad regexp", with("labels-regex=("), []string{"labels-regex"}},

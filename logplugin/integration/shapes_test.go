@@ -21,7 +21,7 @@ func TestShapes(t *testing.T) {
 			// A line is joined up to 1 MiB; a longer one comes in pieces of that.
 			long("d", 1<<20), long("d", 1<<20), long("d", 1<<20), long("d", 1<<20), long("d", 1<<20),
 			long("d", 1<<20), long("d", 1<<20), long("d", 1<<20), long("d", 1<<20), long("d", 1<<20),
-			"", "nul \x00 nul", "bad \ufffd\ufffd utf-8 \ufffd", "quotes \" \\ \t \u2028 \x1b[0m", "ü 日本 🙂\r",
+			"", "nul \x00 nul", "bad \ufffd\ufffd utf-8 \ufffd", "quotes \" \\ \t \u2028 \x1b[0m", "ü 日本 🙂", // without the \r that was behind it
 			long("x", 80<<10), "the tail has no end",
 		},
 		"stderr": {long("y", 80<<10)},
