@@ -1,14 +1,13 @@
 package spool
 
 import (
+	"context"
 	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"context"
 )
 
 // Free space is asked for at most this often.
