@@ -14,7 +14,7 @@ type Class string
 // The closed set of classes.
 const (
 	ClassRetry       Class = "retry"       // the same batch again, after a pause
-	ClassCredentials Class = "credentials" // refused; the source has been told, the same batch again with what it then gives
+	ClassCredentials Class = "credentials" // refused; the source was invalidated: the same batch again with what it then gives
 	ClassConfig      Class = "config"      // a person must change an option, here or at the receiver; keep the records, try rarely
 	ClassBadRecords  Class = "bad_records" // the receiver will never take some record of the batch
 	ClassTooLarge    Class = "too_large"   // fewer records at once; a batch of one will never be taken
@@ -78,7 +78,7 @@ func ClassOf(err error) Class {
 }
 
 // FromSource makes an *Error of a secret that could not be had. A permanent reason waits for a person or a rotation, a
-// transient one for AWS. A context that has ended is told as such.
+// transient one for AWS. A context that has ended has a text of its own.
 func FromSource(op string, err error) *Error {
 	e := &Error{Class: ClassRetry, Op: op, Cause: err.Error(), Bad: NoRecord, Err: err}
 	switch k := fault.KindOf(err); {

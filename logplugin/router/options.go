@@ -73,7 +73,7 @@ func (o Options) resolve(ctx context.Context, list []Option, want func(Option) b
 	return v, nil
 }
 
-// Invalidate tells the sources of the named options that their values were refused.
+// Invalidate marks the values of the named options as refused, at their sources.
 func (o Options) Invalidate(v *Values, names ...string) {
 	for _, name := range names {
 		if s, ok := o.Secrets[name]; ok {
@@ -103,7 +103,7 @@ func (v *Values) fail(format string, args ...any) {
 	}
 }
 
-// Has tells whether the option is given, be its value known or not.
+// Has reports whether the option is given, whether its value is known or not.
 func (v *Values) Has(name string) bool {
 	_, plain := v.plain[name]
 	_, hidden := v.secrets[name]
@@ -116,7 +116,7 @@ func (v *Values) IsSecret(name string) bool {
 	return hidden
 }
 
-// Waits tells whether the option is a secret whose value is not known yet.
+// Waits reports whether the option is a secret whose value is not known yet.
 func (v *Values) Waits(name string) bool {
 	_, hidden := v.secrets[name]
 	return hidden && v.unknown
@@ -236,7 +236,7 @@ func (v *Values) OneOf(name string, words ...string) string {
 	return s
 }
 
-// Fingerprint tells one set of secret values from another, without keeping them. Those of except do not count.
+// Fingerprint returns a hash of the secret values. Those of except do not count.
 func (v *Values) Fingerprint(except ...string) [sha256.Size]byte {
 	h := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(v.secrets)) {

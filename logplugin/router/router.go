@@ -3,7 +3,7 @@
 //
 // A router is a subpackage (splunk, fluentd). It promises that Send returns soon after its context ends, keeps nothing
 // of the batch, and never shows a credential or a line in an error. It refuses to retry, to wait for better times and to
-// drop: an *Error tells its caller what may help, and the caller alone decides, because it alone knows what else waits.
+// drop: an *Error says what may help, and the caller decides, because it knows what else waits.
 package router
 
 import "context"
@@ -45,7 +45,7 @@ type Verifier interface {
 }
 
 // CredentialVerifier is a router that can ask its receiver whether it accepts the credentials, for a person who wants to
-// know. Where Verify does that already, there is no need for it.
+// know. Where Verify does that already, it is not needed.
 type CredentialVerifier interface {
 	// VerifyCredentials returns nil or an *Error, like Send. It sends no record.
 	VerifyCredentials(ctx context.Context) error
@@ -80,7 +80,7 @@ type Run struct {
 	End     int // index after the run's last record, in Batch.Ends
 }
 
-// Append encodes r at the end of b. It tells false when the encoder has left the record out.
+// Append encodes r at the end of b. It returns false when the encoder has left the record out.
 func (b *Batch) Append(e Encoder, r *Record) bool {
 	before := len(b.Body)
 	b.Body = e.AppendRecord(b.Body, r)

@@ -104,7 +104,7 @@ func placeHint(path string, err error) string {
 	return ""
 }
 
-// pathShown hides what is no path: somebody may have pasted the key without its first line.
+// pathShown hides a value that is not a path: it may be a key without its first line.
 func (v *Values) pathShown(name string) string {
 	if _, plain := v.plain[name]; plain && filepath.IsAbs(v.plain[name]) && len(v.plain[name]) < 256 {
 		return v.Shown(name)

@@ -28,7 +28,7 @@ type acks struct {
 
 // waiter is one batch that the receiver has taken and the indexers perhaps not.
 type waiter struct {
-	told chan struct{} // closed when err is known
+	done chan struct{} // closed when err is known
 	err  *router.Error // nil = acknowledged
 }
 
@@ -52,7 +52,7 @@ func (a *acks) await(ctx context.Context, op string, id int64) *router.Error {
 	defer cancel()
 	w := a.add(op, id)
 	select {
-	case <-w.told:
+	case <-w.done:
 		return w.err
 	case <-ctx.Done():
 	}
@@ -70,13 +70,13 @@ func (a *acks) await(ctx context.Context, op string, id int64) *router.Error {
 
 // add makes a waiter, and starts the poll if it does not run.
 func (a *acks) add(op string, id int64) *waiter {
-	w := &waiter{told: make(chan struct{})}
+	w := &waiter{done: make(chan struct{})}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if old := a.waiting[id]; old != nil {
 		// A receiver counts up; another one behind the same address has begun to count. Whose acknowledgement will come
 		// cannot be known: the older batch is sent again.
-		old.tell(&router.Error{Class: router.ClassRetry, Op: op, Cause: "the receiver has given the same ackId twice", Bad: router.NoRecord,
+		old.finish(&router.Error{Class: router.ClassRetry, Op: op, Cause: "the receiver has given the same ackId twice", Bad: router.NoRecord,
 			Hint: "a load balancer before it must keep a client at one receiver"})
 	}
 	a.waiting[id] = w
@@ -92,12 +92,12 @@ func (a *acks) add(op string, id int64) *waiter {
 	return w
 }
 
-func (w *waiter) tell(err *router.Error) {
+func (w *waiter) finish(err *router.Error) {
 	w.err = err
-	close(w.told)
+	close(w.done)
 }
 
-// poll asks until nobody waits. The pauses grow, and are short again after a new batch.
+// poll asks until there are no waiters. The pauses grow, and are short again after a new batch.
 func (a *acks) poll(ctx context.Context, op string) {
 	first, longest := a.router.timing.firstPoll, a.router.timing.lastPoll
 	pause, held := first, false // held: the receiver has asked for the pause
@@ -129,7 +129,7 @@ func (a *acks) poll(ctx context.Context, op string) {
 	}
 }
 
-// asked returns those who wait. When that is nobody, or end is true, the poll must return: the next waiter starts another.
+// asked returns the waiters. When there are none, or end is true, the poll must return: the next waiter starts another.
 func (a *acks) asked(end bool) map[int64]*waiter {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -140,7 +140,7 @@ func (a *acks) asked(end bool) map[int64]*waiter {
 	return maps.Clone(a.waiting)
 }
 
-// ask makes one request, and tells those whose answer it has.
+// ask makes one request, and wakes the waiters that it decides about.
 func (a *acks) ask(ctx context.Context, op string, asked map[int64]*waiter) *router.Error {
 	body := []byte(`{"acks":[`)
 	for i, id := range slices.Sorted(maps.Keys(asked)) {
@@ -152,18 +152,18 @@ func (a *acks) ask(ctx context.Context, op string, asked map[int64]*waiter) *rou
 	answer, e := a.request(ctx, op, append(body, `]}`...))
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	// A token may have been rotated meanwhile: its source has been told, and the next request has what it then gives.
+	// A token may have been rotated meanwhile: its source was invalidated, and the next request has what it then gives.
 	final := e != nil && e.Class != router.ClassRetry && (e.Class != router.ClassCredentials || a.last != nil && a.last.Class == router.ClassCredentials)
 	for id, w := range asked {
 		if a.waiting[id] != w || !final && !answer.acks[fmt.Sprint(id)] {
-			continue // it has gone meanwhile, or goes on waiting
+			continue // it was removed meanwhile, or it still waits
 		}
 		delete(a.waiting, id)
 		if final {
 			own := *e
-			w.tell(&own)
+			w.finish(&own)
 		} else {
-			w.tell(nil)
+			w.finish(nil)
 		}
 	}
 	a.last = e

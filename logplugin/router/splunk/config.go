@@ -4,7 +4,7 @@
 // formats, so that what arrives is what Docker's driver would have sent; the list Differences has the exceptions. Certificates and keys
 // may also be PEM text, and any option may be a secret.
 //
-// It promises at-least-once delivery as far as HEC tells: with splunk-index-acknowledgment a batch is delivered when the
+// It promises at-least-once delivery as far as HEC's answers allow: with splunk-index-acknowledgment a batch is delivered when the
 // indexers have it. It refuses to follow redirects, which would carry the token elsewhere.
 //
 // Protocol: https://docs.splunk.com/Documentation/Splunk/latest/Data/HECRESTendpoints and

@@ -1,6 +1,7 @@
 package splunk
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -132,5 +133,24 @@ func TestSecretValueIsNotShown(t *testing.T) {
 			}
 			routertest.Quiet(t, err, hidden, "v4lue")
 		})
+	}
+}
+
+// The defaults of the table are those of the code.
+func TestDefaults(t *testing.T) {
+	base := map[string]string{"splunk-url": "https://h.example", "splunk-token": "t"}
+	for _, o := range options {
+		if o.Default == "" {
+			continue
+		}
+		given := maps.Clone(base)
+		given[o.Name] = o.Default
+		want := connectionOf(router.Options{Plain: base}.Unresolved(), nil)
+		v := router.Options{Plain: given}.Unresolved()
+		got := connectionOf(v, nil)
+		want.tls, got.tls = nil, nil // compared by its option alone
+		if v.Err() != nil || got != want || o.Name == "splunk-format" && o.Default != formats[0] || o.Name == "splunk-insecureskipverify" && o.Default != "false" {
+			t.Errorf("%s=%s gives %+v, %v, without it %+v", o.Name, o.Default, got, v.Err(), want)
+		}
 	}
 }

@@ -8,7 +8,7 @@ import (
 
 const hexDigits = "0123456789abcdef"
 
-// plainByte tells which bytes stand for themselves in a JSON string as Docker's driver writes it: like encoding/json,
+// plainByte holds which bytes stand for themselves in a JSON string as Docker's driver writes it: like encoding/json,
 // it escapes < > & as well, so that the text can be put into a web page.
 var plainByte = func() (t [256]bool) {
 	for c := 0x20; c < utf8.RuneSelf; c++ {
@@ -109,7 +109,7 @@ type scanner struct {
 	object [maxDepth / 64]uint64 // one bit for each open level: is it an object?
 }
 
-// appendCompact appends line if it is one valid JSON text (RFC 8259), and tells whether it was.
+// appendCompact appends line if it is one valid JSON text (RFC 8259), and reports whether it was.
 func appendCompact(dst, line []byte) ([]byte, bool) {
 	before := len(dst)
 	sc := scanner{s: line, dst: dst}

@@ -195,7 +195,7 @@ func (r *Router) send(ctx context.Context, b *router.Batch) *router.Error {
 	return r.acks.await(ctx, "await acknowledgement from "+u.conn.name, a.ack)
 }
 
-// judge makes an error of the answer to a batch, which is nil when nothing was sent, and tells the source of a token
+// judge makes an error of the answer to a batch, which is nil when nothing was sent, and invalidates a token
 // that was refused.
 func (u *use) judge(a answer, op string, b *router.Batch) *router.Error {
 	if is2xx := a.Status >= 200 && a.Status < 300; is2xx && u.conn.any2xx {

@@ -414,7 +414,7 @@ func TestAcknowledgement(t *testing.T) {
 		first := s.router.acks.add("op", 7)
 		second := s.router.acks.add("op", 7)
 		select {
-		case <-first.told:
+		case <-first.done:
 			if first.err == nil || first.err.Class != router.ClassRetry {
 				t.Errorf("the first batch: %v, want class retry", first.err)
 			}
@@ -422,7 +422,7 @@ func TestAcknowledgement(t *testing.T) {
 			t.Error("the first batch waits for an acknowledgement that may be the second's")
 		}
 		select {
-		case <-second.told:
+		case <-second.done:
 			t.Errorf("the second batch: %v, want it to wait", second.err)
 		default:
 		}
