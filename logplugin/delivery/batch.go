@@ -67,12 +67,16 @@ func (b *batch) add(f Feed, before int, more bool) {
 	b.parts = append(b.parts, part{feed: f, next: start, counted: start, end: b.Len(), before: before, more: more})
 }
 
-// restart makes the refused records wait again: what refused them may be different at the next try.
-func (b *batch) restart() {
+// restart makes the refused records wait again: what refused them may be different at the next try. How far the search for
+// a bad record has come stays, unless all of the batch is to be tried.
+func (b *batch) restart(all bool) {
 	for i := range b.parts {
 		b.parts[i].refused = 0
 	}
-	b.longest, b.suspect, b.tried, b.accepted, b.alone = 0, -1, 0, false, false
+	b.tried, b.accepted, b.alone = 0, false, false
+	if all {
+		b.longest, b.suspect = 0, -1
+	}
 }
 
 func (p *part) untried() bool { return p.next+p.refused < p.end }

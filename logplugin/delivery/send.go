@@ -49,7 +49,7 @@ func (d *Delivery) deliver(ctx context.Context, b *batch) bool {
 			b.kept = true
 			fallthrough
 		default:
-			b.restart()
+			b.restart(b.kept)
 			d.leaveOut(b)
 			d.failed(e, failures)
 		}
