@@ -21,7 +21,7 @@ const (
 	tokenHint   = "put a valid HEC token into the secret of splunk-token"
 	channelHint = "the token wants indexer acknowledgement: set splunk-index-acknowledgment=true"
 	ackHint     = "enable indexer acknowledgement for the token, or leave splunk-index-acknowledgment out"
-	notHEC      = "this is not an HTTP Event Collector; check splunk-url"
+	notHEC      = "this is not an HTTP Event Collector (HEC); check splunk-url"
 )
 
 // codes is the whole table of HEC's codes.
@@ -146,6 +146,8 @@ func (a *answer) verdict() verdict {
 		return v
 	case class == "" && a.isYes():
 		return verdict{delivered, ""}
+	case class == "" && a.HTML:
+		return verdict{router.ClassConfig, notHEC}
 	case class == "":
 		return verdict{router.ClassConfig, notHEC + ", or set splunk-accept-any-2xx=true if it is one of another maker"}
 	case a.Status >= 300 && a.Status < 400:
