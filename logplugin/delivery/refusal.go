@@ -94,9 +94,10 @@ func (d *Delivery) refusedAlone(b *batch, record int, e *router.Error) {
 		d.drop(b, p, e)
 		return
 	}
-	if !b.alone {
-		b.alone, b.turn = true, i+1
+	if !b.alone && !d.acceptance.refusesAll() { // else each try goes on where the last one ended
+		b.turn = i + 1
 	}
+	b.alone = true
 	b.tried++
 	p.refused++
 }
