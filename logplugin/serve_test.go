@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/secretref/secretref/logplugin/router/splunk/hectest"
 	"github.com/secretref/secretref/logplugin/session"
 	"github.com/secretref/secretref/shared/fakeaws"
 )
@@ -73,6 +74,17 @@ func TestAWSHangs(t *testing.T) {
 	await(t, "a word about AWS", func() bool {
 		code, out := d.run(t, "status")
 		return code == exitAttention && strings.Contains(out, "attention: AWS has not answered for ")
+	})
+}
+
+// LAST ERROR is of now: it is filled while a request hangs.
+func TestRouterHangs(t *testing.T) {
+	d := startDriver(t, "")
+	d.hec.FailAlways(&hectest.Fault{Hang: true})
+	write(t, d.container(t, "c1"), "one")
+	await(t, "a word about the router", func() bool {
+		code, out := d.run(t, "status")
+		return code == exitAttention && strings.Contains(out, "a request to the router has had no answer for ")
 	})
 }
 

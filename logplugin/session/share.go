@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -147,6 +148,11 @@ func (sh *shared) note() string {
 // trouble returns what is wrong with the router at present; "" = nothing.
 func (sh *shared) trouble() string {
 	d := sh.delivery.Status()
+	if d.LastError == "" && !d.InFlightSince.IsZero() {
+		if waits := time.Since(d.InFlightSince); waits > slowRequest {
+			return fmt.Sprintf("a request to the router has had no answer for %v", waits.Round(time.Second))
+		}
+	}
 	if d.LastError != "" || d.Requests > 0 {
 		return d.LastError
 	}
@@ -154,3 +160,6 @@ func (sh *shared) trouble() string {
 	defer sh.mu.Unlock()
 	return sh.problem
 }
+
+// slowRequest is longer than a request takes when all is well.
+const slowRequest = 5 * time.Second
