@@ -578,10 +578,10 @@ func TestDiscardWhileFailing(t *testing.T) {
 		r.set(nil)
 		time.Sleep(time.Minute)
 		checkOrder(t, r.lines(), map[string]int{"a": 0, "b": 3})
+		d.Discard(a) // unknown
+		_ = d.Close()
 		if a.sent != 0 || a.rejected != 0 || b.sent != 3 {
 			t.Errorf("the discarded session has %d sent and %d rejected, the other %d sent; want 0, 0 and 3", a.sent, a.rejected, b.sent)
 		}
-		d.Discard(a) // unknown
-		_ = d.Close()
 	})
 }

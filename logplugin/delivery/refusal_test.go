@@ -3,7 +3,9 @@ package delivery
 import (
 	"bytes"
 	"fmt"
+	"hash/crc32"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -357,6 +359,7 @@ func TestRefusalMemory(t *testing.T) {
 		before := memory()
 		time.Sleep(time.Hour)
 		after := memory()
+		synctest.Wait()
 		n := r.calls
 		if n < 100 {
 			t.Fatalf("%d requests in an hour", n)
@@ -380,29 +383,27 @@ func memory() (m runtime.MemStats) {
 // TestSettlesWhatItShould checks many batches against receivers that refuse, fail and take parts at random: every good
 // record arrives in its feed's order, and no other is dropped.
 func TestSettlesWhatItShould(t *testing.T) {
-	seeds := []uint64{1016, 33} // once left lines behind for hours
 	for seed := range uint64(100) {
-		seeds = append(seeds, seed)
-	}
-	for _, seed := range seeds {
 		synctest.Test(t, func(t *testing.T) {
-			random := rand.New(rand.NewPCG(seed, 0))
+			random, answers := rand.New(rand.NewPCG(seed, 0)), rand.New(rand.NewPCG(seed, 1)) // of the test and of the receiver
 			share := random.Float64() * 0.9
-			bad := map[string]bool{}
+			bad := func(line string) bool {
+				return line[0] == 'c' && float64(crc32.ChecksumIEEE([]byte(fmt.Sprint(line, seed)))) < share*math.MaxUint32
+			}
 			var r *receiver
 			r = &receiver{answer: func(_ int, lines []string) error {
-				i := slices.IndexFunc(lines, func(l string) bool { return bad[l] })
-				e := failure(router.Classes()[random.IntN(3)])
+				i := slices.IndexFunc(lines, bad)
+				e := failure(router.Classes()[answers.IntN(3)])
 				switch {
-				case random.IntN(5) == 0:
-					e.Delivered = random.IntN(max(i, 0) + 1)
+				case answers.IntN(5) == 0:
+					e.Delivered = answers.IntN(max(i, 0) + 1)
 				case i < 0:
 					return nil
 				default:
 					e.Class = router.ClassBadRecords
-					e.Delivered = random.IntN(i + 1)
-					if random.IntN(2) == 0 {
-						e.Bad = random.IntN(len(lines)) // it may be wrong
+					e.Delivered = answers.IntN(i + 1)
+					if answers.IntN(2) == 0 {
+						e.Bad = answers.IntN(len(lines)) // it may be wrong
 					}
 				}
 				r.took = append(r.took, lines[:e.Delivered]...)
@@ -416,11 +417,7 @@ func TestSettlesWhatItShould(t *testing.T) {
 			}
 			for range 5 {
 				for _, f := range feeds {
-					n := random.IntN(40)
-					for j := range n {
-						bad[fmt.Sprintf("%s-%d", f.name, f.written()+j)] = random.Float64() < share
-					}
-					f.write(n)
+					f.write(random.IntN(40))
 				}
 				good.write(1)
 				time.Sleep(time.Duration(random.IntN(30)) * time.Second)
@@ -438,13 +435,13 @@ func TestSettlesWhatItShould(t *testing.T) {
 	}
 }
 
-func checkSettled(t *testing.T, seed uint64, took []string, feeds []*feed, bad map[string]bool) {
+func checkSettled(t *testing.T, seed uint64, took []string, feeds []*feed, bad func(string) bool) {
 	t.Helper()
 	for _, f := range feeds {
 		var want []string
 		rejected := 0
 		for i := range f.written() {
-			if l := fmt.Sprintf("%s-%d", f.name, i); bad[l] {
+			if l := fmt.Sprintf("%s-%d", f.name, i); bad(l) {
 				rejected++
 			} else {
 				want = append(want, l)
@@ -512,4 +509,39 @@ func TestDiscardOfAKeptBatch(t *testing.T) {
 			t.Errorf("%d requests for a session that was discarded after a second", n)
 		}
 	})
+}
+
+// While the receiver refuses everything, few records are tried at each time, of other sessions each time: those that it
+// accepts may be behind many that it does not.
+func TestTriesGoRound(t *testing.T) {
+	d := &Delivery{config: Config{Log: slog.New(slog.DiscardHandler)}}
+	for range refusedInARow {
+		d.acceptance.rejected()
+	}
+	b := &batch{suspect: -1}
+	const feeds = 12
+	for i := range feeds {
+		for range 2 {
+			b.Append(plain{}, &router.Record{Line: []byte("line")})
+		}
+		b.add(&feed{name: fmt.Sprint(i)}, -1, false)
+	}
+	b.parts[1].next++ // so that the first request of each try has the records of one session alone
+	b.parts[0].next++
+	tried := map[int]bool{}
+	for range 4 {
+		for {
+			from, to := b.choose(math.MaxInt)
+			if to-from == 1 {
+				tried[b.partOf(from)] = true
+			}
+			if d.refused(b, from, to, failure(router.ClassBadRecords)) != nil {
+				break
+			}
+		}
+		b.restart(true)
+	}
+	if len(tried) != feeds {
+		t.Errorf("after four tries %d of %d sessions had their turn", len(tried), feeds)
+	}
 }

@@ -3,7 +3,9 @@ package delivery
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,14 +16,32 @@ import (
 // slowLink is a router that has no answer in time when a request has more than fits bytes.
 type slowLink struct {
 	receiver
-	fits    int
-	sizes   []int        // of requests
 	refuses router.Class // what it says of a time-out
+
+	state sync.Mutex
+	fits  int
+	sizes []int // of requests
+}
+
+// allow makes it answer requests of up to fits bytes in time, and forgets those that it has had.
+func (s *slowLink) allow(fits int) {
+	s.state.Lock()
+	defer s.state.Unlock()
+	s.fits, s.sizes = fits, nil
+}
+
+func (s *slowLink) requests() []int {
+	s.state.Lock()
+	defer s.state.Unlock()
+	return slices.Clone(s.sizes)
 }
 
 func (s *slowLink) Send(ctx context.Context, b *router.Batch) error {
+	s.state.Lock()
 	s.sizes = append(s.sizes, len(b.Body))
-	if len(b.Body) > s.fits {
+	late := len(b.Body) > s.fits
+	s.state.Unlock()
+	if late {
 		time.Sleep(30 * time.Second)
 		e := failure(s.refuses)
 		e.TimedOut = true
@@ -43,29 +63,30 @@ func TestHalvesAfterATimeOut(t *testing.T) {
 			f.write(lines)
 			time.Sleep(3 * time.Minute)
 			checkOrder(t, r.lines(), map[string]int{name: lines})
-			if f.rejected != 0 {
-				t.Errorf("%d records were given up", f.rejected)
+			if _, rejected, _ := f.counts(); rejected != 0 {
+				t.Errorf("%d records were given up", rejected)
 			}
-			got := fmt.Sprint(r.sizes[0] > 450_000, r.sizes[1] <= r.sizes[0]/2, r.sizes[2] <= r.sizes[0]/4, r.sizes[3] <= smallestRequest)
-			if got != "true true true true" || r.sizes[3] < 50_000 {
-				t.Errorf("requests of %d bytes, want each half of the one before until they fit", r.sizes[:4])
+			sizes := r.requests()
+			got := fmt.Sprint(sizes[0] > 450_000, sizes[1] <= sizes[0]/2, sizes[2] <= sizes[0]/4, sizes[3] <= smallestRequest)
+			if got != "true true true true" || sizes[3] < 50_000 {
+				t.Errorf("requests of %d bytes, want each half of the one before until they fit", sizes[:4])
 			}
 			// The link is fast again.
-			r.fits = 1 << 30
-			r.sizes = nil
+			r.allow(1 << 30)
 			for range 200 {
 				f.write(lines)
 				time.Sleep(time.Second)
 			}
 			largest := 100_000
-			for i, n := range r.sizes {
+			sizes = r.requests()
+			for i, n := range sizes {
 				if n > largest+60_000 {
 					t.Errorf("request %d has %d bytes after one of %d, want them to grow slowly", i, n, largest)
 				}
 				largest = max(largest, n)
 			}
-			if largest < 500_000 || r.sizes[0] > 100_000 {
-				t.Errorf("requests grow from %d to %d bytes, want from less than 100,000 to a batch", r.sizes[0], largest)
+			if largest < 500_000 || sizes[0] > 100_000 {
+				t.Errorf("requests grow from %d to %d bytes, want from less than 100,000 to a batch", sizes[0], largest)
 			}
 			_ = d.Close()
 		})
@@ -80,14 +101,15 @@ func TestNeverAnswersInTime(t *testing.T) {
 		name := strings.Repeat("a", 95)
 		newFeed(d, name).write(5000)
 		time.Sleep(time.Hour)
-		last := r.sizes[len(r.sizes)-1]
+		sizes := r.requests()
+		last := sizes[len(sizes)-1]
 		if last > smallestRequest || last < smallestRequest-110 {
 			t.Errorf("after an hour requests have %d bytes, want %d", last, smallestRequest)
 		}
 		if s := d.Status(); s.LastError == "" {
 			t.Error("the status has no error")
 		}
-		r.fits = 1 << 30
+		r.allow(1 << 30)
 		time.Sleep(10 * time.Minute)
 		checkOrder(t, r.lines(), map[string]int{name: 5000})
 		_ = d.Close()
@@ -105,15 +127,16 @@ func TestLongRecordAfterATimeOut(t *testing.T) {
 			time.Sleep(time.Second)
 			long.write(2)
 			time.Sleep(time.Hour)
-			if n := r.sizes[len(r.sizes)-1]; n < 200_000 || n > 200_010 {
+			sizes := r.requests()
+			if n := sizes[len(sizes)-1]; n < 200_000 || n > 200_010 {
 				t.Errorf("a request of %d bytes, want one record", n)
 			}
-			r.fits = 1 << 30
+			r.allow(1 << 30)
 			time.Sleep(10 * time.Minute)
+			_ = d.Close()
 			if long.sent != 2 || long.rejected != 0 {
 				t.Errorf("class %s: %d sent, %d rejected, want 2 and 0", class, long.sent, long.rejected)
 			}
-			_ = d.Close()
 		})
 	}
 }
