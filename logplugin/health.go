@@ -63,6 +63,9 @@ func (s *service) attention(all []session.Status) []string {
 	if _, err := s.current(); err != nil {
 		reasons = append(reasons, "the configuration is broken: "+fault.OneLine(err.Error()))
 	}
+	if err := s.sessions.Unread(); err != nil {
+		reasons = append(reasons, fault.OneLine(err.Error()))
+	}
 	if waits := s.resolver.Status().Unanswered; waits > slowAWS {
 		reasons = append(reasons, fmt.Sprintf("AWS has not answered for %v", waits.Round(time.Second)))
 	} else if trouble := s.resolves.Trouble(); trouble != "" {

@@ -75,9 +75,7 @@ func (s *server) with(ctx context.Context, cfg *config.Config, broken error) (ne
 	stop := listeners{s.files, s.log}.answer(cfg.Logs.MetricsAddress, dir.Path(), d, metrics.Handler(metrics.Options{
 		Version: s.program.Version, Sessions: sessions, Health: d, Resolves: &s.resolves, PerContainer: d.perContainer, Log: s.log,
 	}))
-	if err := sessions.Attach(); err != nil {
-		return nil, errors.Join(err, stop(), sessions.Close())
-	}
+	sessions.Attach()
 	ctx, end := context.WithCancel(ctx)
 	var looking sync.WaitGroup
 	looking.Go(func() {

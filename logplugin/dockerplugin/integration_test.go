@@ -48,6 +48,9 @@ type drained struct {
 	eofTooEarly bool // before StopLogging was answered
 }
 
+// Withdraw is not called: no Start is late here.
+func (d *drain) Withdraw(string) {}
+
 func (d *drain) Start(_ context.Context, file string, info Info) error {
 	if info.Config["refuse"] != "" {
 		_ = os.Remove(file) // the daemon leaves it

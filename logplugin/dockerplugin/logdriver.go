@@ -12,12 +12,15 @@ import (
 // Info is what the daemon tells about a container. It is safe to print and to log.
 type Info = options.Info
 
-// Sessions is what the calls lead to. Both methods may be called for several files at once, and again for one.
+// Sessions is what the calls lead to. The methods may be called for several files at once, and again for one.
 type Sessions interface {
 	// Start begins to log what comes out of the FIFO file. It should return soon after ctx ends. An error keeps the
 	// container from starting: its text is for people, in one line, and must not show a secret. When the daemon has had
-	// an error for another reason (Start took too long or panicked), Stop follows as soon as Start has returned.
+	// an error for another reason (Start took too long or panicked), Withdraw follows as soon as Start has returned.
 	Start(ctx context.Context, file string, info Info) error
+	// Withdraw says that the daemon was told that Start failed, though it did not, or not with these words: the daemon
+	// will not write to file, nor call Stop for it, and the container was not accepted.
+	Withdraw(file string)
 	// Stop says that the daemon is about to close file. It must return at once: the end of the FIFO comes only after
 	// the daemon has the answer. A file that nobody knows is fine: the daemon may have known it longer than we do.
 	Stop(file string)
@@ -61,7 +64,7 @@ func (d logDriver) start(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if err == nil {
 		err = d.server.within(r, d.server.options.StartTimeout,
 			func(ctx context.Context) error { return d.sessions.Start(ctx, q.File, q.Info) },
-			func() { d.sessions.Stop(q.File) })
+			func() { d.sessions.Withdraw(q.File) })
 	}
 	if err != nil {
 		d.server.options.Logger.Error("container refused", "container", q.Info.ContainerID[:min(len(q.Info.ContainerID), 12)],

@@ -22,8 +22,9 @@ const canary = "Zq7-canary-4f81"
 
 // fake is Sessions made of functions; nil does nothing.
 type fake struct {
-	start func(ctx context.Context, file string, info Info) error
-	stop  func(file string)
+	start    func(ctx context.Context, file string, info Info) error
+	stop     func(file string)
+	withdraw func(file string)
 }
 
 func (f *fake) Start(ctx context.Context, file string, info Info) error {
@@ -31,6 +32,12 @@ func (f *fake) Start(ctx context.Context, file string, info Info) error {
 		return nil
 	}
 	return f.start(ctx, file, info)
+}
+
+func (f *fake) Withdraw(file string) {
+	if f.withdraw != nil {
+		f.withdraw(file)
+	}
 }
 
 func (f *fake) Stop(file string) {
@@ -240,14 +247,15 @@ func TestLargeBodies(t *testing.T) {
 func TestPanics(t *testing.T) {
 	stopped := make(chan string, 1)
 	d := serve(t, &fake{
-		start: func(context.Context, string, Info) error { panic(canary) },
-		stop:  func(f string) { stopped <- f; _ = []int{}[len(f)] },
+		start:    func(context.Context, string, Info) error { panic(canary) },
+		stop:     func(f string) { stopped <- f; _ = []int{}[len(f)] },
+		withdraw: func(f string) { stopped <- f; _ = []int{}[len(f)] },
 	}, Options{})
 	if got, want := d.call(t, "LogDriver.StartLogging", startBody(file)), `{"Err":"secretref: internal error, see the log of secretref-logdriver"}`; got != want {
 		t.Errorf("StartLogging: %s, want %s", got, want)
 	}
 	if got := <-stopped; got != file {
-		t.Errorf("after the panic Stop was called for %q", got)
+		t.Errorf("after the panic Withdraw was called for %q", got)
 	}
 	if got, want := d.call(t, "LogDriver.StopLogging", `{"File":"/f"}`), `{"Err":""}`; got != want {
 		t.Errorf("StopLogging: %s, want %s", got, want)
@@ -264,28 +272,28 @@ func TestPanics(t *testing.T) {
 func TestSlowStart(t *testing.T) {
 	release, stopped := make(chan struct{}), make(chan string, 1)
 	d := serve(t, &fake{
-		start: func(context.Context, string, Info) error { <-release; return nil },
-		stop:  func(f string) { stopped <- f },
+		start:    func(context.Context, string, Info) error { <-release; return nil },
+		withdraw: func(f string) { stopped <- f },
 	}, Options{StartTimeout: 100 * time.Millisecond})
 	if got, want := d.call(t, "LogDriver.StartLogging", startBody(file)), `{"Err":"secretref: the session did not answer within 100ms"}`; got != want {
 		t.Errorf("answer %s, want %s", got, want)
 	}
 	select {
 	case <-stopped:
-		t.Error("Stop was called while Start had not returned")
+		t.Error("Withdraw was called while Start had not returned")
 	default:
 	}
 	close(release)
 	if got := <-stopped; got != file {
-		t.Errorf("Stop was called for %q", got)
+		t.Errorf("Withdraw was called for %q", got)
 	}
 }
 
 func TestLateButFailed(t *testing.T) {
 	release, stopped := make(chan struct{}), make(chan string, 1)
 	d := serve(t, &fake{
-		start: func(context.Context, string, Info) error { <-release; return errors.New("the disk is slow") },
-		stop:  func(f string) { stopped <- f },
+		start:    func(context.Context, string, Info) error { <-release; return errors.New("the disk is slow") },
+		withdraw: func(f string) { stopped <- f },
 	}, Options{StartTimeout: 50 * time.Millisecond})
 	d.call(t, "LogDriver.StartLogging", startBody(file))
 	close(release)
@@ -293,7 +301,7 @@ func TestLateButFailed(t *testing.T) {
 		t.Error(err)
 	}
 	if len(stopped) != 0 {
-		t.Error("Stop was called for a session that never began")
+		t.Error("Withdraw was called for a session that never began")
 	}
 	if !strings.Contains(d.log.String(), "the disk is slow") {
 		t.Errorf("nobody hears why Start failed: %s", d.log)

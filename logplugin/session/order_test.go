@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/secretref/secretref/logplugin/options"
 	"github.com/secretref/secretref/logplugin/state"
 )
@@ -103,29 +101,12 @@ func TestEmptySessionBetween(t *testing.T) {
 // A FIFO that cannot be opened for another reason than that it is gone is tried again, and stays.
 func TestUnreadableForAWhile(t *testing.T) {
 	dir, m := t.TempDir(), &memory{}
+	file, unblock := blocked(t, dir)
+	leave(t, dir, state.Session{File: file, ContainerID: "c", Options: options.Options{Router: "memory"}})
 	s := start(t, dir, m)
-	parent := filepath.Join(dir, "parent")
-	if err := os.WriteFile(parent, nil, 0o600); err != nil { // "not a directory", for once
-		t.Fatal(err)
-	}
-	file := filepath.Join(parent, "f")
-	if err := s.dir.Save(state.Session{File: file, ContainerID: "c", Options: options.Options{Router: "memory"}}); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Attach(); err != nil {
-		t.Fatal(err)
-	}
+	s.Attach()
 	awaitStatus(t, s, "a word about it", func(st Status) bool { return strings.Contains(st.LastError, "cannot be read") })
-	// A directory with the FIFO in it takes the file's place in one step, so that nothing is ever gone.
-	ready := filepath.Join(dir, "ready")
-	if err := os.Mkdir(ready, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	f := newFIFO(t, filepath.Join(ready, "f"))
-	if err := unix.Renameat2(unix.AT_FDCWD, ready, unix.AT_FDCWD, parent, unix.RENAME_EXCHANGE); err != nil {
-		t.Fatal(err)
-	}
-	write(t, f, "1")
+	write(t, unblock(), "1")
 	m.wait(t, "1")
 	awaitStatus(t, s, "that all is well", func(st Status) bool { return st.LastError == "" && st.State == Reading })
 }
@@ -133,18 +114,10 @@ func TestUnreadableForAWhile(t *testing.T) {
 // One that cannot be opened is not given up for a newer one of its container: there may be lines in it.
 func TestUnreadableIsNotSuperseded(t *testing.T) {
 	dir, m := t.TempDir(), &memory{}
+	old, _ := blocked(t, dir)
+	leave(t, dir, state.Session{File: old, ContainerID: info().ContainerID, Options: options.Options{Router: "memory"}})
 	s := start(t, dir, m)
-	parent := filepath.Join(dir, "parent")
-	if err := os.WriteFile(parent, nil, 0o600); err != nil { // "not a directory"
-		t.Fatal(err)
-	}
-	old := state.Session{File: filepath.Join(parent, "f"), ContainerID: info().ContainerID, Options: options.Options{Router: "memory"}}
-	if err := s.dir.Save(old); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Attach(); err != nil {
-		t.Fatal(err)
-	}
+	s.Attach()
 	file := filepath.Join(dir, "new")
 	f := newFIFO(t, file)
 	if err := s.Start(t.Context(), file, info()); err != nil {
@@ -173,9 +146,7 @@ func TestSweep(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(s.dir.Path(), "sessions", kept+".json"), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Attach(); err != nil {
-		t.Fatal(err)
-	}
+	s.Attach()
 	if _, err := os.Stat(spoolDir(lost)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the spool of nobody: %v, want it gone", err)
 	}

@@ -74,9 +74,7 @@ func TestAcceptedAndNotAllowed(t *testing.T) {
 
 	s = start(t, dir, m)
 	allow(s, []string{"https://hec.example.com"})
-	if err := s.Attach(); err != nil {
-		t.Fatal(err)
-	}
+	s.Attach()
 	m.wait(t, "1 2")
 	f.Close()
 	gone(t, s, file)
@@ -84,26 +82,25 @@ func TestAcceptedAndNotAllowed(t *testing.T) {
 
 // A session of a router or a version that is not known here is read, and waits.
 func TestUnknownHere(t *testing.T) {
-	for name, put := range map[string]func(d *state.Dir, file string) error{
-		"router": func(d *state.Dir, file string) error {
-			return d.Save(state.Session{File: file, ContainerID: "c", Options: options.Options{Router: "later"}})
-		},
-		"version": func(d *state.Dir, file string) error {
-			text := `{"version":99,"file":"` + file + `","containerId":"c"}`
-			return os.WriteFile(filepath.Join(d.Path(), "sessions", state.ID(file)+".json"), []byte(text), 0o600)
-		},
+	for name, change := range map[string]func(text string) string{
+		"router":  func(text string) string { return text },
+		"version": func(text string) string { return strings.Replace(text, `"version":1`, `"version":99`, 1) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir, m := t.TempDir(), &memory{}
-			s := start(t, dir, m)
 			file := filepath.Join(dir, "f")
 			f := newFIFO(t, file)
-			if err := put(s.dir, file); err != nil {
+			leave(t, dir, state.Session{File: file, ContainerID: "c", Options: options.Options{Router: "later"}})
+			kept := filepath.Join(dir, "state", "sessions", state.ID(file)+".json")
+			text, err := os.ReadFile(kept)
+			if err != nil {
 				t.Fatal(err)
 			}
-			if err := s.Attach(); err != nil {
+			if err := os.WriteFile(kept, []byte(change(string(text))), 0o600); err != nil {
 				t.Fatal(err)
 			}
+			s := start(t, dir, m)
+			s.Attach()
 			// More than a pipe holds: the daemon would wait for ever.
 			line := frame.AppendFrame(nil, &frame.Entry{Source: []byte("stdout"), TimeNano: 1, Line: make([]byte, 1000)})
 			for range 200 {
@@ -119,7 +116,7 @@ func TestUnknownHere(t *testing.T) {
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := os.Stat(filepath.Join(s.dir.Path(), "sessions", state.ID(file)+".json")); err != nil {
+			if _, err := os.Stat(kept); err != nil {
 				t.Errorf("the session's state is gone: %v", err)
 			}
 		})
@@ -129,14 +126,10 @@ func TestUnknownHere(t *testing.T) {
 // One that has nothing to deliver does not stay.
 func TestParkedWithoutLines(t *testing.T) {
 	dir := t.TempDir()
-	s := start(t, dir, &memory{})
 	file := filepath.Join(dir, "f")
-	if err := s.dir.Save(state.Session{File: file, ContainerID: "c", Options: options.Options{Router: "later"}}); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Attach(); err != nil {
-		t.Fatal(err)
-	}
+	leave(t, dir, state.Session{File: file, ContainerID: "c", Options: options.Options{Router: "later"}})
+	s := start(t, dir, &memory{})
+	s.Attach()
 	gone(t, s, file)
 }
 
@@ -219,9 +212,7 @@ func TestCloseWhileARouterHangs(t *testing.T) {
 	_ = s.dir.Close()
 	m2 := &memory{}
 	s2 := start(t, dir, m2)
-	if err := s2.Attach(); err != nil {
-		t.Fatal(err)
-	}
+	s2.Attach()
 	m2.wait(t, "1 2")
 }
 

@@ -38,10 +38,12 @@ type session struct {
 	spool         *spool.Spool
 	droppedBefore int64         // lines, by earlier processes
 	parked        error         // why it cannot be sent, for all that Start knew; nil = it did not know
+	first         bool          // no session of the container was accepted before
 	done          chan struct{} // closed when all is delivered and nothing of the session is left
 	stop          context.CancelFunc
 	left          atomic.Bool // it is not to be read to its end
 	drained       atomic.Bool // no more bytes will come
+	gone          atomic.Bool // its FIFO was not there when it was to be opened
 	stopping      atomic.Bool // the daemon has called StopLogging
 	finishing     atomic.Bool // somebody takes it away
 	sent          atomic.Int64
@@ -84,6 +86,7 @@ func (s *session) run(ctx context.Context) {
 		return // the driver ends: the next one goes on from here
 	}
 	s.drained.Store(true)
+	s.stop() // nothing uses its context any more, and the parent keeps it until then
 	s.spool.Finish()
 	if s.spool.IsDone() {
 		s.table.finish(s) // there is nothing to deliver
@@ -124,6 +127,8 @@ func (s *session) pipe() (*os.File, error) {
 	var err error
 	if s.fifo, err = open(s.meta.File); err == nil {
 		s.unread = nil
+	} else if isGone(err) {
+		s.gone.Store(true)
 	}
 	return s.fifo, err
 }
@@ -135,7 +140,7 @@ func (s *session) leave() {
 }
 
 // supersede ends the session when its FIFO has been silent for a while: the daemon has made another for the container, newer.
-// One that ends without a line was for `docker logs`, and says nothing of this one.
+// One that ends without a line was for `docker logs`, and says nothing of this one; nor does one whose FIFO is gone.
 func (s *session) supersede(newer *session) {
 	quiet := time.NewTimer(leakedSilence)
 	defer quiet.Stop()
@@ -147,7 +152,7 @@ func (s *session) supersede(newer *session) {
 		case <-s.table.ctx.Done():
 			return
 		case <-quiet.C:
-			if (newer.stopping.Load() || newer.drained.Load()) && newer.spool.Stats().End == 0 {
+			if (newer.stopping.Load() || newer.drained.Load()) && newer.spool.Stats().End == 0 || newer.gone.Load() {
 				return
 			}
 			now := s.spool.Stats().End

@@ -116,7 +116,12 @@ func await(t *testing.T, what string, is func() bool) {
 
 func start(t *testing.T, dir string, m *memory) *Sessions {
 	t.Helper()
-	d, err := state.Open(t.Context(), filepath.Join(dir, "state"))
+	return startOn(t, dir, m, state.OS{})
+}
+
+func startOn(t *testing.T, dir string, m *memory, fsys state.FS) *Sessions {
+	t.Helper()
+	d, err := state.OpenFS(t.Context(), filepath.Join(dir, "state"), fsys)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,13 +138,35 @@ func start(t *testing.T, dir string, m *memory) *Sessions {
 	return s
 }
 
-// newFIFO opens one as the daemon does.
-func newFIFO(t *testing.T, file string) *os.File {
+// leave writes the state of sessions, as an earlier process would have left it.
+func leave(t *testing.T, dir string, sessions ...state.Session) {
 	t.Helper()
-	if err := unix.Mkfifo(file, 0o700); err != nil {
+	d, err := state.Open(t.Context(), filepath.Join(dir, "state"))
+	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := os.OpenFile(file, os.O_RDWR, 0)
+	for _, x := range sessions {
+		if err := d.Save(x); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// makeFIFO opens a new one as the daemon does.
+func makeFIFO(file string) (*os.File, error) {
+	if err := unix.Mkfifo(file, 0o700); err != nil {
+		return nil, err
+	}
+	return os.OpenFile(file, os.O_RDWR, 0)
+}
+
+// newFIFO is makeFIFO for one that is closed with the test.
+func newFIFO(t *testing.T, file string) *os.File {
+	t.Helper()
+	f, err := makeFIFO(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,9 +226,7 @@ func TestLinesRestartAndEnd(t *testing.T) {
 	_ = s.dir.Close()
 	_, _ = f.Write(e[7:])
 	s = start(t, dir, m)
-	if err := s.Attach(); err != nil {
-		t.Fatal(err)
-	}
+	s.Attach()
 	m.wait(t, "1 2 3")
 	_, _ = f.Write(e[:len(e)-1]) // a frame whose end never comes
 	f.Close()

@@ -47,6 +47,7 @@ type Sessions struct {
 	dir   *state.Dir
 	store *spool.Store
 	log   *slog.Logger
+	files filebudget.Budget
 
 	ctx  context.Context // ends with Close; the goroutines of the sessions are its owner's
 	stop context.CancelFunc
@@ -58,6 +59,7 @@ type Sessions struct {
 	routers map[options.Connection]*shared
 	tallies map[target]*tally
 	refused uint64 // containers
+	unread  error  // why sessions of an earlier process are not read yet; nil = all are
 }
 
 var _ dockerplugin.Sessions = (*Sessions)(nil)
@@ -74,7 +76,7 @@ func New(c Config) (*Sessions, error) {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Sessions{
-		admission: a, dir: c.State, log: c.Log,
+		admission: a, dir: c.State, log: c.Log, files: c.Files,
 		claimed: map[string]bool{}, byFile: map[string]*session{}, routers: map[options.Connection]*shared{}, tallies: map[target]*tally{},
 		store: spool.NewStore(spoolConfig(c)),
 	}
@@ -105,6 +107,7 @@ func (s *Sessions) Start(ctx context.Context, file string, info dockerplugin.Inf
 	if s.knows(file) {
 		return nil // the daemon repeats itself
 	}
+	accepted := s.dir.Accepted(info.ContainerID)
 	o, checked, err := s.options(info)
 	if s.broken != nil {
 		err = s.broken
@@ -113,11 +116,15 @@ func (s *Sessions) Start(ctx context.Context, file string, info dockerplugin.Inf
 	switch {
 	case err == nil:
 		err = s.admit(ctx, info.ContainerID, o)
-	case s.dir.Accepted(info.ContainerID):
+	case accepted:
 		// Refused, it would stay down, or hang: its lines wait for somebody who mends what has changed on the host.
 		s.log.Error("the log of a container is kept, and not sent", "container", info, "error", err)
 		parked, err = err, nil
 	}
+	if err == nil && !accepted {
+		err = s.hasRoom()
+	}
+	f, err := s.openFor(ctx, file, accepted, err)
 	if err != nil {
 		s.refuse(file)
 		return err
@@ -125,13 +132,13 @@ func (s *Sessions) Start(ctx context.Context, file string, info dockerplugin.Inf
 	for _, name := range s.rules.InPlain(o) {
 		s.log.Warn("docker inspect shows a credential; give it as secretOptions."+name, "container", info, "log-opt", name)
 	}
-	meta := state.Session{File: file, ContainerID: info.ContainerID, ContainerName: info.ContainerName, Started: time.Now(), Options: o}
-	f, err := open(file)
-	if err != nil {
-		return fmt.Errorf("the container's log cannot be opened: %w", err)
+	meta := state.Session{
+		File: file, ContainerID: info.ContainerID, ContainerName: info.ContainerName, Started: time.Now(), Number: s.dir.Number(), Options: o,
 	}
-	if err := s.begin(meta, beginning{fifo: f, save: s.dir.Save, config: checked, parked: parked}); err != nil {
-		_ = f.Close()
+	if err := s.begin(meta, beginning{fifo: f, save: s.dir.Save, config: checked, parked: parked, first: !accepted}); err != nil {
+		if f != nil {
+			_ = f.Close()
+		}
 		s.refuse(file)
 		return err
 	}
@@ -139,6 +146,75 @@ func (s *Sessions) Start(ctx context.Context, file string, info dockerplugin.Inf
 		s.log.Warn("an accepted container cannot be remembered", "error", err)
 	}
 	return nil
+}
+
+// fifoShare is the part of the files for sessions that FIFOs may take, in eighths: the rest is for segments and cursors,
+// which are opened when they are needed and closed again.
+const fifoShare = 5
+
+// hasRoom returns an error when the FIFO of one more new container is more than the process has files for.
+func (s *Sessions) hasRoom() error {
+	if s.files.Limit == 0 {
+		return nil
+	}
+	most := max(1, s.files.Sessions*fifoShare/8)
+	s.mu.Lock()
+	open := len(s.byFile)
+	s.mu.Unlock()
+	if open < most {
+		return nil
+	}
+	return fmt.Errorf("the log driver reads the logs of %d containers, and may not open files for more: its limit is %d; raise LimitNOFILE of the service", open, s.files.Limit)
+}
+
+// openFor opens the FIFO of a container that is to begin, if err is nil. It returns neither a file nor an error for a
+// container that was accepted and whose FIFO cannot be opened at the moment: its session opens it later.
+func (s *Sessions) openFor(ctx context.Context, file string, accepted bool, err error) (*os.File, error) {
+	if err == nil && ctx.Err() != nil {
+		err = errors.New("the log driver did not get ready in time; try again") // the daemon may have been told so already
+	}
+	if err != nil {
+		return nil, err
+	}
+	f, err := open(file)
+	switch {
+	case err == nil:
+		return f, nil
+	case accepted && !isGone(err):
+		return nil, nil //nolint:nilnil // see above
+	}
+	return nil, fmt.Errorf("open the container's log %s: %w", file, err)
+}
+
+// Withdraw ends the session that Start has made for file, because the daemon was told that it could not be made.
+func (s *Sessions) Withdraw(file string) {
+	s.mu.Lock()
+	x := s.byFile[file]
+	s.mu.Unlock()
+	if x == nil {
+		s.unlink(file)
+		return
+	}
+	s.log.Warn("session withdrawn: the daemon has been told that the container's log could not be started", "session", x.id(), "container", short(x.meta.ContainerID))
+	if x.first {
+		if err := s.dir.Revoke(x.meta.ContainerID); err != nil {
+			s.log.Warn("cannot forget that a container was accepted", "container", short(x.meta.ContainerID), "error", err)
+		}
+	}
+	s.giveUp(x)
+}
+
+// giveUp ends a session at once, with what has not been delivered. It reports whether the session was not ending already.
+func (s *Sessions) giveUp(x *session) bool {
+	if !x.finishing.CompareAndSwap(false, true) {
+		return false
+	}
+	x.leave()
+	if l := x.link(); l != nil {
+		l.delivery.Discard(x)
+	}
+	s.remove(x)
+	return true
 }
 
 func (s *Sessions) refuse(file string) {
@@ -196,6 +272,7 @@ type beginning struct {
 	save   func(state.Session) error
 	config router.Config // of the router; nil = to be made of the session's options
 	parked error         // why it cannot be sent, for all that is known; nil = it can
+	first  bool          // no session of the container was accepted before
 }
 
 // begin makes the session of meta and starts it, and then has the fifo. A session that cannot have its router is read all
@@ -216,13 +293,13 @@ func (s *Sessions) begin(meta state.Session, b beginning) error {
 		// It is read all the same; only a restart of the driver would not know it.
 		s.log.Error("the state of a session cannot be kept: if the driver is restarted now its log is not read", "error", saved)
 	}
-	x := &session{table: s, meta: meta, kind: s.kinds[meta.Options.Router], config: b.config, fifo: b.fifo, parked: b.parked, done: make(chan struct{})}
+	x := &session{table: s, meta: meta, kind: s.kinds[meta.Options.Router], config: b.config, fifo: b.fifo, parked: b.parked, first: b.first, done: make(chan struct{})}
 	x.joiner = frame.NewJoiner(frame.JoinerOptions{}, x.emit)
 	x.spool = s.store.Open(s.spoolDir(meta.File), spool.Options{MaxBytes: cmp.Or(meta.Options.SpoolMaxBytes, s.rules.SpoolMaxBytes), Notify: x.wake})
 	x.droppedBefore = x.spool.Stats().DroppedLines
 	ctx, stop := context.WithCancel(s.ctx)
 	x.stop = stop
-	older, err := s.enter(x)
+	older, newer, err := s.enter(x)
 	if err != nil {
 		stop()
 		return errors.Join(err, x.spool.Close())
@@ -242,24 +319,48 @@ func (s *Sessions) begin(meta state.Session, b beginning) error {
 	for _, o := range older {
 		s.wait.Go(func() { o.supersede(x) })
 	}
+	for _, n := range newer {
+		s.wait.Go(func() { x.supersede(n) })
+	}
 	return nil
 }
 
-// enter makes the session known, and returns the others of its container that are still read.
-func (s *Sessions) enter(x *session) (older []*session, err error) {
+// enter makes the session known in its place in the order of its container, and returns the others of the container that
+// are still read. A session whose state could be read only later may be older than they are.
+func (s *Sessions) enter(x *session) (older, newer []*session, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ctx.Err() != nil {
-		return nil, errEnding
+		return nil, nil, errEnding
 	}
+	var before, behind *session // next to x
 	for _, o := range s.byFile {
-		if o.meta.ContainerID == x.meta.ContainerID && !o.drained.Load() {
+		if o.meta.ContainerID != x.meta.ContainerID {
+			continue
+		}
+		isOlder := o.meta.Before(x.meta)
+		switch {
+		case isOlder && (before == nil || before.meta.Before(o.meta)):
+			before = o
+		case !isOlder && (behind == nil || o.meta.Before(behind.meta)):
+			behind = o
+		}
+		switch {
+		case o.drained.Load():
+		case isOlder:
 			older = append(older, o)
+		default:
+			newer = append(newer, o)
 		}
 	}
-	x.after = s.newest(x.meta.ContainerID)
+	x.after = before
+	if behind != nil {
+		behind.mu.Lock()
+		behind.after = x
+		behind.mu.Unlock()
+	}
 	s.byFile[x.meta.File] = x
-	return older, nil
+	return older, newer, nil
 }
 
 // saveAgain is the pause before a state that the disk has not taken is written again.
@@ -291,17 +392,6 @@ func (s *Sessions) saveLater(x *session, save func(state.Session) error) {
 
 func (s *Sessions) spoolDir(file string) string {
 	return filepath.Join(s.dir.Path(), "spool", state.ID(file))
-}
-
-// newest returns the session of a container that began last.
-func (s *Sessions) newest(containerID string) *session {
-	var found *session
-	for _, x := range s.byFile {
-		if x.meta.ContainerID == containerID && (found == nil || x.meta.Started.After(found.meta.Started)) {
-			found = x
-		}
-	}
-	return found
 }
 
 // Stop is StopLogging. There is nothing to do but to note it: the daemon closes the FIFO next, and its end is the
@@ -357,45 +447,105 @@ func (s *Sessions) remove(x *session) {
 }
 
 // Attach goes on with the sessions that an earlier process has left, also those whose FIFO is gone: their spool may hold
-// lines. Call it once, before the first Start.
-func (s *Sessions) Attach() error {
-	sessions, damaged, err := s.dir.Load()
-	if err != nil {
-		return err
+// lines. What cannot be read at the moment is tried again until Close. Call it once, before the first Start.
+func (s *Sessions) Attach() {
+	if !s.attach() {
+		s.wait.Go(s.attachLater)
 	}
-	for _, d := range damaged {
-		s.log.Error("the state of a session cannot be read", "error", d)
-	}
-	for _, meta := range sessions {
-		if err := s.begin(meta, beginning{save: func(state.Session) error { return nil }}); err != nil {
-			s.log.Error("a session cannot go on", "container", meta.ContainerID, "error", err)
-		}
-	}
-	s.sweep(sessions)
-	if len(sessions) > 0 {
-		s.log.Info("sessions of an earlier process go on", "sessions", len(sessions))
-	}
-	return nil
 }
 
-// sweep removes spools that belong to no session: nobody knows any more where their lines were to go. Those of a state that
-// was set aside stay, for whoever can mend it.
-func (s *Sessions) sweep(sessions []state.Session) {
-	known := map[string]bool{}
-	for _, meta := range sessions {
-		known[state.ID(meta.File)] = true
+// attachAgain is the pause before state files that could not be read are read again.
+const attachAgain = time.Second
+
+func (s *Sessions) attachLater() {
+	again := time.NewTicker(attachAgain)
+	defer again.Stop()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-again.C:
+		}
+		if s.attach() {
+			s.log.Info("the state of all sessions has been read")
+			return
+		}
 	}
+}
+
+// attach goes on with the sessions whose state can be read, and reports whether that is all of them.
+func (s *Sessions) attach() (all bool) {
+	loaded, err := s.dir.Load()
+	s.noteUnread(len(loaded.Unread), err)
+	for _, d := range loaded.Damaged {
+		s.log.Error("the state of a session is damaged and was set aside", "error", d)
+	}
+	for _, u := range loaded.Unread {
+		s.log.Error("the state of a session cannot be read, will retry", "error", u)
+	}
+	for _, meta := range loaded.Sessions {
+		if err := s.begin(meta, beginning{save: func(state.Session) error { return nil }}); err != nil {
+			s.log.Error("a session cannot go on", "container", short(meta.ContainerID), "error", err)
+		}
+	}
+	if len(loaded.Sessions) > 0 {
+		s.log.Info("sessions of an earlier process go on", "sessions", len(loaded.Sessions))
+	}
+	if err != nil || len(loaded.Unread) > 0 {
+		return false
+	}
+	s.sweep()
+	return true
+}
+
+// noteUnread keeps how many state files cannot be read, for status.
+func (s *Sessions) noteUnread(files int, err error) {
+	if err != nil {
+		s.log.Error("the state directory cannot be read, will retry", "error", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case err != nil:
+		s.unread = fmt.Errorf("the logs of earlier containers are not read: %w", err)
+	case files > 0:
+		s.unread = fmt.Errorf("the logs of %d earlier containers are not read: their state files cannot be read at the moment", files)
+	default:
+		s.unread = nil
+	}
+}
+
+// Unread returns why sessions of an earlier process are not read yet; nil means that all are.
+func (s *Sessions) Unread() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unread
+}
+
+// sweep removes spools that belong to no session: nobody knows any more where their lines were to go. Those of a state
+// that was set aside, or may be there, stay.
+func (s *Sessions) sweep() {
+	known := map[string]bool{}
+	s.mu.Lock()
+	for file := range s.byFile {
+		known[state.ID(file)] = true
+	}
+	for file := range s.claimed {
+		known[state.ID(file)] = true
+	}
+	s.mu.Unlock()
 	root := filepath.Join(s.dir.Path(), "spool")
 	entries, _ := os.ReadDir(root) // there is none before the first session
 	for _, e := range entries {
+		dir := filepath.Join(root, e.Name())
 		switch {
 		case known[e.Name()]:
-		case s.dir.IsDamaged(e.Name()):
-			s.log.Error("a spool waits for the state of its session, which cannot be read", "dir", filepath.Join(root, e.Name()))
+		case s.dir.MayKnow(e.Name()):
+			s.log.Error("a spool waits for the state of its session, which cannot be read", "dir", dir)
 		default:
-			s.log.Warn("a spool that belongs to no session is removed", "dir", filepath.Join(root, e.Name()))
-			if err := os.RemoveAll(filepath.Join(root, e.Name())); err != nil {
-				s.log.Warn("it cannot be removed", "error", err)
+			s.log.Warn("a spool that belongs to no session is removed", "dir", dir)
+			if err := os.RemoveAll(dir); err != nil {
+				s.log.Warn("cannot remove a spool", "dir", dir, "error", err)
 			}
 		}
 	}
@@ -459,5 +609,8 @@ func shortName(m state.Session) string {
 	if name := strings.TrimPrefix(m.ContainerName, "/"); name != "" {
 		return name
 	}
-	return m.ContainerID[:min(len(m.ContainerID), 12)]
+	return short(m.ContainerID)
 }
+
+// short cuts the id of a container as docker does.
+func short(id string) string { return id[:min(len(id), 12)] }

@@ -63,7 +63,13 @@ func (s *Sessions) sessions() []*session {
 	all := slices.Collect(maps.Values(s.byFile))
 	s.mu.Unlock()
 	slices.SortFunc(all, func(a, b *session) int {
-		return cmp.Or(a.meta.Started.Compare(b.meta.Started), cmp.Compare(a.meta.File, b.meta.File))
+		switch {
+		case a.meta.Before(b.meta):
+			return -1
+		case b.meta.Before(a.meta):
+			return 1
+		}
+		return 0
 	})
 	return all
 }
@@ -152,13 +158,8 @@ func (s *Sessions) Forget(id string, how Forgetting) (Status, error) {
 		x.leave()
 		return st, nil
 	}
-	if !x.finishing.CompareAndSwap(false, true) {
+	if !s.giveUp(x) {
 		return st, errors.New("it is just ending")
 	}
-	x.leave()
-	if l := x.link(); l != nil {
-		l.delivery.Discard(x)
-	}
-	s.remove(x)
 	return st, nil
 }

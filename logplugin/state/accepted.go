@@ -18,41 +18,86 @@ const (
 	acceptedSlack = 1000
 )
 
-// Accept remembers that a container was accepted.
+// Accept remembers that a container was accepted. With an error it is remembered by this process alone: call Accept again.
 func (d *Dir) Accept(containerID string) error {
+	err := d.mark(containerID)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case err == nil:
+		delete(d.unmarked, containerID)
+	case len(d.unmarked) < maxAccepted:
+		d.unmarked[containerID] = true
+	}
+	return err
+}
+
+// mark writes the container's marker. Its time is its place among the others, and no time: it is never before that of a
+// marker that was written earlier.
+func (d *Dir) mark(containerID string) error {
+	if err := d.prepared(); err != nil {
+		return err
+	}
 	dir := filepath.Join(d.path, acceptedDir)
 	name := filepath.Join(dir, ID(containerID))
-	now := time.Now()
-	if err := os.Chtimes(name, now, now); !errors.Is(err, fs.ErrNotExist) {
+	d.mu.Lock()
+	now := time.Now().Round(0) // without the monotonic reading, which files do not have
+	if !now.After(d.newest) {
+		now = d.newest.Add(time.Microsecond)
+	}
+	d.newest = now
+	d.mu.Unlock()
+	err := d.fs.Chtimes(name, now)
+	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := d.fs.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	if err := os.WriteFile(name, nil, 0o600); err != nil {
+	f, err := d.fs.Open(name, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Close(), d.fs.Chtimes(name, now)); err != nil {
 		return err
 	}
 	if d.accepted.Add(1)%acceptedSlack == 0 {
-		return d.forgetOldest(maxAccepted)
+		_, err = d.forgetOldest(maxAccepted)
+		return err
 	}
 	return nil
 }
 
-// Accepted tells whether a container was accepted.
-func (d *Dir) Accepted(containerID string) bool {
-	_, err := os.Lstat(filepath.Join(d.path, acceptedDir, ID(containerID)))
-	return err == nil
+// Revoke forgets that a container was accepted: the daemon was told that it is not.
+func (d *Dir) Revoke(containerID string) error {
+	d.mu.Lock()
+	delete(d.unmarked, containerID)
+	d.mu.Unlock()
+	return d.remove(filepath.Join(d.path, acceptedDir, ID(containerID)))
 }
 
-// forgetOldest keeps the newest of the containers that were accepted.
-func (d *Dir) forgetOldest(keep int) error {
+// Accepted reports whether a container was accepted, or may have been: while the file system does not say, nobody is
+// refused.
+func (d *Dir) Accepted(containerID string) bool {
+	d.mu.Lock()
+	unmarked := d.unmarked[containerID]
+	d.mu.Unlock()
+	if unmarked {
+		return true
+	}
+	_, err := d.fs.Lstat(filepath.Join(d.path, acceptedDir, ID(containerID)))
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// forgetOldest keeps the newest of the containers that were accepted, and returns how new the newest is.
+func (d *Dir) forgetOldest(keep int) (newest time.Time, err error) {
 	dir := filepath.Join(d.path, acceptedDir)
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) || len(entries) <= keep {
-		return nil
+	entries, err := d.fs.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return newest, nil
 	}
 	if err != nil {
-		return err
+		return newest, err
 	}
 	type aged struct {
 		name string
@@ -65,9 +110,12 @@ func (d *Dir) forgetOldest(keep int) error {
 		}
 	}
 	slices.SortFunc(list, func(a, b aged) int { return b.at.Compare(a.at) })
+	if len(list) > 0 {
+		newest = list[0].at
+	}
 	var errs []error
 	for _, a := range list[min(keep, len(list)):] {
-		errs = append(errs, removeIfThere(a.name))
+		errs = append(errs, d.remove(a.name))
 	}
-	return errors.Join(errs...)
+	return newest, errors.Join(errs...)
 }

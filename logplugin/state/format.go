@@ -1,12 +1,10 @@
 package state
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/secretref/secretref/logplugin/options"
@@ -27,6 +25,7 @@ type file struct {
 	ContainerID   string            `json:"containerId"`
 	ContainerName string            `json:"containerName,omitempty"`
 	Started       time.Time         `json:"started"`
+	Number        uint64            `json:"number,omitempty"`
 	Router        string            `json:"logDriver"`
 	Address       string            `json:"address,omitempty"`
 	Plain         map[string]string `json:"options,omitempty"`
@@ -43,7 +42,7 @@ func encode(s Session) ([]byte, error) {
 	}
 	o := s.Options
 	f := file{
-		Version: version, File: s.File, ContainerID: s.ContainerID, ContainerName: s.ContainerName, Started: s.Started,
+		Version: version, File: s.File, ContainerID: s.ContainerID, ContainerName: s.ContainerName, Started: s.Started, Number: s.Number,
 		Router: o.Router, Address: o.Address, Plain: o.Plain, References: map[string]string{}, Tag: o.Tag,
 		Attributes: o.Attributes, SpoolMaxBytes: o.SpoolMaxBytes, SecretFailure: string(o.SecretFailure),
 	}
@@ -59,24 +58,25 @@ func encode(s Session) ([]byte, error) {
 func decode(b []byte) (Session, error) {
 	var head struct{ Version int }
 	if err := json.Unmarshal(b, &head); err != nil {
-		return Session{}, errors.New("it is no JSON of ours")
+		return Session{}, damage("it is no JSON of ours")
 	}
 	if head.Version > version {
 		// Which FIFO it is, every version says in the same words: nobody else reads it.
 		var f struct {
 			File, ContainerID, ContainerName string
 			Started                          time.Time
+			Number                           uint64
 		}
 		_ = json.Unmarshal(b, &f) // what it cannot read is empty
-		s := Session{File: f.File, ContainerID: f.ContainerID, ContainerName: f.ContainerName, Started: f.Started}
+		s := Session{File: f.File, ContainerID: f.ContainerID, ContainerName: f.ContainerName, Started: f.Started, Number: f.Number}
 		return s, errors.Join(errNewer, s.check())
 	}
 	var f file
 	if head.Version < 1 || json.Unmarshal(b, &f) != nil {
-		return Session{}, errors.New("it is no state file")
+		return Session{}, damage("it is no state file")
 	}
 	s := Session{
-		File: f.File, ContainerID: f.ContainerID, ContainerName: f.ContainerName, Started: f.Started,
+		File: f.File, ContainerID: f.ContainerID, ContainerName: f.ContainerName, Started: f.Started, Number: f.Number,
 		Options: options.Options{
 			Router: f.Router, Address: f.Address, Plain: f.Plain, References: map[string]secretref.Ref{}, Tag: f.Tag,
 			Attributes: f.Attributes, SpoolMaxBytes: f.SpoolMaxBytes, SecretFailure: options.SecretFailure(f.SecretFailure),
@@ -85,7 +85,7 @@ func decode(b []byte) (Session, error) {
 	for name, text := range f.References {
 		ref, err := secretref.Parse(text)
 		if err != nil {
-			return Session{}, fmt.Errorf("the reference for %s: %w", name, err)
+			return Session{}, damage(fmt.Sprintf("the reference for %s: %v", name, err))
 		}
 		s.Options.References[name] = ref
 	}
@@ -95,21 +95,15 @@ func decode(b []byte) (Session, error) {
 	return s, nil
 }
 
-// check tells whether the session can be gone on with.
+// check reports what keeps the session from being continued.
 func (s *Session) check() error {
 	switch {
 	case !filepath.IsAbs(s.File):
-		return errors.New("it names no FIFO")
+		return damage("it names no FIFO")
 	case s.ContainerID == "":
-		return errors.New("it names no container")
+		return damage("it names no container")
 	case s.Options.SpoolMaxBytes < 0:
-		return errors.New("its spoolMaxBytes is negative")
+		return damage("its spoolMaxBytes is negative")
 	}
 	return nil
-}
-
-func sortByAge(sessions []Session) {
-	slices.SortStableFunc(sessions, func(a, b Session) int {
-		return cmp.Or(a.Started.Compare(b.Started), cmp.Compare(a.File, b.File))
-	})
 }

@@ -8,10 +8,15 @@
 // A file is replaced as a whole, by rename, so a killed process leaves the old one or the new one. It is not forced to
 // the disk: StartLogging waits for it with the container's lock held, the disk may be busy with the spool, and the
 // spool is not forced either. After a crash of the host the newest sessions may thus be missing or damaged; their FIFOs
-// are gone then too. Load sets damaged files aside and goes on.
+// are gone then too.
+//
+// Only bytes that were read and are wrong are damage: Load sets such a file aside and goes on. Any other failure (no
+// file descriptors, no memory, no space, a disk that does not answer) may pass: Open succeeds all the same, Load reports
+// what it could not read and is called again, and a Save that fails can be repeated.
 package state
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -22,6 +27,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -29,7 +35,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/secretref/secretref/logplugin/options"
-	"github.com/secretref/secretref/shared/safefile"
 )
 
 const (
@@ -50,9 +55,21 @@ const (
 type Session struct {
 	File          string // the daemon's name of the FIFO
 	ContainerID   string
-	ContainerName string // as the daemon gave it
-	Started       time.Time
+	ContainerName string          // as the daemon gave it
+	Started       time.Time       // for people: the clock may have been wrong
+	Number        uint64          // its place in the order of all sessions; 0 = it was begun by a version that had none
 	Options       options.Options // zero = this version cannot read them
+}
+
+// Before reports whether s began before o. Sessions without a number were all begun before those with one; among them
+// only the clock can say.
+func (s Session) Before(o Session) bool { return s.compare(o) < 0 }
+
+func (s Session) compare(o Session) int {
+	if n := cmp.Compare(s.Number, o.Number); n != 0 {
+		return n
+	}
+	return cmp.Or(s.Started.Compare(o.Started), cmp.Compare(s.File, o.File))
 }
 
 // ID returns the name of the session for a file, of 32 hexadecimal digits. It is the name of its state file, and good
@@ -65,55 +82,91 @@ func ID(file string) string {
 // Dir is a state directory that belongs to this process. Calls for different files may be made at the same time.
 type Dir struct {
 	path     string
-	lock     *os.File
+	fs       FS
 	accepted atomic.Int64 // containers that are new since Open
+
+	mu       sync.Mutex
+	lock     File            // nil until the directory could be made and taken
+	next     uint64          // number of the next session
+	reserved uint64          // the first number that the file of the lock says is free
+	unmarked map[string]bool // accepted containers of which the disk has no marker yet
+	newest   time.Time       // of the markers
+	known    map[string]bool // IDs that Load has returned or that were saved
 }
 
 // Open takes the directory, and makes it (0700) if it is not there. While another process has it, Open waits, for at
-// most LockWait.
-func Open(ctx context.Context, path string) (*Dir, error) {
-	if err := makePrivate(path); err != nil {
+// most LockWait. Where the host has no space, no file descriptors or the like, the Dir takes the directory later, with the
+// first call that can.
+func Open(ctx context.Context, path string) (*Dir, error) { return OpenFS(ctx, path, OS{}) }
+
+// OpenFS is Open on a file system of the caller's.
+func OpenFS(ctx context.Context, path string, fsys FS) (*Dir, error) {
+	d := &Dir{path: path, fs: fsys, unmarked: map[string]bool{}, known: map[string]bool{}}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.take(ctx, LockWait); err != nil && !isPassing(err) {
 		return nil, err
 	}
-	if err := makePrivate(filepath.Join(path, sessionsDir)); err != nil {
-		return nil, err
-	}
-	f, err := openLock(filepath.Join(path, lockName))
-	if err != nil {
-		return nil, err
-	}
-	if err := takeLock(ctx, f); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	// Neither matters enough to stay away: the number is for people who wonder who has the lock, and the second is
-	// tried again at the next start.
-	if f.Truncate(0) == nil {
-		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
-	}
-	d := &Dir{path: path, lock: f}
-	_ = d.forgetOldest(maxAccepted)
 	return d, nil
 }
 
-// openLock opens the file of the lock. On a file system that has become read-only the FIFOs want to be read all the
-// same.
-func openLock(name string) (*os.File, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+// prepared takes the directory if Open could not.
+func (d *Dir) prepared() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.lock != nil {
+		return nil
+	}
+	return d.take(context.Background(), 0)
+}
+
+// take makes the directory this process's own. Call it under mu.
+func (d *Dir) take(ctx context.Context, wait time.Duration) error {
+	if err := d.makePrivate(d.path); err != nil {
+		return err
+	}
+	if err := d.makePrivate(filepath.Join(d.path, sessionsDir)); err != nil {
+		return err
+	}
+	f, err := d.openLock()
+	if err != nil {
+		return err
+	}
+	if err := takeLock(ctx, d.path, f, wait); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	d.lock = f
+	d.readNumber()
+	// It does not matter enough to stay away: it is for people who wonder who has the lock.
+	_, _ = f.WriteAt(fmt.Appendf(nil, "%-*d\n", numberOffset-1, os.Getpid()), 0)
+	if newest, err := d.forgetOldest(maxAccepted); err == nil { // else with the containers that come
+		d.newest = newest
+	}
+	return nil
+}
+
+// openLock opens the file of the lock. On a file system that has become read-only the FIFOs must be read all the same.
+func (d *Dir) openLock() (File, error) {
+	name := filepath.Join(d.path, lockName)
+	f, err := d.fs.Open(name, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if errors.Is(err, unix.EROFS) {
-		f, err = os.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
+		f, err = d.fs.Open(name, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = unix.EROFS
+		}
 	}
 	return f, err
 }
 
 // makePrivate makes a directory for this user alone, or checks that one is.
-func makePrivate(path string) error {
+func (d *Dir) makePrivate(path string) error {
 	if !filepath.IsAbs(path) {
 		return fmt.Errorf("state directory %q does not begin with a slash", path)
 	}
-	if err := os.MkdirAll(path, 0o700); err != nil {
+	if err := d.fs.MkdirAll(path, 0o700); err != nil {
 		return err
 	}
-	st, err := os.Lstat(path)
+	st, err := d.fs.Lstat(path)
 	if err != nil {
 		return err
 	}
@@ -124,14 +177,16 @@ func makePrivate(path string) error {
 	case int64(owner) != int64(os.Geteuid()):
 		return fmt.Errorf("state directory %s belongs to uid %d; give it to uid %d", path, owner, os.Geteuid())
 	case st.Mode().Perm()&0o077 != 0:
-		return os.Chmod(path, 0o700)
+		if err := d.fs.Chmod(path, 0o700); !errors.Is(err, unix.EROFS) {
+			return err
+		}
 	}
 	return nil
 }
 
 // takeLock locks f for the life of the process.
-func takeLock(ctx context.Context, f *os.File) error {
-	limit := time.NewTimer(LockWait)
+func takeLock(ctx context.Context, dir string, f File, wait time.Duration) error {
+	limit := time.NewTimer(wait)
 	defer limit.Stop()
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
@@ -141,20 +196,20 @@ func takeLock(ctx context.Context, f *os.File) error {
 			return nil
 		}
 		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-			return fmt.Errorf("lock %s: %w", f.Name(), err)
+			return fmt.Errorf("lock state directory %s: %w", dir, err)
 		}
 		select {
 		case <-again.C:
 		case <-limit.C:
 			return fmt.Errorf("state directory %s is in use by another secretref-logdriver%s; end it, or give this one another directory",
-				filepath.Dir(f.Name()), holder(f))
+				dir, holder(f))
 		case <-ctx.Done():
-			return fmt.Errorf("wait for state directory %s: %w", filepath.Dir(f.Name()), context.Cause(ctx))
+			return fmt.Errorf("wait for state directory %s: %w", dir, context.Cause(ctx))
 		}
 	}
 }
 
-func holder(f *os.File) string {
+func holder(f File) string {
 	b := make([]byte, 16)
 	n, _ := f.ReadAt(b, 0)
 	if pid, err := strconv.Atoi(strings.TrimSpace(string(b[:n]))); err == nil {
@@ -163,106 +218,17 @@ func holder(f *os.File) string {
 	return ""
 }
 
-// IsDamaged tells whether the state file of the session with this ID was set aside.
-func (d *Dir) IsDamaged(id string) bool {
-	_, err := os.Lstat(d.file(id + suffix + DamagedSuffix))
-	return err == nil
-}
-
 // Close leaves the directory to others.
-func (d *Dir) Close() error { return d.lock.Close() }
+func (d *Dir) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.lock == nil {
+		return nil
+	}
+	return d.lock.Close()
+}
 
 // Path returns the directory.
 func (d *Dir) Path() string { return d.path }
 
 func (d *Dir) file(name string) string { return filepath.Join(d.path, sessionsDir, name) }
-
-// Save writes the session's file, in place of one that is there. Only one Save or Remove for a file may run at a time.
-func (d *Dir) Save(s Session) error {
-	b, err := encode(s)
-	if err != nil {
-		return err
-	}
-	if len(b) > maxFile {
-		return fmt.Errorf("state of container %s has %d bytes, and at most %d can be kept", s.ContainerID, len(b), maxFile)
-	}
-	name := d.file(ID(s.File) + suffix)
-	if err := os.WriteFile(name+tempSuffix, b, 0o600); err != nil {
-		return errors.Join(err, removeIfThere(name+tempSuffix))
-	}
-	return os.Rename(name+tempSuffix, name)
-}
-
-// Remove removes the file of the session for a FIFO. One that is not there is no error.
-func (d *Dir) Remove(file string) error { return removeIfThere(d.file(ID(file) + suffix)) }
-
-func removeIfThere(name string) error {
-	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
-}
-
-// Damage is a file that could not be read as a session's.
-type Damage struct {
-	Name string // the path as it was
-	Err  error  // why
-}
-
-// Error returns one line.
-func (d *Damage) Error() string { return fmt.Sprintf("state file %s: %v", d.Name, d.Err) }
-
-// Unwrap returns why.
-func (d *Damage) Unwrap() error { return d.Err }
-
-// Load reads all sessions, the oldest first. What cannot be read is reported, and set aside under its name with
-// DamagedSuffix; but a file of a newer version stays where it is, for the day that this version comes back, and is
-// among the sessions too if it says which FIFO it is. Call it once, before Save.
-func (d *Dir) Load() ([]Session, []*Damage, error) {
-	entries, err := os.ReadDir(d.file(""))
-	if err != nil {
-		return nil, nil, err
-	}
-	var sessions []Session
-	var damages []*Damage
-	for _, e := range entries {
-		name := d.file(e.Name())
-		switch {
-		case strings.HasSuffix(name, suffix):
-		case strings.HasSuffix(name, suffix+tempSuffix): // of a process that was killed while it wrote
-			if err := removeIfThere(name); err != nil {
-				damages = append(damages, &Damage{name, err})
-			}
-			continue
-		default:
-			continue
-		}
-		s, err := read(name)
-		belongs := ID(s.File)+suffix == e.Name()
-		if err == nil && !belongs {
-			err = errors.New("it belongs to another name")
-		}
-		newer := errors.Is(err, errNewer)
-		if err == nil || newer && belongs {
-			sessions = append(sessions, s)
-		}
-		if err == nil {
-			continue
-		}
-		if !newer {
-			err = errors.Join(err, os.Rename(name, name+DamagedSuffix))
-		}
-		damages = append(damages, &Damage{name, err})
-	}
-	sortByAge(sessions)
-	return sessions, damages, nil
-}
-
-// read reads a session's file: a regular one, of this user.
-func read(name string) (Session, error) {
-	f, err := safefile.Read(name, safefile.Options{Max: maxFile, NoFollow: true, Owners: []int{os.Geteuid()}})
-	if err != nil {
-		return Session{}, err
-	}
-	return decode(f.Data)
-}

@@ -49,6 +49,24 @@ func open(t *testing.T, path string) *Dir {
 	return d
 }
 
+// load is Load where all can be read.
+func load(d *Dir) ([]Session, []Failure, error) {
+	all, err := d.Load()
+	if err == nil && len(all.Unread) > 0 {
+		err = all.Unread[0]
+	}
+	return all.Sessions, all.Damaged, err
+}
+
+// reopen closes d and returns the same directory as the next process has it.
+func reopen(t *testing.T, d *Dir) *Dir {
+	t.Helper()
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return open(t, d.Path())
+}
+
 func session(t *testing.T, file string) Session {
 	t.Helper()
 	ref, err := secretref.Parse(arn)
@@ -79,7 +97,7 @@ func TestSaveAndLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	d = open(t, path)
-	got, damages, err := d.Load()
+	got, damages, err := load(d)
 	if err != nil || len(damages) != 0 {
 		t.Fatalf("%v, damages %v", err, damages)
 	}
@@ -91,7 +109,9 @@ func TestSaveAndLoad(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if got, _, _ := d.Load(); len(got) != 1 || got[0].File != fifo+"2" {
+	_ = d.Close()
+	d = open(t, path)
+	if got, _, _ := load(d); len(got) != 1 || got[0].File != fifo+"2" {
 		t.Errorf("after Remove: %v", plain(got))
 	}
 }
@@ -186,7 +206,7 @@ func TestSaveRefuses(t *testing.T) {
 			t.Errorf("%s: no error", name)
 		}
 	}
-	if got, damages, err := d.Load(); len(got)+len(damages) != 0 || err != nil {
+	if got, damages, err := load(d); len(got)+len(damages) != 0 || err != nil {
 		t.Errorf("left: %v, %v, %v", got, damages, err)
 	}
 }
@@ -205,7 +225,8 @@ func TestFailedSaveKeepsTheOld(t *testing.T) {
 	if err := d.Save(s); err == nil {
 		t.Error("no error")
 	}
-	if got, _, err := d.Load(); err != nil || len(got) != 1 || got[0].ContainerName != "/web" {
+	d = reopen(t, d)
+	if got, _, err := load(d); err != nil || len(got) != 1 || got[0].ContainerName != "/web" {
 		t.Errorf("%v, %v", plain(got), err)
 	}
 }
@@ -242,7 +263,8 @@ func TestDamagedFilesAreSetAside(t *testing.T) {
 			if err := os.WriteFile(file, c.content, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			got, damages, err := d.Load()
+			d = reopen(t, d)
+			got, damages, err := load(d)
 			if err != nil || len(got) != 1 || got[0].File != other.File {
 				t.Errorf("loaded %v, %v", plain(got), err)
 			}
@@ -252,7 +274,7 @@ func TestDamagedFilesAreSetAside(t *testing.T) {
 			if b, err := os.ReadFile(file + DamagedSuffix); err != nil || len(b) != len(c.content) {
 				t.Errorf("the file is not set aside: %v", err)
 			}
-			if _, damages, _ := d.Load(); len(damages) != 0 {
+			if _, damages, _ := load(d); len(damages) != 0 {
 				t.Errorf("it is reported again: %v", damages)
 			}
 		})
@@ -281,7 +303,7 @@ func TestWhatIsNoRegularFile(t *testing.T) {
 			if err := make(d.file(ID(fifo) + suffix)); err != nil {
 				t.Fatal(err)
 			}
-			if got, damages, err := d.Load(); err != nil || len(got) != 0 || len(damages) != 1 {
+			if got, damages, err := load(d); err != nil || len(got) != 0 || len(damages) != 1 {
 				t.Errorf("%v, %v, %v", got, damages, err)
 			}
 		})
@@ -300,7 +322,7 @@ func TestNewerFilesStay(t *testing.T) {
 	if err := os.WriteFile(d.file(ID(other)+suffix), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	got, damages, err := d.Load()
+	got, damages, err := load(d)
 	if err != nil || len(damages) != 2 || len(got) != 1 || got[0].File != other || got[0].ContainerID != "c" || got[0].Options.Router != "" {
 		t.Errorf("%v, %v, %v; want the session of %s, and both files reported", got, damages, err, other)
 	}
@@ -308,7 +330,8 @@ func TestNewerFilesStay(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if got, damages, err := d.Load(); err != nil || len(got) != 0 || len(damages) != 1 || !errors.Is(damages[0], errNewer) {
+		d = reopen(t, d)
+		if got, damages, err := load(d); err != nil || len(got) != 0 || len(damages) != 1 || !errors.Is(damages[0], errNewer) {
 			t.Errorf("%v, %v, %v", got, damages, err)
 		}
 	}
@@ -323,7 +346,7 @@ func TestHalfWrittenFilesGo(t *testing.T) {
 	if err := os.WriteFile(temp, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got, damages, err := d.Load(); err != nil || len(got)+len(damages) != 0 {
+	if got, damages, err := load(d); err != nil || len(got)+len(damages) != 0 {
 		t.Errorf("%v, %v, %v", got, damages, err)
 	}
 	if _, err := os.Lstat(temp); !errors.Is(err, fs.ErrNotExist) {
@@ -427,7 +450,7 @@ func TestReadOnlyFileSystem(t *testing.T) {
 		t.Fatal(err)
 	}
 	d = open(t, path)
-	if got, damages, err := d.Load(); err != nil || len(got) != 1 || len(damages) != 0 {
+	if got, damages, err := load(d); err != nil || len(got) != 1 || len(damages) != 0 {
 		t.Errorf("%v, %v, %v", plain(got), damages, err)
 	}
 	if err := d.Save(session(t, fifo)); !errors.Is(err, unix.EROFS) {
@@ -476,7 +499,7 @@ func TestAccepted(t *testing.T) {
 	if err := d.Accept("c1"); err != nil { // again: it is new
 		t.Fatal(err)
 	}
-	if err := d.forgetOldest(2); err != nil {
+	if _, err := d.forgetOldest(2); err != nil {
 		t.Fatal(err)
 	}
 	if !d.Accepted("c1") || d.Accepted("c2") || !d.Accepted("../../c3") {
