@@ -110,7 +110,7 @@ func benchSessions(b *testing.B) *session.Sessions {
 	}
 	cfg := &config.Config{AWS: config.AWS{Region: "eu-west-1"}}
 	cfg.Logs.SpoolMinFree = -1 // the machine that runs the benchmark may be full
-	cfg.Logs.SpoolMaxBytes = 1 << 30
+	cfg.Logs.SpoolMaxBytes, cfg.Logs.SpoolTotal = 1<<30, 4<<30
 	r := resolve.New(awsconf.New(cfg.AWS, Name, "test"), resolve.Options{})
 	s, err := session.New(session.Config{State: dir, Config: cfg, Resolver: r, Kinds: Routers()})
 	if err != nil {

@@ -18,12 +18,12 @@ const recheck = 10 * time.Second
 // Certificates keeps the TLS configuration of a router, and reads the files of certificates and keys again when they have
 // changed. A new file that cannot be used does not replace the old one. The zero value is ready for use, nil keeps nothing.
 type Certificates struct {
-	mu      sync.Mutex
-	config  *tls.Config // nil before the first call
-	print   [sha256.Size]byte
-	files   string // what is known of them
-	checked time.Time
-	note    string
+	mu          sync.Mutex
+	config      *tls.Config // nil before the first call
+	fingerprint [sha256.Size]byte
+	files       string // what is known of them
+	checked     time.Time
+	note        string
 }
 
 // Config returns v.TLS(n), read again when an option or a file has changed since the last call. The result is another one
@@ -39,12 +39,12 @@ func (c *Certificates) Config(v *Values, n TLSNames) *tls.Config {
 		text := v.String(name, "")
 		fmt.Fprintf(h, "%d\x00%s\x00", len(text), text)
 	}
-	print := [sha256.Size]byte(h.Sum(nil))
+	fingerprint := [sha256.Size]byte(h.Sum(nil))
 	now := time.Now()
-	if c.config == nil || c.print != print {
+	if c.config == nil || c.fingerprint != fingerprint {
 		files := stamps(v, n)
 		if made := v.TLS(n); v.err == nil {
-			c.config, c.print, c.files, c.checked, c.note = made, print, files, now, ""
+			c.config, c.fingerprint, c.files, c.checked, c.note = made, fingerprint, files, now, ""
 			return made
 		}
 		return &tls.Config{MinVersion: tls.VersionTLS12}

@@ -243,7 +243,7 @@ func TestCertificatesAreReadAgain(t *testing.T) {
 			}
 			return tls
 		}
-		wait := func(d time.Duration) { time.Sleep(d) } // the bubble's clock
+		wait := func(d time.Duration) { <-time.After(d) } // the clock of the bubble
 		put(pems[0])
 		first := config()
 		wait(11 * time.Second)

@@ -44,7 +44,7 @@ func open(t *testing.T, path string, fsys state.FS) *state.Dir {
 func files(t *testing.T, path string) (list []string) {
 	t.Helper()
 	d := open(t, path, state.OS{})
-	defer d.Close()
+	defer func() { _ = d.Close() }()
 	all, err := d.Load()
 	if err != nil || len(all.Damaged)+len(all.Unread) > 0 {
 		t.Errorf("the next process: %v, %v, %v", all.Damaged, all.Unread, err)
@@ -160,7 +160,7 @@ func life(t *testing.T, path string, fsys *statetest.FS) (failures int) {
 	if err != nil {
 		t.Fatalf("Open: %v", err)
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }()
 	again := func(what string, step func() error) {
 		t.Helper()
 		for try := 0; ; try++ {
