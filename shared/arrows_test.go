@@ -41,7 +41,7 @@ var rules = []rule{
 	{name: "the warm path links no network", from: []string{"credhelper/cmd/docker-credential-secretref"},
 		to: []string{awsSDK, "std:net/http", "std:crypto/tls"}},
 	{name: "what the warm path is made of links no network", to: []string{awsSDK, "std:net/http"}, from: []string{
-		"shared/secret", "shared/fault", "shared/ttl", "shared/secretref", "shared/registryhost", "shared/ecrhost", "shared/safefile", "shared/size", "shared/credsource",
+		"shared/secret", "shared/fault", "shared/ttl", "shared/secretref", "shared/registryhost", "shared/ecrhost", "shared/safefile", "shared/size",
 		"shared/config", "shared/hostcache"}},
 	{name: "a router knows no AWS", from: []string{"logplugin/router/*"}, to: []string{awsSDK}},
 	{name: "a router knows no other router", from: []string{"logplugin/router/*"}, to: []string{"logplugin/router/*"},

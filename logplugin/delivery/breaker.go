@@ -63,6 +63,10 @@ func (b *breaker) failed(e *router.Error, failures int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if failures < b.failures {
+		// But a pause that the receiver asks for is one, whichever request it was told to.
+		if until := time.Now().Add(e.RetryAfter); e.RetryAfter > 0 && until.After(b.next) {
+			b.next = until
+		}
 		return false
 	}
 	b.failures++

@@ -1,6 +1,7 @@
 package awsconf
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -18,7 +19,6 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/secretref/secretref/shared/config"
-	"github.com/secretref/secretref/shared/credsource"
 	"github.com/secretref/secretref/shared/fault"
 	"github.com/secretref/secretref/shared/secret"
 )
@@ -56,7 +56,7 @@ func (s *Session) credentialsError(ctx context.Context, provider aws.Credentials
 	switch {
 	case isExpiredLogin(err):
 		e.Cause = "the login has expired (" + e.Cause + ")"
-		e.Hint = "log in again with: aws sso login --profile " + credsource.Profile(s.aws, os.Getenv)
+		e.Hint = "log in again with: aws sso login --profile " + profile(s.aws, os.Getenv)
 	case slices.ContainsFunc(sources, usesSTS):
 		e.Hint += s.stsHint()
 	}
@@ -329,4 +329,9 @@ func reason(message string) string {
 		}
 	}
 	return ""
+}
+
+// profile returns the name of the profile that is used: that of the [aws] table, else that of the environment.
+func profile(settings config.AWS, getenv func(string) string) string {
+	return cmp.Or(settings.Profile, getenv("AWS_PROFILE"), getenv("AWS_DEFAULT_PROFILE"), "default")
 }

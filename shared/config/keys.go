@@ -32,11 +32,6 @@ func otherTables() []string {
 	return slices.DeleteFunc(tableNames(), func(name string) bool { return name == "registries" })
 }
 
-// plainTables are those with a fixed set of keys.
-func plainTables() []string {
-	return slices.DeleteFunc(tableNames(), func(name string) bool { return tableKeys(defaults(), name) == nil })
-}
-
 func topKeys(c *Config) []key {
 	return []key{
 		{"not_found", `"error" or "anonymous"`, oneOf(&c.NotFound, NotFoundError, NotFoundAnonymous)},

@@ -159,3 +159,8 @@ func TestManualExamples(t *testing.T) {
 		t.Errorf("%d examples with %d rules found in the page", len(blocks), rules)
 	}
 }
+
+// plainTables are those with a fixed set of keys.
+func plainTables() []string {
+	return slices.DeleteFunc(tableNames(), func(name string) bool { return tableKeys(defaults(), name) == nil })
+}

@@ -40,11 +40,11 @@ type Router struct {
 	certificates router.Certificates
 	oldOK        atomic.Bool // the receiver answers "OK", without a code
 
-	mu    sync.Mutex
-	print [sha256.Size]byte // of the secrets that conn was made from
-	conn  connection
-	http  *router.HTTP // nil before the first use
-	zip   *router.Compressor
+	mu          sync.Mutex
+	fingerprint [sha256.Size]byte // of the secrets that conn was made from
+	conn        connection
+	http        *router.HTTP // nil before the first use
+	zip         *router.Compressor
 }
 
 var (
@@ -119,7 +119,7 @@ func (r *Router) begin(ctx context.Context) (*use, *router.Error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	made := values.Fingerprint("splunk-token")
-	if r.http == nil || made != r.print || r.certificates.Config(values, tlsNames) != r.conn.tls {
+	if r.http == nil || made != r.fingerprint || r.certificates.Config(values, tlsNames) != r.conn.tls {
 		conn := connectionOf(values, &r.certificates)
 		if values.Err() == nil {
 			r.replace(conn, made)
@@ -135,11 +135,11 @@ func (r *Router) begin(ctx context.Context) (*use, *router.Error) {
 }
 
 // replace makes a client for conn.
-func (r *Router) replace(conn connection, print [sha256.Size]byte) {
+func (r *Router) replace(conn connection, fingerprint [sha256.Size]byte) {
 	if r.http != nil {
 		r.http.Close()
 	}
-	r.conn, r.print, r.zip = conn, print, router.NewCompressor(router.Gzip, conn.level)
+	r.conn, r.fingerprint, r.zip = conn, fingerprint, router.NewCompressor(router.Gzip, conn.level)
 	r.http = router.NewHTTP(router.HTTPConfig{
 		Base: conn.base, Hidden: conn.hidden, TLS: conn.tls, TLSName: tlsNames, Timeout: conn.timeout,
 		Sticky: conn.ack, // acknowledgements are known to the indexer that took the batch
