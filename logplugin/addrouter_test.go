@@ -89,6 +89,7 @@ func (x *example) sent() []string {
 func TestExampleRouter(t *testing.T) {
 	x, dir := &example{}, t.TempDir()
 	cfg := &config.Config{AWS: config.AWS{Region: "eu-west-1"}}
+	cfg.Logs.AllowOptions = true
 	cfg.Logs.SpoolMinFree, cfg.Logs.SpoolMaxBytes, cfg.Logs.SpoolTotal = -1, 64<<20, 1<<30
 	cfg.Logs.AllowRouters = []string{"https://*.example.com"}
 	resolver := resolve.New(awsconf.New(cfg.AWS, "test", "1"), resolve.Options{Timeout: time.Second, Policy: ttl.Policy{TTL: time.Minute}})

@@ -109,6 +109,7 @@ func benchSessions(b *testing.B) *session.Sessions {
 		b.Fatal(err)
 	}
 	cfg := &config.Config{AWS: config.AWS{Region: "eu-west-1"}}
+	cfg.Logs.AllowOptions = true
 	cfg.Logs.SpoolMinFree = -1 // the machine that runs the benchmark may be full
 	cfg.Logs.SpoolMaxBytes, cfg.Logs.SpoolTotal = 1<<30, 4<<30
 	r := resolve.New(awsconf.New(cfg.AWS, Name, "test"), resolve.Options{})

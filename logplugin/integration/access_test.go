@@ -26,6 +26,9 @@ func (w *world) refused(name string, args []string, says ...string) {
 		return
 	}
 	line, rest, _ := strings.Cut(strings.TrimSpace(r.Stderr), "\n")
+	if strings.Contains(rest, "error waiting for container: context canceled") && !strings.Contains(rest, "\n") {
+		rest = "" // the client's own: it sometimes asks for the end of a container that never began
+	}
 	for _, want := range says {
 		if !strings.Contains(line, want) {
 			w.t.Errorf("%s: the daemon says %q, want %q in it", name, line, want)

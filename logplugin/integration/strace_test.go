@@ -32,7 +32,7 @@ func TestInjectedErrors(t *testing.T) {
 		{"splice: interrupted", "splice:error=EINTR:when=1+3"},
 		{"read: interrupted", "pread64:error=EINTR:when=1+4"},
 		{"rename: input/output error", "renameat:error=EIO:when=1..6+2"},
-		{"socket: too many open files", "socket:error=EMFILE:when=4+3"},
+		{"socket: too many open files", "socket:error=EMFILE:when=2+2"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			prefix, trace := injected(t, tt.inject)

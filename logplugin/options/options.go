@@ -23,6 +23,7 @@ import (
 
 // Names of options that are read here, whatever the router.
 const (
+	destination   = "destination"
 	logDriver     = "logDriver"
 	secretOptions = "secretOptions"
 	secretFailure = "secret-failure"
@@ -30,7 +31,7 @@ const (
 )
 
 // ours are the options that no Docker driver has.
-var ours = []string{logDriver, secretOptions, secretFailure, spoolMaxBytes}
+var ours = []string{destination, logDriver, secretOptions, secretFailure, spoolMaxBytes}
 
 // common are the options of every router, with Docker's meaning.
 var common = []string{"tag", "labels", "labels-regex", "env", "env-regex"}
@@ -51,6 +52,10 @@ type Rules struct {
 	AllowRouters    []string // patterns; nil = any address, empty = none
 	SpoolMaxBytes   int64    // for containers that do not say; in bytes
 	Hostname        string   // for {{.Hostname}} in a tag; "" = what the system says
+
+	Destinations       map[string]map[string]string // by name: log options as a container would give them
+	DefaultDestination string                       // for containers that name none; "" = none
+	OnlyDestinations   bool                         // containers may not give the options of a connection themselves
 }
 
 // Options is what one container's log options mean.
@@ -63,6 +68,8 @@ type Options struct {
 	Attributes    map[string]string        // picks of labels, labels-regex, env and env-regex
 	SpoolMaxBytes int64
 	SecretFailure SecretFailure
+	Destination   string // the name of the one in the configuration that the rest comes from; "" = none
+	Own           Plain  // with a Destination: those of Plain that the container has given itself
 }
 
 // Plain are options by name. Whatever prints or logs them shows the names alone: people write secrets into options.
@@ -95,10 +102,8 @@ func (o Options) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, o.String
 // LogValue keeps everything but String out of log/slog.
 func (o Options) LogValue() slog.Value { return slog.StringValue(o.String()) }
 
-// Parse reads the log options of the container that info describes. An empty value counts as no value, so that a container
-// can take back what daemon.json gives to all; an empty tag is Docker's. Its error is one line about the first mistake. With a
-// *NotAllowedError the Options are complete all the same.
-func (r *Rules) Parse(config map[string]string, info Info) (Options, error) {
+// parse reads a complete set of options. Whether they are allowed is not asked.
+func (r *Rules) parse(config map[string]string, info Info) (Options, error) {
 	k, err := r.kindOf(config)
 	if err != nil {
 		return Options{}, err
@@ -130,12 +135,15 @@ func (r *Rules) Parse(config map[string]string, info Info) (Options, error) {
 	if err := r.fix(&o, k, config, info); err != nil {
 		return Options{}, err
 	}
-	return o, r.Allowed(o)
+	return o, nil
 }
 
 // Allowed holds o against allow_references and allow_routers, which may have changed since o was parsed. Its error is a
-// *NotAllowedError.
+// *NotAllowedError. Destinations of the configuration are the host's own, and always allowed.
 func (r *Rules) Allowed(o Options) error {
+	if o.Destination != "" {
+		return nil
+	}
 	for _, name := range slices.Sorted(maps.Keys(o.References)) {
 		if err := r.checkReference(name, o.References[name]); err != nil {
 			return err
@@ -186,7 +194,7 @@ func (r *Rules) fix(o *Options, k *router.Kind, config map[string]string, info I
 // them.
 func (r *Rules) InPlain(o Options) []string {
 	k := r.kind(o.Router)
-	if k == nil {
+	if k == nil || o.Destination != "" { // docker inspect does not show a destination's options
 		return nil
 	}
 	return k.Names(func(l router.Option) bool { return l.Credential && o.Plain[l.Name] != "" })

@@ -46,7 +46,10 @@ func newAdmission(c Config) (admission, error) {
 	logs := c.Config.Logs
 	a := admission{
 		config: c.Config, resolver: c.Resolver, kinds: map[string]*router.Kind{}, hostname: hostname, broken: c.Broken,
-		rules: &options.Rules{Kinds: c.Kinds, AllowReferences: logs.AllowReferences, AllowRouters: logs.AllowRouters, SpoolMaxBytes: logs.SpoolMaxBytes, Hostname: hostname},
+		rules: &options.Rules{
+			Kinds: c.Kinds, AllowReferences: logs.AllowReferences, AllowRouters: logs.AllowRouters, SpoolMaxBytes: logs.SpoolMaxBytes, Hostname: hostname,
+			Destinations: logs.Destinations, DefaultDestination: logs.DefaultDestination, OnlyDestinations: !logs.AllowOptions,
+		},
 	}
 	for i, k := range c.Kinds {
 		a.kinds[k.Name] = &c.Kinds[i]
@@ -80,7 +83,7 @@ func (s *Sessions) admit(ctx context.Context, containerID string, o options.Opti
 		select {
 		case <-pause.C:
 			for _, ref := range o.References {
-				s.resolver.Source(s.request(ref)).Invalidate(secret.Value{}) // or the denial is answered from memory
+				s.resolver.Forget(s.request(ref)) // or the denial is answered from memory
 			}
 			err = s.tryReferences(ctx, o)
 		case <-ctx.Done():
@@ -127,8 +130,8 @@ func (a *admission) routerOptions(o options.Options) router.Options {
 		r.Secrets[name] = a.resolver.Source(a.request(ref))
 	}
 	r.Allow = func(v *router.Values) error {
-		if o.Address != "" {
-			return nil // it was written out, and is known to be allowed
+		if o.Address != "" || o.Destination != "" {
+			return nil // it was written out and is known to be allowed, or it is the host's own
 		}
 		if err := a.rules.CheckAddresses(o.Router, v); err != nil {
 			return &fault.Error{Kind: fault.BadValue, Op: "read the router's address", Cause: err.Error(), Err: err}

@@ -128,6 +128,7 @@ func startOn(t *testing.T, dir string, m *memory, fsys state.FS) *Sessions {
 	t.Cleanup(func() { _ = d.Close() })
 	kinds := []router.Kind{{Name: "memory", Options: []router.Option{{Name: "key"}}, New: func(router.Options) (router.Config, error) { return m, nil }}}
 	cfg := &config.Config{AWS: config.AWS{Region: "eu-west-1"}}
+	cfg.Logs.AllowOptions = true
 	cfg.Logs.SpoolMinFree, cfg.Logs.SpoolMaxBytes, cfg.Logs.SpoolTotal = -1, 64<<20, 1<<30
 	r := resolve.New(awsconf.New(cfg.AWS, "test", "1"), resolve.Options{Timeout: 3 * time.Second, Policy: ttl.Policy{TTL: time.Minute}})
 	s, err := New(Config{State: d, Config: cfg, Resolver: r, Kinds: kinds})

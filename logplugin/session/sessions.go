@@ -293,6 +293,11 @@ func (s *Sessions) begin(meta state.Session, b beginning) error {
 		// It is read all the same; only a restart of the driver would not know it.
 		s.log.Error("the state of a session cannot be kept: if the driver is restarted now its log is not read", "error", saved)
 	}
+	if full, err := s.rules.Expand(meta.Options); err == nil {
+		meta.Options = full
+	} else if b.parked == nil {
+		b.parked = err
+	}
 	x := &session{table: s, meta: meta, kind: s.kinds[meta.Options.Router], config: b.config, fifo: b.fifo, parked: b.parked, first: b.first, done: make(chan struct{})}
 	x.joiner = frame.NewJoiner(frame.JoinerOptions{}, x.emit)
 	x.spool = s.store.Open(s.spoolDir(meta.File), spool.Options{MaxBytes: cmp.Or(meta.Options.SpoolMaxBytes, s.rules.SpoolMaxBytes), Notify: x.wake})

@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -145,16 +144,22 @@ func (sh *shared) note() string {
 	return ""
 }
 
-// trouble returns what is wrong with the router at present; "" = nothing.
-func (sh *shared) trouble() string {
-	d := sh.delivery.Status()
-	if d.LastError == "" && !d.InFlightSince.IsZero() {
-		if waits := time.Since(d.InFlightSince); waits > slowRequest {
-			return fmt.Sprintf("a request to the router has had no answer for %v", waits.Round(time.Second))
-		}
+// failure returns why the last request to the router has failed; "" = it has not.
+func (sh *shared) failure() string { return sh.delivery.Status().LastError }
+
+// inFlight returns for how long a request has had no answer; 0 = there is none.
+func (sh *shared) inFlight() time.Duration {
+	since := sh.delivery.Status().InFlightSince
+	if since.IsZero() {
+		return 0
 	}
-	if d.LastError != "" || d.Requests > 0 {
-		return d.LastError
+	return time.Since(since)
+}
+
+// problemBefore returns what a look at the router has found, as long as nothing was sent; "" = nothing.
+func (sh *shared) problemBefore() string {
+	if sh.delivery.Status().Requests > 0 {
+		return ""
 	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()

@@ -31,6 +31,7 @@ type Status struct {
 	ContainerName string        `json:"containerName"` // without the slash
 	Router        string        `json:"logDriver"`
 	Address       string        `json:"address,omitempty"` // "" = a reference gives it
+	Destination   string        `json:"destination,omitempty"`
 	State         State         `json:"state"`
 	Mode          spool.Mode    `json:"spool"`
 	Started       time.Time     `json:"started"`
@@ -85,7 +86,7 @@ func (s *session) status() Status {
 	st := s.spool.Stats()
 	x := Status{
 		Session: s.id(), ContainerID: s.meta.ContainerID, ContainerName: strings.TrimPrefix(s.meta.ContainerName, "/"),
-		Router: s.meta.Options.Router, Address: s.meta.Options.Address, Mode: st.Mode, Started: s.meta.Started, LastLine: st.Last,
+		Router: s.meta.Options.Router, Address: s.meta.Options.Address, Destination: s.meta.Options.Destination, Mode: st.Mode, Started: s.meta.Started, LastLine: st.Last,
 		WaitingBytes: st.End - st.Committed, WaitingFor: st.Age(time.Now()),
 		SentLines: s.sent.Load(), RejectedLines: s.rejected.Load(), DroppedLines: st.DroppedLines,
 	}
@@ -104,7 +105,7 @@ func (s *session) status() Status {
 		x.State = Reading
 	}
 	if l != nil {
-		x.LastError, x.Note = cmp.Or(l.trouble(), x.LastError), l.note()
+		x.LastError, x.Note = cmp.Or(l.failure(), s.hangs(l), x.LastError, l.problemBefore()), l.note()
 	}
 	if unread != nil {
 		x.LastError = "its log cannot be read: " + unread.Error()
@@ -113,6 +114,22 @@ func (s *session) status() Status {
 		x.LastError = st.Err.Error()
 	}
 	return x
+}
+
+// hangs returns for what the session's lines wait that has not failed yet; "" = for nothing.
+func (s *session) hangs(l *link) string {
+	waits := l.inFlight()
+	if waits <= slowRequest {
+		return ""
+	}
+	if aws := s.table.resolver.Status().Unanswered; aws > slowRequest && len(s.meta.Options.References) > 0 {
+		var refs []string
+		for _, name := range slices.Sorted(maps.Keys(s.meta.Options.References)) {
+			refs = append(refs, s.meta.Options.References[name].String())
+		}
+		return fmt.Sprintf("AWS has not answered for %v; the router needs %s", aws.Round(time.Second), strings.Join(refs, ", "))
+	}
+	return fmt.Sprintf("a request to the router has had no answer for %v", waits.Round(time.Second))
 }
 
 // dropped counts the lines that the spool has lost in this process.

@@ -34,6 +34,7 @@ type file struct {
 	Attributes    map[string]string `json:"attributes,omitempty"`
 	SpoolMaxBytes int64             `json:"spoolMaxBytes"`
 	SecretFailure string            `json:"secretFailure,omitempty"`
+	Destination   string            `json:"destination,omitempty"` // then options are the container's own
 }
 
 func encode(s Session) ([]byte, error) {
@@ -45,6 +46,9 @@ func encode(s Session) ([]byte, error) {
 		Version: version, File: s.File, ContainerID: s.ContainerID, ContainerName: s.ContainerName, Started: s.Started, Number: s.Number,
 		Router: o.Router, Address: o.Address, Plain: o.Plain, References: map[string]string{}, Tag: o.Tag,
 		Attributes: o.Attributes, SpoolMaxBytes: o.SpoolMaxBytes, SecretFailure: string(o.SecretFailure),
+	}
+	if o.Destination != "" { // what that means is for the configuration to say
+		f.Destination, f.Router, f.Address, f.Plain, o.References = o.Destination, "", "", o.Own, nil
 	}
 	for name, ref := range o.References {
 		f.References[name] = ref.String()
@@ -81,6 +85,9 @@ func decode(b []byte) (Session, error) {
 			Router: f.Router, Address: f.Address, Plain: f.Plain, References: map[string]secretref.Ref{}, Tag: f.Tag,
 			Attributes: f.Attributes, SpoolMaxBytes: f.SpoolMaxBytes, SecretFailure: options.SecretFailure(f.SecretFailure),
 		},
+	}
+	if f.Destination != "" {
+		s.Options.Destination, s.Options.Own, s.Options.Plain = f.Destination, f.Plain, nil
 	}
 	for name, text := range f.References {
 		ref, err := secretref.Parse(text)

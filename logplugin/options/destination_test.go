@@ -1,0 +1,106 @@
+package options_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/secretref/secretref/logplugin"
+	"github.com/secretref/secretref/logplugin/options"
+)
+
+const tokenARN = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:prod/splunk-AbCdEf:token::"
+
+func destinationRules() *options.Rules {
+	return &options.Rules{
+		Kinds: logplugin.Routers(), AllowReferences: []string{}, AllowRouters: []string{}, SpoolMaxBytes: 1 << 20,
+		Destinations: map[string]map[string]string{
+			"prod": {"logDriver": "splunk", "splunk-url": "https://hec.example.com:8088", "secretOptions.splunk-token": tokenARN, "splunk-source": "fleet"},
+			"dev":  {"logDriver": "fluentd", "fluentd-address": "tcp://127.0.0.1:24224"},
+			"bad":  {"logDriver": "splunk", "splunk-url": "https://hec.example.com:8088"},
+		},
+	}
+}
+
+var somebody = options.Info{ContainerID: strings.Repeat("a", 64), ContainerName: "/web"}
+
+// A destination is the host's own: what containers may name does not apply to it, and a container adds what is its own.
+func TestDestination(t *testing.T) {
+	r := destinationRules()
+	o, err := r.Parse(map[string]string{"destination": "prod", "splunk-index": "web", "tag": "{{.Name}}", "max-size": "10m", "splunk-url": ""}, somebody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.Router != "splunk" || o.Address != "https://hec.example.com:8088" || o.Destination != "prod" || o.Tag != "web" ||
+		o.Plain["splunk-source"] != "fleet" || o.Plain["splunk-index"] != "web" || len(o.References) != 1 {
+		t.Errorf("options %+v", o)
+	}
+	if len(o.Own) != 1 || o.Own["splunk-index"] != "web" {
+		t.Errorf("own options %v, want splunk-index alone", o.Own)
+	}
+	if err := r.Allowed(o); err != nil {
+		t.Errorf("Allowed: %v", err)
+	}
+	again, err := r.Expand(options.Options{Destination: "prod", Own: o.Own, Tag: o.Tag, SpoolMaxBytes: o.SpoolMaxBytes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, _ := r.Connection(o)
+	if b, err := r.Connection(again); err != nil || a != b || again.Plain["splunk-index"] != "web" || again.Tag != "web" {
+		t.Errorf("Expand gives %+v, %v", again, err)
+	}
+}
+
+// Who could give an option of the connection would have the host's token sent to himself.
+func TestDestinationCannotBeBent(t *testing.T) {
+	r := destinationRules()
+	for name, value := range map[string]string{
+		"splunk-url": "https://evil.example.com", "splunk-token": "x", "splunk-capath": "/tmp/ca", "splunk-insecureskipverify": "true",
+		"logDriver": "splunk", "secretOptions": "[]", "secretOptions.splunk-token": tokenARN, "secretOptions.splunk-source": tokenARN,
+		"Splunk-Url": "https://evil.example.com", " splunk-url": "https://evil.example.com", "fluentd-address": "evil.example.com", "splunk-gzip": "true",
+	} {
+		o, err := r.Parse(map[string]string{"destination": "prod", name: value}, somebody)
+		if err == nil || !strings.Contains(err.Error(), "cannot be given together with destination=prod") || !strings.Contains(err.Error(), strings.TrimSpace(name)) {
+			t.Errorf("log-opt %q: %v, want a refusal that names it", name, err)
+		}
+		if o.Router != "" || o.Address != "" || len(o.References) != 0 {
+			t.Errorf("log-opt %q: options %+v with the error", name, o)
+		}
+	}
+}
+
+func TestDestinationNames(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*options.Rules)
+		given  map[string]string
+		want   string // the router, or a piece of the error
+	}{
+		{"unknown", nil, map[string]string{"destination": "prood"}, "did you mean prod?"},
+		{"none configured", func(r *options.Rules) { r.Destinations = nil }, map[string]string{"destination": "prod"}, "add [logs.destinations.prod]"},
+		{"incomplete", nil, map[string]string{"destination": "bad"}, "destination bad under [logs.destinations]: log-opt splunk-token is required"},
+		{"default", func(r *options.Rules) { r.DefaultDestination = "dev" }, map[string]string{"tag": "x"}, "fluentd"},
+		{"default and another", func(r *options.Rules) { r.DefaultDestination = "dev" }, map[string]string{"destination": "prod"}, "splunk"},
+		{"default and own options", func(r *options.Rules) { r.DefaultDestination, r.AllowRouters = "prod", nil }, map[string]string{"logDriver": "fluentd"}, "fluentd"},
+		{"own options are not allowed", func(r *options.Rules) { r.OnlyDestinations, r.AllowRouters = true, nil }, map[string]string{"logDriver": "fluentd"}, "allow_options in [logs]; give --log-opt destination=NAME with one of bad, dev, prod"},
+		{"own options are not allowed, and no destination is there", func(r *options.Rules) { r.OnlyDestinations, r.Destinations = true, nil }, map[string]string{"logDriver": "fluentd"}, "add a table [logs.destinations.NAME]"},
+		{"neither", nil, map[string]string{}, "log-opt logDriver is missing"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := destinationRules()
+			if tt.change != nil {
+				tt.change(r)
+			}
+			o, err := r.Parse(tt.given, somebody)
+			got := o.Router
+			if err != nil {
+				got = err.Error()
+			}
+			if !strings.Contains(got, tt.want) {
+				t.Errorf("%q, want %q", got, tt.want)
+			}
+		})
+	}
+	if wrong := destinationRules().WrongDestinations(); len(wrong) != 1 || wrong["bad"] == nil {
+		t.Errorf("wrong destinations %v, want bad alone", wrong)
+	}
+}
