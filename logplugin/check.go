@@ -1,10 +1,14 @@
 package logplugin
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +18,7 @@ import (
 	"github.com/secretref/secretref/shared/config"
 	"github.com/secretref/secretref/shared/fault"
 	"github.com/secretref/secretref/shared/resolve"
+	"github.com/secretref/secretref/shared/safefile"
 )
 
 // findings shows what check finds, a line each, and counts what has failed.
@@ -56,6 +61,7 @@ func (p Program) check(ctx context.Context, f flags) error {
 	if cfg.Logs.AllowReferences == nil {
 		found.note("a container may name any reference that this host can read: set allow_references under [logs]")
 	}
+	checkDaemon(found, cmp.Or(p.DaemonConfig, "/etc/docker/daemon.json"))
 	if err := p.checkWith(ctx, found, cfg, f); err != nil {
 		return err
 	}
@@ -75,35 +81,69 @@ func (p Program) checkWith(ctx context.Context, found *findings, cfg *config.Con
 			found.note("the running driver needs attention: " + reason)
 		}
 	}
-	trial := control.Trial{LogOpts: f.logOpts, Send: f.send}
-	var done control.CheckReport
-	if err == nil && len(f.logOpts) > 0 {
-		done, err = client.Check(ctx, trial)
-	}
-	switch {
-	case errors.Is(err, control.ErrNoDriver), errors.Is(err, control.ErrOldDriver):
-		found.note(err.Error())
-	case err != nil:
+	if err != nil && !errors.Is(err, control.ErrNoDriver) && !errors.Is(err, control.ErrOldDriver) {
 		found.say("the running driver", err)
 		return nil
-	default:
-		for _, x := range done.Findings {
-			var failure error
-			if x.Error != "" {
-				failure = errors.New(x.Error)
-			}
-			found.say(x.What, failure)
-		}
-		return nil
 	}
-	if len(f.logOpts) == 0 {
+	trials := trialsOf(cfg, f)
+	if err == nil {
+		for _, t := range trials {
+			done, asked := client.Check(ctx, t)
+			if err = asked; err != nil {
+				break
+			}
+			for _, x := range done.Findings {
+				found.say(x.What, x.Failure())
+			}
+		}
+		if err == nil {
+			return nil
+		}
+	}
+	found.note(err.Error())
+	if len(trials) == 0 {
 		return nil
 	}
 	found.note("the log options are tried by this process: the service may have other files, variables and credentials")
 	resolver := p.resolver(cfg, &metrics.Resolves{}, p.newLog(f))
 	defer resolver.Close()
-	return tryOptions(ctx, cfg, resolver, trial, found.say)
+	var errs []error
+	for _, t := range trials {
+		errs = append(errs, tryOptions(ctx, cfg, resolver, t, found.say))
+	}
+	return errors.Join(errs...)
 }
+
+// trialsOf returns what is to be tried: the given log options, or without any each destination of the configuration.
+func trialsOf(cfg *config.Config, f flags) []control.Trial {
+	if len(f.logOpts) > 0 {
+		return []control.Trial{{LogOpts: f.logOpts, Send: f.send}}
+	}
+	var all []control.Trial
+	for _, name := range slices.Sorted(maps.Keys(cfg.Logs.Destinations)) {
+		all = append(all, control.Trial{LogOpts: map[string]string{"destination": name}})
+	}
+	return all
+}
+
+// checkDaemon looks at what the Docker daemon gives to all containers.
+func checkDaemon(found *findings, path string) {
+	f, err := safefile.Read(path, safefile.Options{Max: maxDaemonConfig})
+	if err != nil {
+		return // it has none, or one that this user may not read
+	}
+	var daemon struct {
+		LogDriver string            `json:"log-driver"`
+		LogOpts   map[string]string `json:"log-opts"`
+	}
+	if json.Unmarshal(f.Data, &daemon) == nil && strings.HasPrefix(daemon.LogDriver, "secretref") && len(daemon.LogOpts) > 0 {
+		found.say(path, errors.New("it gives log-opts beside log-driver "+daemon.LogDriver+": the Docker daemon does not start while the log driver is away; "+
+			"move them into [logs.destinations.NAME], name that as default_destination, and remove log-opts"))
+	}
+}
+
+// maxDaemonConfig bounds what is read of daemon.json, in bytes.
+const maxDaemonConfig = 1 << 20
 
 // tryOptions tries a container's log options.
 func tryOptions(ctx context.Context, cfg *config.Config, resolver *resolve.Resolver, t control.Trial, say func(string, error)) error {

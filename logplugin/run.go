@@ -33,6 +33,7 @@ type Program struct {
 	Getenv         func(string) string
 	Environ        []string // as os.Environ
 	Version        string
+	DaemonConfig   string           // of the Docker daemon, for check; "" means /etc/docker/daemon.json
 	Reload         <-chan os.Signal // asks serve to read its configuration again; nil means never
 }
 

@@ -194,6 +194,16 @@ func (d *driver) call(t *testing.T, method string, body any) string {
 // container begins to log, and returns where the daemon writes.
 func (d *driver) container(t *testing.T, name string) *os.File {
 	t.Helper()
+	f := d.fifo(t, name)
+	if a := d.start(t, name); a != `{"Err":""}` {
+		t.Fatalf("StartLogging: %s", a)
+	}
+	return f
+}
+
+// fifo makes one as the daemon does.
+func (d *driver) fifo(t *testing.T, name string) *os.File {
+	t.Helper()
 	file := filepath.Join(d.dir, name)
 	if err := unix.Mkfifo(file, 0o700); err != nil {
 		t.Fatal(err)
@@ -203,16 +213,17 @@ func (d *driver) container(t *testing.T, name string) *os.File {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
-	if a := d.start(t, name); a != `{"Err":""}` {
-		t.Fatalf("StartLogging: %s", a)
-	}
 	return f
 }
 
 // start makes the call alone, and returns the answer.
 func (d *driver) start(t *testing.T, name string) string {
 	t.Helper()
-	config := map[string]string{"logDriver": "splunk", "splunk-url": d.hec.URL(), "secretOptions.splunk-token": d.reference}
+	return d.startWith(t, name, map[string]string{"logDriver": "splunk", "splunk-url": d.hec.URL(), "secretOptions.splunk-token": d.reference})
+}
+
+func (d *driver) startWith(t *testing.T, name string, config map[string]string) string {
+	t.Helper()
 	return d.call(t, "LogDriver.StartLogging", map[string]any{"File": filepath.Join(d.dir, name), "Info": map[string]any{
 		"Config": config, "ContainerID": strings.Repeat("a", 62) + name, "ContainerName": "/" + name, "ContainerEnv": []string{"PASSWORD=hunter2hunter2"},
 	}})

@@ -21,6 +21,14 @@ type Finding struct {
 	Error string `json:"error,omitempty"` // "" means that it is well
 }
 
+// Failure returns what is wrong; nil means nothing.
+func (f Finding) Failure() error {
+	if f.Error == "" {
+		return nil
+	}
+	return errors.New(f.Error)
+}
+
 // CheckReport is what the driver has found, in its own sandbox, environment and files.
 type CheckReport struct {
 	Program  string    `json:"program"`
