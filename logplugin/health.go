@@ -66,6 +66,9 @@ func (s *service) attention(all []session.Status) []string {
 	if err := s.sessions.Unread(); err != nil {
 		reasons = append(reasons, fault.OneLine(err.Error()))
 	}
+	for _, wrong := range s.sessions.WrongDestinations() {
+		reasons = append(reasons, fault.OneLine(wrong))
+	}
 	if waits := s.resolver.Status().Unanswered; waits > slowAWS {
 		reasons = append(reasons, fmt.Sprintf("AWS has not answered for %v", waits.Round(time.Second)))
 	} else if trouble := s.resolves.Trouble(); trouble != "" {

@@ -109,7 +109,8 @@ func (r *Rules) unfinished(given map[string]string, info Info) Options {
 		return Options{}
 	}
 	for option, value := range given {
-		if !slices.Contains(ours, option) && !slices.Contains(common, option) && !slices.Contains(dockers, option) && !isDotted(option) {
+		isOwn := func(k router.Kind) bool { x := k.Option(option); return x != nil && x.Session && !x.Credential }
+		if slices.ContainsFunc(r.Kinds, isOwn) {
 			o.Own[option] = value
 		}
 	}

@@ -70,6 +70,16 @@ func (a *admission) options(info dockerplugin.Info) (options.Options, router.Con
 	return o, c, nil
 }
 
+// WrongDestinations returns what is wrong with the destinations of the configuration, one line for each.
+func (a *admission) WrongDestinations() []string {
+	var lines []string
+	wrong := a.rules.WrongDestinations()
+	for _, name := range slices.Sorted(maps.Keys(wrong)) {
+		lines = append(lines, wrong[name].Error())
+	}
+	return lines
+}
+
 // admit asks for the references of a container that was never accepted. One that was may come back for good reasons, a
 // restart policy or `docker logs`, while AWS does not answer or a secret is being replaced.
 func (s *Sessions) admit(ctx context.Context, containerID string, o options.Options) error {
