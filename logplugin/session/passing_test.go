@@ -1,9 +1,11 @@
 package session
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -188,6 +190,59 @@ func TestStateIsReadLater(t *testing.T) {
 	f.Close()
 	write(t, g, "2")
 	m.wait(t, "1 2")
+}
+
+// A failure that lasts is one line in the log, and its end is another.
+func TestUnreadStateIsLoggedOnce(t *testing.T) {
+	dir, fault, file := t.TempDir(), &statetest.FS{}, filepath.Join(t.TempDir(), "f")
+	newFIFO(t, file)
+	leave(t, dir, numbered(1, file))
+	s := startOn(t, dir, &memory{}, fault)
+	var log bytes.Buffer
+	s.log = slog.New(slog.NewTextHandler(&log, nil))
+	fault.Fail(func(_ int, op, name string) error {
+		if op == "open" && strings.HasSuffix(name, ".json") {
+			return unix.EMFILE
+		}
+		return nil
+	})
+	for range 3 {
+		if s.attach() {
+			t.Fatal("all states are read, with a fault in the way")
+		}
+	}
+	fault.Fail(nil)
+	if !s.attach() {
+		t.Error("the state is not read without a fault")
+	}
+	if n := strings.Count(log.String(), "will retry"); n != 1 {
+		t.Errorf("%d lines about a failure that lasts, want 1:\n%s", n, log.String())
+	}
+}
+
+// A container that was accepted while the disk took nothing is one for the next process, too.
+func TestMarkIsWrittenLater(t *testing.T) {
+	dir, fault, file := t.TempDir(), &statetest.FS{}, filepath.Join(t.TempDir(), "f")
+	newFIFO(t, file)
+	s := startOn(t, dir, &memory{}, fault)
+	fault.Fail(func(_ int, op, name string) error {
+		if op == "open" && strings.Contains(name, "/accepted/") {
+			return unix.ENOSPC
+		}
+		return nil
+	})
+	if err := s.Start(t.Context(), file, info()); err != nil {
+		t.Fatal(err)
+	}
+	marker := filepath.Join(s.dir.Path(), "accepted", state.ID(info().ContainerID))
+	if _, err := os.Lstat(marker); err == nil {
+		t.Fatal("the disk took the mark")
+	}
+	fault.Fail(nil)
+	await(t, "the mark on the disk", func() bool {
+		_, err := os.Lstat(marker)
+		return err == nil
+	})
 }
 
 // Whatever the clock says, the session that began later is the newer one.

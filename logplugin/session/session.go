@@ -246,7 +246,9 @@ func (s *session) waits() bool {
 		// It may have ended before those that it would have waited for: it had no lines.
 		next := p.previous()
 		s.mu.Lock()
-		s.after = next
+		if s.after == p { // else one has come between whose state could not be read before
+			s.after = next
+		}
 		s.mu.Unlock()
 	}
 }

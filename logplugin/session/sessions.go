@@ -59,6 +59,7 @@ type Sessions struct {
 	routers map[options.Connection]*shared
 	tallies map[target]*tally
 	refused uint64 // containers
+	marking bool   // a goroutine writes the marks of accepted containers that the disk has not taken
 	unread  error  // why sessions of an earlier process are not read yet; nil = all are
 }
 
@@ -143,9 +144,40 @@ func (s *Sessions) Start(ctx context.Context, file string, info dockerplugin.Inf
 		return err
 	}
 	if err := s.dir.Accept(info.ContainerID); err != nil {
-		s.log.Warn("an accepted container cannot be remembered", "error", err)
+		s.log.Warn("cannot remember that a container was accepted, will retry", "container", short(info.ContainerID), "error", err)
+		s.acceptLater()
 	}
 	return nil
+}
+
+// acceptLater writes the marks of accepted containers as soon as the disk takes them. One goroutine does that for all.
+func (s *Sessions) acceptLater() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.marking || s.ctx.Err() != nil {
+		return
+	}
+	s.marking = true
+	s.wait.Go(s.acceptMissing)
+}
+
+func (s *Sessions) acceptMissing() {
+	again := time.NewTicker(saveAgain)
+	defer again.Stop()
+	for done := false; !done; {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-again.C:
+			done = s.dir.AcceptMissing() == nil
+		}
+	}
+	s.mu.Lock()
+	s.marking = false
+	s.mu.Unlock()
+	if s.dir.AcceptMissing() != nil { // of a container that began meanwhile
+		s.acceptLater()
+	}
 }
 
 // fifoShare is the part of the files for sessions that FIFOs may take, in eighths: the rest is for segments and cursors,
@@ -481,12 +513,14 @@ func (s *Sessions) attachLater() {
 // attach goes on with the sessions whose state can be read, and reports whether that is all of them.
 func (s *Sessions) attach() (all bool) {
 	loaded, err := s.dir.Load()
-	s.noteUnread(len(loaded.Unread), err)
+	first := s.noteUnread(len(loaded.Unread), err)
 	for _, d := range loaded.Damaged {
 		s.log.Error("the state of a session is damaged and was set aside", "error", d)
 	}
-	for _, u := range loaded.Unread {
-		s.log.Error("the state of a session cannot be read, will retry", "error", u)
+	if first { // and not at every try
+		for _, u := range loaded.Unread {
+			s.log.Error("the state of a session cannot be read, will retry", "error", u)
+		}
 	}
 	for _, meta := range loaded.Sessions {
 		if err := s.begin(meta, beginning{save: func(state.Session) error { return nil }}); err != nil {
@@ -503,13 +537,14 @@ func (s *Sessions) attach() (all bool) {
 	return true
 }
 
-// noteUnread keeps how many state files cannot be read, for status.
-func (s *Sessions) noteUnread(files int, err error) {
-	if err != nil {
-		s.log.Error("the state directory cannot be read, will retry", "error", err)
-	}
+// noteUnread keeps how many state files cannot be read, for status, and reports whether all could be read before.
+func (s *Sessions) noteUnread(files int, err error) (first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	first = s.unread == nil
+	if err != nil && first {
+		s.log.Error("the state directory cannot be read, will retry", "error", err)
+	}
 	switch {
 	case err != nil:
 		s.unread = fmt.Errorf("the logs of earlier containers are not read: %w", err)
@@ -518,6 +553,7 @@ func (s *Sessions) noteUnread(files int, err error) {
 	default:
 		s.unread = nil
 	}
+	return first
 }
 
 // Unread returns why sessions of an earlier process are not read yet; nil means that all are.

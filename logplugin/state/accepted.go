@@ -3,6 +3,7 @@ package state
 import (
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,7 +19,8 @@ const (
 	acceptedSlack = 1000
 )
 
-// Accept remembers that a container was accepted. With an error it is remembered by this process alone: call Accept again.
+// Accept remembers that a container was accepted. With an error it is remembered by this process alone: call AcceptMissing
+// later.
 func (d *Dir) Accept(containerID string) error {
 	err := d.mark(containerID)
 	d.mu.Lock()
@@ -30,6 +32,28 @@ func (d *Dir) Accept(containerID string) error {
 		d.unmarked[containerID] = true
 	}
 	return err
+}
+
+// AcceptMissing writes what Accept could not.
+func (d *Dir) AcceptMissing() error {
+	d.mu.Lock()
+	missing := slices.Collect(maps.Keys(d.unmarked))
+	d.mu.Unlock()
+	var errs []error
+	for _, id := range missing {
+		if err := d.mark(id); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		d.mu.Lock()
+		wanted := d.unmarked[id]
+		delete(d.unmarked, id)
+		d.mu.Unlock()
+		if !wanted {
+			errs = append(errs, d.Revoke(id)) // it was revoked meanwhile
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // mark writes the container's marker. Its time is its place among the others, and no time: it is never before that of a
