@@ -17,7 +17,7 @@ import (
 
 // Variables that say what the program writes beside its answer.
 const (
-	syslogVar = "SECRETREF_SYSLOG" // "off", or the path of another syslog socket
+	syslogVar = "SECRETREF_SYSLOG" // "off" = no failures; or the path of another syslog socket
 	debugVar  = "SECRETREF_DEBUG"  // "1": decisions to standard error
 )
 
@@ -27,17 +27,21 @@ const quiet = time.Minute
 // log reports a failure to the log of the host: clients often hide what this program says. It is the text that the client
 // gets, so it holds no value.
 func (p Program) log(action, registry string, err error) {
-	path := p.Getenv(syslogVar)
-	if path == "off" || credentials.IsErrCredentialsNotFound(err) {
+	if p.Getenv(syslogVar) == "off" || credentials.IsErrCredentialsNotFound(err) {
 		return
-	}
-	if !filepath.IsAbs(path) {
-		path = ""
 	}
 	if !hostcache.Once(hostcache.Options{}, registry, quiet) {
 		return
 	}
-	notice.Send(path, notice.Line{Program: Name, Action: action, Registry: registry, Text: fault.OneLine(strings.TrimSpace(err.Error()))})
+	notice.Send(SyslogSocket(p.Getenv), notice.Line{Program: Name, Action: action, Registry: registry, Text: fault.OneLine(strings.TrimSpace(err.Error()))})
+}
+
+// SyslogSocket returns the syslog socket that the environment names; "" = the log of the host.
+func SyslogSocket(getenv func(string) string) string {
+	if path := getenv(syslogVar); filepath.IsAbs(path) {
+		return path
+	}
+	return ""
 }
 
 // registryOf returns the registry that the input of an action names, "" when it is not a registry.

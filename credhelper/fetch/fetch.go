@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/secretref/secretref/credhelper"
+	"github.com/secretref/secretref/credhelper/notice"
 	"github.com/secretref/secretref/credhelper/payload"
 	"github.com/secretref/secretref/shared/awsconf"
 	"github.com/secretref/secretref/shared/config"
@@ -27,13 +28,20 @@ type Fetcher struct {
 
 var _ credhelper.Fetcher = (*Fetcher)(nil)
 
-// New returns a Fetcher for a configuration. It asks nobody yet.
-func New(cfg *config.Config, version string) *Fetcher {
+// New returns a Fetcher for a configuration. It asks nobody yet. The environment names the log for the audit lines.
+func New(cfg *config.Config, version string, getenv func(string) string) *Fetcher {
 	session := awsconf.New(cfg.AWS, credhelper.Name, version)
+	var audit func(resolve.Access)
+	if cfg.AWS.Audit {
+		socket := credhelper.SyslogSocket(getenv)
+		audit = func(a resolve.Access) {
+			notice.Send(socket, notice.Line{Program: credhelper.Name, Action: "audit", Registry: a.For, Text: a.String(), Info: true})
+		}
+	}
 	return &Fetcher{
 		session: session,
 		// Less than what a run has, so that a call which gets no answer ends in time to say who did not give it.
-		resolver: resolve.New(session, resolve.Options{Timeout: cfg.AWS.Timeout * 7 / 10}),
+		resolver: resolve.New(session, resolve.Options{Timeout: cfg.AWS.Timeout * 7 / 10, Audit: audit}),
 		policy:   cfg.Cache.Policy,
 	}
 }
@@ -43,7 +51,7 @@ func (f *Fetcher) Fetch(ctx context.Context, t credhelper.Target) (hostcache.Fet
 	if t.ECR != nil {
 		return f.token(ctx, t)
 	}
-	r := f.resolver.Resolve(ctx, resolve.Request{Ref: t.Ref, Region: t.Region, Role: t.Role})[0]
+	r := f.resolver.Resolve(ctx, resolve.Request{Ref: t.Ref, Region: t.Region, Role: t.Role, For: t.Name.Host})[0]
 	if r.Err != nil {
 		return hostcache.Fetched{}, r.Err
 	}

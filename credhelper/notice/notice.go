@@ -1,7 +1,7 @@
-// Package notice writes one line about a failure to the log of the host: to journald, or to the syslog socket.
+// Package notice writes one line to the log of the host: to journald, or to the syslog socket.
 //
-// Use it for failures of the credential helper: clients often hide what it says (dockerd and cron keep no standard error).
-// It takes at most Patience, never waits for a reader, and gives up in silence: the failure itself is reported to the client in
+// Use it for the audit lines and the failures of the credential helper: clients often hide what it says (dockerd and cron keep no standard error).
+// It takes at most Patience, never waits for a reader, and gives up in silence: a failure itself is reported to the client in
 // any case. It links no network package, because the front of the helper has none.
 package notice
 
@@ -29,6 +29,7 @@ const (
 type Line struct {
 	Program, Action, Registry string
 	Text                      string // one line without a value
+	Info                      bool   // severity info; else err
 }
 
 // Send sends l to the log of the host, or to the syslog socket at path if that is not "".
@@ -40,16 +41,27 @@ func Send(path string, l Line) bool {
 	return send(journal, l.journal(), end) || send(syslog, l.syslog(), end)
 }
 
-// syslog is the form of RFC 3164 without time, which the reader of a local socket adds: facility user, severity err.
+// facilityUser is syslog's facility for programs of users.
+const facilityUser = 1
+
+// severity is syslog's number for info or err.
+func (l Line) severity() int {
+	if l.Info {
+		return 6
+	}
+	return 3
+}
+
+// syslog is the form of RFC 3164 without time, which the reader of a local socket adds; the facility is user.
 func (l Line) syslog() []byte {
-	return []byte("<11>" + l.Program + "[" + strconv.Itoa(os.Getpid()) + "]: " + l.Action + ": " + l.Text)
+	return []byte("<" + strconv.Itoa(facilityUser*8+l.severity()) + ">" + l.Program + "[" + strconv.Itoa(os.Getpid()) + "]: " + l.Action + ": " + l.Text)
 }
 
 // journal is journald's native form.
 func (l Line) journal() []byte {
 	var b bytes.Buffer
 	for _, f := range [][2]string{
-		{"PRIORITY", "3"}, {"SYSLOG_FACILITY", "1"}, {"SYSLOG_IDENTIFIER", l.Program},
+		{"PRIORITY", strconv.Itoa(l.severity())}, {"SYSLOG_FACILITY", strconv.Itoa(facilityUser)}, {"SYSLOG_IDENTIFIER", l.Program},
 		{"SECRETREF_ACTION", l.Action}, {"SECRETREF_REGISTRY", l.Registry}, {"MESSAGE", l.Action + ": " + l.Text},
 	} {
 		if !strings.Contains(f[1], "\n") {

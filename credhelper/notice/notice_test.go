@@ -36,6 +36,11 @@ func TestSend(t *testing.T) {
 	if got := string(line.journal()); !strings.Contains(got, "PRIORITY=3\n") || !strings.Contains(got, "SECRETREF_REGISTRY=registry.example.com\n") || !strings.HasSuffix(got, "MESSAGE=get: registry registry.example.com: access denied\n") {
 		t.Errorf("for journald: %q", got)
 	}
+	info := line
+	info.Info = true
+	if got, got2 := string(info.syslog()), string(info.journal()); !strings.HasPrefix(got, "<14>") || !strings.Contains(got2, "PRIORITY=6\n") {
+		t.Errorf("severity info: %q, %q", got, got2)
+	}
 	odd := line
 	odd.Text = "a\nMESSAGE=b"
 	if got := string(odd.journal()); strings.Contains(got, "\nMESSAGE=get") || !strings.HasSuffix(got, "get: a\nMESSAGE=b\n") {

@@ -25,6 +25,6 @@ func main() {
 	os.Exit(credhelper.Run(context.Background(), credhelper.Program{
 		Args: os.Args[1:], Stdin: stdin, Stdout: os.Stdout, Stderr: stderr,
 		Getenv: os.Getenv, Version: version,
-		NewFetcher: func(cfg *config.Config) credhelper.Fetcher { return fetch.New(cfg, version) },
+		NewFetcher: func(cfg *config.Config) credhelper.Fetcher { return fetch.New(cfg, version, os.Getenv) },
 	}))
 }
