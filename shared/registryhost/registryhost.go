@@ -67,13 +67,8 @@ func parse(raw string, pattern bool) (Name, error) {
 	case len(s) > maxLen:
 		return Name{}, fmt.Errorf("registry address has %d bytes, more than %d", len(s), maxLen)
 	}
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] == 0x7f {
-			return Name{}, refuse(raw, "has a blank or a control character inside")
-		}
-		if s[i] > 0x7f {
-			return Name{}, refuse(raw, "has a character outside ASCII; write an international host name in its xn-- form")
-		}
+	if err := checkCharacters(s, raw); err != nil {
+		return Name{}, err
 	}
 
 	s, plain, err := cutScheme(s)
@@ -125,6 +120,19 @@ func parse(raw string, pattern bool) (Name, error) {
 		path = ""
 	}
 	return Name{host, path}, nil
+}
+
+// checkCharacters refuses what no address holds; raw is s as it was given.
+func checkCharacters(s, raw string) error {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] == 0x7f {
+			return refuse(raw, "has a blank or a control character inside")
+		}
+		if s[i] > 0x7f {
+			return refuse(raw, "has a character outside ASCII; write an international host name in its xn-- form")
+		}
+	}
+	return nil
 }
 
 // cutScheme returns s without scheme and the slashes after it, and whether the scheme is plain http.
@@ -224,7 +232,7 @@ func checkLabel(label string, wildcards bool) error {
 		return errors.New("has a * that is not a whole label; write *.example.com")
 	}
 	for i := range len(label) {
-		// The underscore is no host name character, but names of containers have it and resolve.
+		// Host names of the DNS have no underscore, but names of containers have it and resolve.
 		if c := label[i]; !isAlnum(c) && c != '-' && c != '_' {
 			return fmt.Errorf("has the character %q in its host", c)
 		}
