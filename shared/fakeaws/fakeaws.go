@@ -42,6 +42,8 @@ type Options struct {
 }
 
 // Server is the endpoint. It is safe for concurrent use.
+//
+// Its size has a reason: one lock guards the state of all the services, so that a call sees permissions and values of one moment.
 type Server struct {
 	URL     string // of the API: what AWS_ENDPOINT_URL takes
 	IMDSURL string // of the metadata service: what AWS_EC2_METADATA_SERVICE_ENDPOINT takes

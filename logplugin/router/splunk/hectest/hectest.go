@@ -43,6 +43,8 @@ var Codes = map[int]struct {
 }
 
 // Fault is what happens to one request instead of what should. The zero Fault is none.
+//
+// Its size has a reason: each field is a fault of its own, and a test sets one or two of them.
 type Fault struct {
 	Code       int           // answer with this HEC code and its status, but for 0
 	Status     int           // answer with this status; with Code 0 without HEC's JSON
