@@ -11,7 +11,7 @@ import (
 	"github.com/secretref/secretref/logplugin/router/splunk/hectest"
 )
 
-// HEC refuses a whole request for one wrong index. Who has another index sends requests of its own.
+// HEC refuses a whole request for one wrong index. Containers with another index are sent in requests of their own.
 func TestWrongIndexStopsNobodyElse(t *testing.T) {
 	d := startDriver(t, "")
 	hec, err := hectest.Start(hectest.Options{Tokens: []string{token}, Indexes: []string{"main", "other"}})

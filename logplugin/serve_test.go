@@ -15,7 +15,7 @@ import (
 	"github.com/secretref/secretref/shared/fakeaws"
 )
 
-// A mistake in the configuration stops no container: its log is read and kept until the mistake is mended.
+// A mistake in the configuration stops no container: its log is read and kept until the mistake is fixed.
 func TestBrokenConfiguration(t *testing.T) {
 	metricsAddress := "127.0.0.1:" + freePort(t)
 	d := startDriver(t, "metrics_address = \""+metricsAddress+"\"\n")

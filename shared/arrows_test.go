@@ -166,7 +166,7 @@ func reach(graph map[string]pkg, from string, forbidden func(string) bool) []str
 	return nil
 }
 
-// matches tells whether one of the patterns, in the form that rule describes, is for importPath.
+// matches reports whether one of the patterns, in the form that rule describes, is for importPath.
 func matches(patterns []string, importPath string) bool {
 	return slices.ContainsFunc(patterns, func(p string) bool {
 		if std, ok := strings.CutPrefix(p, "std:"); ok {

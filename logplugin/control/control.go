@@ -60,7 +60,7 @@ func Handler(d Driver, metrics http.Handler) http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { health(w, d.Report().Attention) })
 	mux.HandleFunc("POST /forget", func(w http.ResponseWriter, r *http.Request) {
 		q := r.URL.Query()
-		discard, _ := strconv.ParseBool(q.Get("discard")) // what is no boolean is false
+		discard, _ := strconv.ParseBool(q.Get("discard")) // anything else than a boolean is false
 		force, _ := strconv.ParseBool(q.Get("force"))
 		st, err := d.Forget(q.Get("session"), session.Forgetting{Discard: discard, Force: force})
 		if err != nil {

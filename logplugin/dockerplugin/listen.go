@@ -65,7 +65,7 @@ func passed() (net.Listener, error) {
 	return l, nil
 }
 
-// checkUnused tells whether a socket can be made at path.
+// checkUnused returns an error if no socket can be made at path.
 func checkUnused(path string) error {
 	st, err := os.Lstat(path)
 	switch {

@@ -104,7 +104,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.CloseTimeout)
 	defer cancel()
-	// Who has just connected asks at once, and is heard; who does not ask is not waited for.
+	// A client that has just connected sends its request at once, and is answered; others are not waited for.
 	soon, cancelSoon := context.WithTimeout(end, 250*time.Millisecond)
 	defer cancelSoon()
 	_ = h.Shutdown(soon)

@@ -41,7 +41,7 @@ func TestPoller(t *testing.T) {
 	watch(b)
 	b.write(t, []byte("x"))
 	if !isReady(readyB) {
-		t.Fatal("something is in the pipe, and nobody is told")
+		t.Fatal("something is in the pipe, and there is no callback")
 	}
 	// Whatever the kernel had to say of a came before that.
 	if len(readyA) > 0 {
@@ -50,7 +50,7 @@ func TestPoller(t *testing.T) {
 	b.write(t, []byte("y"))
 	watch(a)
 	if !isReady(readyA) {
-		t.Error("something was in the pipe before it was asked for, and nobody is told")
+		t.Error("something was in the pipe before it was asked for, and there is no callback")
 	}
 	if len(readyB) > 0 {
 		t.Error("told a second time")
@@ -58,7 +58,7 @@ func TestPoller(t *testing.T) {
 	_ = a.w.Close()
 	watch(a)
 	if !isReady(readyA) {
-		t.Error("the writers are gone, and nobody is told")
+		t.Error("the writers are gone, and there is no callback")
 	}
 	if err := p.Remove(a.r.Fd()); err != nil {
 		t.Error(err)

@@ -198,7 +198,7 @@ func ended(t *testing.T, cmd *exec.Cmd, sig syscall.Signal) syscall.WaitStatus {
 	return ws
 }
 
-// inWords tells whether eight bytes of value stand in text as a number, as a processor keeps them.
+// inWords reports whether eight bytes of value stand in text as a number, as a processor keeps them.
 func inWords(text, value string) bool {
 	for i := range len(value) - 7 {
 		word := []byte(value[i : i+8])

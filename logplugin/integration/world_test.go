@@ -242,7 +242,7 @@ func (w *world) answers() {
 	})
 }
 
-// statusText asks the driver. The exit code tells whether all is well; the text is there in both cases.
+// statusText asks the driver. The exit code says whether all is well; the text is there in both cases.
 func (w *world) statusText(args ...string) (rig.Result, error) {
 	args = append([]string{"status"}, args...)
 	if w.systemd != nil {

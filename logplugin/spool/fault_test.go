@@ -48,7 +48,7 @@ func fillDisk(t *testing.T, dir string) (free func()) {
 func TestDiskFaults(t *testing.T) {
 	for _, c := range []struct {
 		name  string
-		spoil func(t *testing.T, dir string) (mend func())
+		spoil func(t *testing.T, dir string) (repair func())
 	}{
 		{"full", fillDisk},
 		{"read-only", func(t *testing.T, dir string) func() {
@@ -73,14 +73,14 @@ func TestDiskFaults(t *testing.T) {
 			r := newReader(t, s)
 			r.until(100)
 
-			mend := c.spoil(t, st.cfg.Dir)
+			repair := c.spoil(t, st.cfg.Dir)
 			p.write(t, appendLines(nil, 1000, 3000))
 			await(t, s, "into memory", func(g Stats) bool { return g.Mode == Memory && g.RAMBytes > 0 && g.Err != nil })
 			p.write(t, appendLines(nil, 3000, 3010)) // is drained
 			all := int64(len(appendLines(nil, 0, 3010)))
 			await(t, s, "all bytes", func(g Stats) bool { return g.End == all })
 
-			mend()
+			repair()
 			await(t, s, "back to disk", func(g Stats) bool { return g.Mode == Splice && g.RAMBytes == 0 && g.Err == nil })
 			p.write(t, appendLines(nil, 3010, 4000))
 			r.until(4000)
@@ -107,7 +107,7 @@ func TestFullForLong(t *testing.T) {
 			p.write(t, appendLines(nil, 0, 1000))
 			r := newReader(t, s)
 			r.until(10)
-			mend := fillDisk(t, st.cfg.Dir)
+			repair := fillDisk(t, st.cfg.Dir)
 			const lines = 20_000
 			end := int64(len(appendLines(nil, 0, 1000)))
 			for n := 1000; n < lines; n += 500 {
@@ -121,7 +121,7 @@ func TestFullForLong(t *testing.T) {
 			if got := s.Stats(); got.DroppedLines < 1000 || got.Mode != Memory && got.DiskBytes == 0 {
 				t.Errorf("%+v", got)
 			}
-			mend()
+			repair()
 			await(t, s, "back to disk", func(g Stats) bool { return g.Mode == Splice && g.End == end })
 			s.Finish()
 			r.until(-1)
@@ -145,12 +145,12 @@ func TestCloseWritesMemory(t *testing.T) {
 	st := newStore(t, Config{Dir: smallDisk(t, "size=1m"), Total: 1 << 30, Retry: time.Hour})
 	p := newFIFO(t)
 	s := open(st, st.cfg.Dir+"/one", Options{segmentBytes: minSegmentBytes})
-	mend := fillDisk(t, st.cfg.Dir)
+	repair := fillDisk(t, st.cfg.Dir)
 	_ = startDrain(t, s, p)
 	b := appendLines(nil, 0, 1000)
 	p.write(t, b)
 	await(t, s, "all bytes", func(g Stats) bool { return g.End == int64(len(b)) && g.Mode == Memory })
-	mend()
+	repair()
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -158,8 +158,8 @@ func TestCloseWritesMemory(t *testing.T) {
 	r := newReader(t, s)
 	r.until(1000)
 
-	mend = fillDisk(t, st.cfg.Dir)
-	defer mend()
+	repair = fillDisk(t, st.cfg.Dir)
+	defer repair()
 	_ = startDrain(t, s, p)
 	p.write(t, b)
 	await(t, s, "all bytes", func(g Stats) bool { return g.End == 2*int64(len(b)) && g.Mode == Memory })

@@ -246,5 +246,5 @@ func (l *ledger) gapAfter(pos int64) *gap {
 // mayGo reports whether the segment that begins at base may be dropped. Call it under mu.
 //
 // What may not go is every segment that holds a byte between what is committed and what the delivery has been shown: those
-// lines are on their way, and if they do not arrive they are needed again.
+// lines are being delivered, and if they do not arrive they are needed again.
 func (l *ledger) mayGo(base int64) bool { return l.commit >= l.seen || base >= l.seen }

@@ -86,7 +86,7 @@ func (s *segments) reopenForWrite(g *segment) error {
 
 // closeUnused closes the files that have not been used since it was called last; with now, all that are not in use.
 func (s *segments) closeUnused(now bool) {
-	writes := !s.out.TryLock() // bytes are on their way into cur
+	writes := !s.out.TryLock() // bytes are being written into cur
 	if !writes {
 		defer s.out.Unlock()
 	}

@@ -384,7 +384,7 @@ func (s *segments) trim(commit, persisted int64) {
 	}
 }
 
-// retire gives up the current segment if everything in it has been accepted and no bytes are on their way into it, so that
+// retire gives up the current segment if everything in it has been accepted and no bytes are being written into it, so that
 // an idle spool does not sit on a file that nobody needs.
 func (s *segments) retire(commit int64) {
 	if !s.out.TryLock() {

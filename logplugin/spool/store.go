@@ -87,7 +87,7 @@ func newStoreOn(cfg Config, fs fileSystem, clock clock) *Store {
 	return st
 }
 
-// CanSplice reports whether the file system can take bytes from a pipe directly. If not, bytes that are on their way when
+// CanSplice reports whether the file system can take bytes from a pipe directly. If not, bytes that are being moved when
 // the process is killed are lost.
 func (st *Store) CanSplice() bool { return !st.copies.Load() }
 

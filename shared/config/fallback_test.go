@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Whatever is wrong with the configuration, the log driver finds its state again, and nobody is allowed anything.
+// Whatever is wrong with the configuration, the log driver finds its state again, and allows no user anything.
 func TestFallback(t *testing.T) {
 	const good = "[logs]\nstate_dir = \"/srv/logs\"\nspool_total = \"7MiB\"\nallow_routers = [\"*\"]\nmetrics_address = \":9475\"\n"
 	for name, c := range map[string]struct {

@@ -14,7 +14,7 @@ import (
 const oncePrefix = "once."
 
 // Once reports whether something of that name may be done now, so that the processes of one user do it at most once in a
-// period. It needs no keyring, and keeps nothing but a time. Where there is no directory for that, or another process asks at
+// period. It needs no keyring, and keeps nothing but a time. Without a directory for that, or another process asks at
 // this very moment, the answer is no. A zero Options is right for a program.
 func Once(o Options, name string, period time.Duration) bool {
 	if o.Dirs == nil {

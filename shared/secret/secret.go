@@ -33,7 +33,7 @@ func (v Value) Reveal() string {
 	return *v.p
 }
 
-// IsEmpty reports whether there is no text.
+// IsEmpty reports whether the text is empty or missing.
 func (v Value) IsEmpty() bool { return v.p == nil || *v.p == "" }
 
 // Equal compares in constant time for texts of one length.

@@ -168,7 +168,7 @@ func (s *sending) connect() *router.Error {
 	return nil
 }
 
-// dial connects. A receiver on this host may have the same host name: with another one the client can tell whether it
+// dial connects. A receiver on this host may have the same host name: with another one the client sees whether it
 // knows the shared key.
 func (s *sending) dial() (*conn, error) {
 	id := identity{
