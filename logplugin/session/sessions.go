@@ -7,7 +7,6 @@
 package session
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,7 +20,6 @@ import (
 	"github.com/secretref/secretref/logplugin/dockerplugin"
 	"github.com/secretref/secretref/logplugin/fifo"
 	"github.com/secretref/secretref/logplugin/filebudget"
-	"github.com/secretref/secretref/logplugin/frame"
 	"github.com/secretref/secretref/logplugin/options"
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/spool"
@@ -298,135 +296,6 @@ func isGone(err error) bool {
 	return fifo.IsGone(err)
 }
 
-// beginning is how a session begins.
-type beginning struct {
-	fifo   *os.File // nil = to be opened, if it is still there
-	save   func(state.Session) error
-	config router.Config // of the router; nil = to be made of the session's options
-	parked error         // why it cannot be sent, for all that is known; nil = it can
-	first  bool          // no session of the container was accepted before
-}
-
-// begin makes the session of meta and starts it, and then has the fifo. A session that cannot have its router is read all
-// the same.
-func (s *Sessions) begin(meta state.Session, b beginning) error {
-	if !s.claim(meta.File) { // the daemon repeats itself
-		if b.fifo != nil {
-			_ = b.fifo.Close()
-		}
-		return nil
-	}
-	defer s.unclaim(meta.File)
-	if s.ctx.Err() != nil {
-		return errEnding
-	}
-	saved := b.save(meta)
-	if saved != nil {
-		// It is read all the same; only a restart of the driver would not know it.
-		s.log.Error("the state of a session cannot be kept: if the driver is restarted now its log is not read", "error", saved)
-	}
-	if full, err := s.rules.Expand(meta.Options); err == nil {
-		meta.Options = full
-	} else if b.parked == nil {
-		b.parked = err
-	}
-	x := &session{table: s, meta: meta, kind: s.kinds[meta.Options.Router], config: b.config, fifo: b.fifo, parked: b.parked, first: b.first, done: make(chan struct{})}
-	x.joiner = frame.NewJoiner(frame.JoinerOptions{}, x.emit)
-	x.spool = s.store.Open(s.spoolDir(meta.File), spool.Options{MaxBytes: cmp.Or(meta.Options.SpoolMaxBytes, s.rules.SpoolMaxBytes), Notify: x.wake})
-	x.droppedBefore = x.spool.Stats().DroppedLines
-	ctx, stop := context.WithCancel(s.ctx)
-	x.stop = stop
-	older, newer, err := s.enter(x)
-	if err != nil {
-		stop()
-		return errors.Join(err, x.spool.Close())
-	}
-	x.join()
-
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ctx.Err() != nil {
-		return nil // Close has it
-	}
-	s.wait.Go(func() { x.run(ctx) })
-	s.wait.Go(x.connect)
-	if saved != nil {
-		s.wait.Go(func() { s.saveLater(x, b.save) })
-	}
-	for _, o := range older {
-		s.wait.Go(func() { o.supersede(x) })
-	}
-	for _, n := range newer {
-		s.wait.Go(func() { x.supersede(n) })
-	}
-	return nil
-}
-
-// enter makes the session known in its place in the order of its container, and returns the others of the container that
-// are still read. A session whose state could be read only later may be older than they are.
-func (s *Sessions) enter(x *session) (older, newer []*session, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ctx.Err() != nil {
-		return nil, nil, errEnding
-	}
-	var before, behind *session // next to x
-	for _, o := range s.byFile {
-		if o.meta.ContainerID != x.meta.ContainerID {
-			continue
-		}
-		isOlder := o.meta.Before(x.meta)
-		switch {
-		case isOlder && (before == nil || before.meta.Before(o.meta)):
-			before = o
-		case !isOlder && (behind == nil || o.meta.Before(behind.meta)):
-			behind = o
-		}
-		switch {
-		case o.drained.Load():
-		case isOlder:
-			older = append(older, o)
-		default:
-			newer = append(newer, o)
-		}
-	}
-	x.after = before
-	if behind != nil {
-		behind.mu.Lock()
-		behind.after = x
-		behind.mu.Unlock()
-	}
-	s.byFile[x.meta.File] = x
-	return older, newer, nil
-}
-
-// saveAgain is the pause before a state that the disk has not taken is written again.
-const saveAgain = time.Second
-
-// saveLater keeps the state of a session as soon as the disk takes it.
-func (s *Sessions) saveLater(x *session, save func(state.Session) error) {
-	again := time.NewTicker(saveAgain)
-	defer again.Stop()
-	for {
-		select {
-		case <-s.ctx.Done():
-			return
-		case <-x.done:
-			return
-		case <-again.C:
-		}
-		if save(x.meta) != nil {
-			continue
-		}
-		if x.finishing.Load() {
-			_ = s.dir.Remove(x.meta.File) // it ended meanwhile
-			return
-		}
-		s.log.Info("the state of a session is kept now", "session", x.id())
-		return
-	}
-}
-
 func (s *Sessions) spoolDir(file string) string {
 	return filepath.Join(s.dir.Path(), "spool", state.ID(file))
 }
@@ -480,115 +349,6 @@ func (s *Sessions) remove(x *session) {
 	}
 	if l != nil {
 		s.release(l)
-	}
-}
-
-// Attach goes on with the sessions that an earlier process has left, also those whose FIFO is gone: their spool may hold
-// lines. What cannot be read at the moment is tried again until Close. Call it once, before the first Start.
-func (s *Sessions) Attach() {
-	if !s.attach() {
-		s.wait.Go(s.attachLater)
-	}
-}
-
-// attachAgain is the pause before state files that could not be read are read again.
-const attachAgain = time.Second
-
-func (s *Sessions) attachLater() {
-	again := time.NewTicker(attachAgain)
-	defer again.Stop()
-	for {
-		select {
-		case <-s.ctx.Done():
-			return
-		case <-again.C:
-		}
-		if s.attach() {
-			s.log.Info("the state of all sessions has been read")
-			return
-		}
-	}
-}
-
-// attach goes on with the sessions whose state can be read, and reports whether that is all of them.
-func (s *Sessions) attach() (all bool) {
-	loaded, err := s.dir.Load()
-	first := s.noteUnread(len(loaded.Unread), err)
-	for _, d := range loaded.Damaged {
-		s.log.Error("the state of a session is damaged and was set aside", "error", d)
-	}
-	if first { // and not at every try
-		for _, u := range loaded.Unread {
-			s.log.Error("the state of a session cannot be read, will retry", "error", u)
-		}
-	}
-	for _, meta := range loaded.Sessions {
-		if err := s.begin(meta, beginning{save: func(state.Session) error { return nil }}); err != nil {
-			s.log.Error("a session cannot go on", "container", short(meta.ContainerID), "error", err)
-		}
-	}
-	if len(loaded.Sessions) > 0 {
-		s.log.Info("sessions of an earlier process go on", "sessions", len(loaded.Sessions))
-	}
-	if err != nil || len(loaded.Unread) > 0 {
-		return false
-	}
-	s.sweep()
-	return true
-}
-
-// noteUnread keeps how many state files cannot be read, for status, and reports whether all could be read before.
-func (s *Sessions) noteUnread(files int, err error) (first bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	first = s.unread == nil
-	if err != nil && first {
-		s.log.Error("the state directory cannot be read, will retry", "error", err)
-	}
-	switch {
-	case err != nil:
-		s.unread = fmt.Errorf("the logs of earlier containers are not read: %w", err)
-	case files > 0:
-		s.unread = fmt.Errorf("the logs of %d earlier containers are not read: their state files cannot be read at the moment", files)
-	default:
-		s.unread = nil
-	}
-	return first
-}
-
-// Unread returns why sessions of an earlier process are not read yet; nil means that all are.
-func (s *Sessions) Unread() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.unread
-}
-
-// sweep removes spools that belong to no session: nobody knows any more where their lines were to go. Those of a state
-// that was set aside, or may be there, stay.
-func (s *Sessions) sweep() {
-	known := map[string]bool{}
-	s.mu.Lock()
-	for file := range s.byFile {
-		known[state.ID(file)] = true
-	}
-	for file := range s.claimed {
-		known[state.ID(file)] = true
-	}
-	s.mu.Unlock()
-	root := filepath.Join(s.dir.Path(), "spool")
-	entries, _ := os.ReadDir(root) // there is none before the first session
-	for _, e := range entries {
-		dir := filepath.Join(root, e.Name())
-		switch {
-		case known[e.Name()]:
-		case s.dir.MayKnow(e.Name()):
-			s.log.Error("a spool waits for the state of its session, which cannot be read", "dir", dir)
-		default:
-			s.log.Warn("a spool that belongs to no session is removed", "dir", dir)
-			if err := os.RemoveAll(dir); err != nil {
-				s.log.Warn("cannot remove a spool", "dir", dir, "error", err)
-			}
-		}
 	}
 }
 

@@ -1,0 +1,119 @@
+package session
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/secretref/secretref/logplugin/state"
+)
+
+// Attach goes on with the sessions that an earlier process has left, also those whose FIFO is gone: their spool may hold
+// lines. What cannot be read at the moment is tried again until Close. Call it once, before the first Start.
+func (s *Sessions) Attach() {
+	if !s.attach() {
+		s.wait.Go(s.attachLater)
+	}
+}
+
+// attachAgain is the pause before state files that could not be read are read again.
+const attachAgain = time.Second
+
+func (s *Sessions) attachLater() {
+	again := time.NewTicker(attachAgain)
+	defer again.Stop()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-again.C:
+		}
+		if s.attach() {
+			s.log.Info("the state of all sessions has been read")
+			return
+		}
+	}
+}
+
+// attach goes on with the sessions whose state can be read, and reports whether that is all of them.
+func (s *Sessions) attach() (all bool) {
+	loaded, err := s.dir.Load()
+	first := s.noteUnread(len(loaded.Unread), err)
+	for _, d := range loaded.Damaged {
+		s.log.Error("the state of a session is damaged and was set aside", "error", d)
+	}
+	if first { // and not at every try
+		for _, u := range loaded.Unread {
+			s.log.Error("the state of a session cannot be read, will retry", "error", u)
+		}
+	}
+	for _, meta := range loaded.Sessions {
+		if err := s.begin(meta, beginning{save: func(state.Session) error { return nil }}); err != nil {
+			s.log.Error("a session cannot go on", "container", short(meta.ContainerID), "error", err)
+		}
+	}
+	if len(loaded.Sessions) > 0 {
+		s.log.Info("sessions of an earlier process go on", "sessions", len(loaded.Sessions))
+	}
+	if err != nil || len(loaded.Unread) > 0 {
+		return false
+	}
+	s.sweep()
+	return true
+}
+
+// noteUnread keeps how many state files cannot be read, for status, and reports whether all could be read before.
+func (s *Sessions) noteUnread(files int, err error) (first bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first = s.unread == nil
+	if err != nil && first {
+		s.log.Error("the state directory cannot be read, will retry", "error", err)
+	}
+	switch {
+	case err != nil:
+		s.unread = fmt.Errorf("the logs of earlier containers are not read: %w", err)
+	case files > 0:
+		s.unread = fmt.Errorf("the logs of %d earlier containers are not read: their state files cannot be read at the moment", files)
+	default:
+		s.unread = nil
+	}
+	return first
+}
+
+// Unread returns why sessions of an earlier process are not read yet; nil means that all are.
+func (s *Sessions) Unread() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unread
+}
+
+// sweep removes spools that belong to no session: nobody knows any more where their lines were to go. Those of a state
+// that was set aside, or may be there, stay.
+func (s *Sessions) sweep() {
+	known := map[string]bool{}
+	s.mu.Lock()
+	for file := range s.byFile {
+		known[state.ID(file)] = true
+	}
+	for file := range s.claimed {
+		known[state.ID(file)] = true
+	}
+	s.mu.Unlock()
+	root := filepath.Join(s.dir.Path(), "spool")
+	entries, _ := os.ReadDir(root) // there is none before the first session
+	for _, e := range entries {
+		dir := filepath.Join(root, e.Name())
+		switch {
+		case known[e.Name()]:
+		case s.dir.MayKnow(e.Name()):
+			s.log.Error("a spool waits for the state of its session, which cannot be read", "dir", dir)
+		default:
+			s.log.Warn("a spool that belongs to no session is removed", "dir", dir)
+			if err := os.RemoveAll(dir); err != nil {
+				s.log.Warn("cannot remove a spool", "dir", dir, "error", err)
+			}
+		}
+	}
+}

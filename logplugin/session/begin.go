@@ -1,0 +1,143 @@
+package session
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/secretref/secretref/logplugin/frame"
+	"github.com/secretref/secretref/logplugin/router"
+	"github.com/secretref/secretref/logplugin/spool"
+	"github.com/secretref/secretref/logplugin/state"
+)
+
+// beginning is how a session begins.
+type beginning struct {
+	fifo   *os.File // nil = to be opened, if it is still there
+	save   func(state.Session) error
+	config router.Config // of the router; nil = to be made of the session's options
+	parked error         // why it cannot be sent, for all that is known; nil = it can
+	first  bool          // no session of the container was accepted before
+}
+
+// begin makes the session of meta and starts it, and then has the fifo. A session that cannot have its router is read all
+// the same.
+func (s *Sessions) begin(meta state.Session, b beginning) error {
+	if !s.claim(meta.File) { // the daemon repeats itself
+		if b.fifo != nil {
+			_ = b.fifo.Close()
+		}
+		return nil
+	}
+	defer s.unclaim(meta.File)
+	if s.ctx.Err() != nil {
+		return errEnding
+	}
+	saved := b.save(meta)
+	if saved != nil {
+		// It is read all the same; only a restart of the driver would not know it.
+		s.log.Error("the state of a session cannot be kept: if the driver is restarted now its log is not read", "error", saved)
+	}
+	if full, err := s.rules.Expand(meta.Options); err == nil {
+		meta.Options = full
+	} else if b.parked == nil {
+		b.parked = err
+	}
+	x := &session{table: s, meta: meta, kind: s.kinds[meta.Options.Router], config: b.config, fifo: b.fifo, parked: b.parked, first: b.first, done: make(chan struct{})}
+	x.joiner = frame.NewJoiner(frame.JoinerOptions{}, x.emit)
+	x.spool = s.store.Open(s.spoolDir(meta.File), spool.Options{MaxBytes: cmp.Or(meta.Options.SpoolMaxBytes, s.rules.SpoolMaxBytes), Notify: x.wake})
+	x.droppedBefore = x.spool.Stats().DroppedLines
+	ctx, stop := context.WithCancel(s.ctx)
+	x.stop = stop
+	older, newer, err := s.enter(x)
+	if err != nil {
+		stop()
+		return errors.Join(err, x.spool.Close())
+	}
+	x.join()
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx.Err() != nil {
+		return nil // Close has it
+	}
+	s.wait.Go(func() { x.run(ctx) })
+	s.wait.Go(x.connect)
+	if saved != nil {
+		s.wait.Go(func() { s.saveLater(x, b.save) })
+	}
+	for _, o := range older {
+		s.wait.Go(func() { o.supersede(x) })
+	}
+	for _, n := range newer {
+		s.wait.Go(func() { x.supersede(n) })
+	}
+	return nil
+}
+
+// enter makes the session known in its place in the order of its container, and returns the others of the container that
+// are still read. A session whose state could be read only later may be older than they are.
+func (s *Sessions) enter(x *session) (older, newer []*session, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx.Err() != nil {
+		return nil, nil, errEnding
+	}
+	var before, behind *session // next to x
+	for _, o := range s.byFile {
+		if o.meta.ContainerID != x.meta.ContainerID {
+			continue
+		}
+		isOlder := o.meta.Before(x.meta)
+		switch {
+		case isOlder && (before == nil || before.meta.Before(o.meta)):
+			before = o
+		case !isOlder && (behind == nil || o.meta.Before(behind.meta)):
+			behind = o
+		}
+		switch {
+		case o.drained.Load():
+		case isOlder:
+			older = append(older, o)
+		default:
+			newer = append(newer, o)
+		}
+	}
+	x.after = before
+	if behind != nil {
+		behind.mu.Lock()
+		behind.after = x
+		behind.mu.Unlock()
+	}
+	s.byFile[x.meta.File] = x
+	return older, newer, nil
+}
+
+// saveAgain is the pause before a state that the disk has not taken is written again.
+const saveAgain = time.Second
+
+// saveLater keeps the state of a session as soon as the disk takes it.
+func (s *Sessions) saveLater(x *session, save func(state.Session) error) {
+	again := time.NewTicker(saveAgain)
+	defer again.Stop()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-x.done:
+			return
+		case <-again.C:
+		}
+		if save(x.meta) != nil {
+			continue
+		}
+		if x.finishing.Load() {
+			_ = s.dir.Remove(x.meta.File) // it ended meanwhile
+			return
+		}
+		s.log.Info("the state of a session is kept now", "session", x.id())
+		return
+	}
+}
