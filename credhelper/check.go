@@ -14,7 +14,7 @@ import (
 	"github.com/secretref/secretref/shared/hostcache"
 )
 
-// check resolves mappings for real, past the cache, looks whether clients ask for them, and says what came of each.
+// check resolves each mapping without the cache, looks whether clients ask for it, and prints the result.
 func (p Program) check(ctx context.Context, args []string) int {
 	if p.NewFetcher == nil {
 		return p.fail(p.HandOver(p.Args, nil))

@@ -40,7 +40,7 @@ func commands() []command {
 			"check", "[HOST ...]", "Resolve every mapping, or those of the hosts, for real, look whether clients ask this helper for them, and explain\nfailures. No value is printed.",
 			append(look, option{"no-clients", "", "do not look at the configuration of clients"}),
 		},
-		{"explain", "HOST", "Say which rule answers for a host, with which credentials, and which clients ask this helper for it, from files alone:\nnobody is asked. No value is printed.", look},
+		{"explain", "HOST", "Say which rule answers for a host, with which credentials, and which clients ask this helper for it, from files alone:\nno service is called. No value is printed.", look},
 		{
 			"configure", "docker|podman", "Write this helper into the configuration of docker, or of podman, skopeo and buildah.",
 			[]option{

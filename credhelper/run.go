@@ -148,7 +148,7 @@ func (p Program) protocol(ctx context.Context, action string) int {
 	return exitOK
 }
 
-// outcome is what came of an action.
+// outcome is the result of an action.
 type outcome struct {
 	out      []byte
 	err      error

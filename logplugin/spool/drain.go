@@ -40,7 +40,7 @@ type drain struct {
 	wait waiting
 
 	move  func(uintptr) // d.tryMove, bound once
-	n     int           // what came of move
+	n     int           // the result of move
 	cut   bool          // the segment took no more: there is more in the pipe
 	err   error         // of the file, or EAGAIN
 	fatal error         // of the pipe

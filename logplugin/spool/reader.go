@@ -146,7 +146,7 @@ func (r *Reader) explain(pos int64, cause error) (again bool, err error) {
 	return r.s.lose(pos, cause)
 }
 
-// failed notes what came of reading.
+// failed notes the result of reading.
 func (r *Reader) failed(err error) {
 	if !r.delivers {
 		return

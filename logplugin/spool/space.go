@@ -22,7 +22,7 @@ type space struct {
 
 	asks  sync.Mutex   // one at a time
 	at    atomic.Int64 // when it was last asked for, an instant
-	isLow atomic.Bool  // what came of it
+	isLow atomic.Bool  // the answer
 	total atomic.Int64 // the limit of all spools
 }
 
@@ -105,7 +105,7 @@ func (t threads) tryEnter() bool {
 
 func (t threads) leave() { <-t }
 
-// probe splices a byte into a file in dir, and returns what came of it.
+// probe splices a byte into a file in dir, and returns the error.
 func probe(fsys fileSystem, dir string) error {
 	path := dir + "/probe" + unfinished
 	f, err := fsys.Open(path, os.O_RDWR|os.O_CREATE)

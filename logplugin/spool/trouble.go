@@ -36,7 +36,7 @@ type troubles struct {
 	count int64
 }
 
-// set notes what came of a task.
+// set notes the result of a task.
 func (t *troubles) set(what task, err error) {
 	t.mu.Lock()
 	before := t.errs[what]
