@@ -13,18 +13,17 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/secretref/secretref/shared/measure"
+	"github.com/secretref/secretref/shared/rig"
 )
 
 const limit = 5 * time.Minute // with a build that finds nothing in Go's cache; otherwise it is well under one
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	ctx, out, stop := rig.Interruptible(os.Stdout)
+	code := run(ctx, os.Args[1:], out, os.Stderr)
 	stop()
 	os.Exit(code)
 }

@@ -114,3 +114,32 @@ func TestDemoInterrupted(t *testing.T) {
 	}
 	checkGone(t, told.String())
 }
+
+// `make demo | head`: the demo ends when nobody reads it any more, and nothing is left.
+func TestDemoUnread(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
+	defer cancel()
+	cmd := program(ctx, t)
+	var said strings.Builder
+	cmd.Stderr = &said
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var told strings.Builder
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		told.WriteString(lines.Text() + "\n")
+		if strings.HasPrefix(lines.Text(), " 3. ") {
+			break
+		}
+	}
+	_ = out.Close()
+	err = cmd.Wait()
+	if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(said.String(), ": nobody reads the output: broken pipe\n") {
+		t.Errorf("read up to step 3: %v, want exit status 1; it said\n%s", err, said.String())
+	}
+	checkGone(t, told.String())
+}

@@ -12,32 +12,31 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/secretref/secretref/shared/rig"
 )
 
 // The whole story, with a build that finds nothing in Go's cache. Taking down has time of its own.
 const limit = 5 * time.Minute
 
 func main() {
-	// SIGPIPE is among them: `make demo | head` must clean up too.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
-	code := run(ctx, os.Stdout, os.Stderr)
+	ctx, out, stop := rig.Interruptible(os.Stdout)
+	code := run(ctx, teller{w: out, bold: isTerminal(os.Stdout)}, os.Stderr)
 	stop()
 	os.Exit(code)
 }
 
-func run(ctx context.Context, stdout, stderr io.Writer) int {
+func run(ctx context.Context, out teller, stderr io.Writer) int {
 	if os.Geteuid() != 0 {
 		fmt.Fprintln(stderr, "demo: it starts a Docker daemon of its own; run it as root")
 		return 1
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it took longer than %v", limit))
 	defer cancel()
-	h := &host{out: teller{w: stdout, bold: isTerminal(stdout)}}
+	h := &host{out: out}
 	err := tell(ctx, h, story())
 	if err == nil {
 		return 0

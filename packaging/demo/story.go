@@ -48,7 +48,7 @@ func tell(ctx context.Context, h *host, steps []step) error {
 	return nil
 }
 
-// teller writes the story. Its first failed write cancels nothing: SIGPIPE does.
+// teller writes the story. That nobody reads it any more ends the demo's context.
 type teller struct {
 	w    io.Writer
 	bold bool
