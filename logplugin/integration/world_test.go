@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -233,11 +234,19 @@ func limits(ulimit string) []string {
 	return []string{"/bin/sh", "-c", "ulimit " + ulimit + `; exec "$@"`, "sh"}
 }
 
-// answers waits until the driver answers.
+// answers waits until the driver answers users and listens to the daemon: either may be later, when its first try to
+// listen has failed.
 func (w *world) answers() {
 	w.t.Helper()
 	until(w.t, 20*time.Second, "the driver's status", func() bool {
 		_, err := w.status()
+		return err == nil
+	})
+	until(w.t, 20*time.Second, "the driver's socket", func() bool {
+		conn, err := net.Dial("unix", w.socket())
+		if err == nil {
+			_ = conn.Close()
+		}
 		return err == nil
 	})
 }
