@@ -1,5 +1,6 @@
 // Package rig starts the real parts that tests and the demo run against: a Docker daemon, a registry with a password,
-// moto's AWS server, a systemd, network namespaces, and the search for a secret that has leaked.
+// moto's AWS server, log receivers (VictoriaLogs, the OpenTelemetry Collector), a systemd, network namespaces, and the
+// search for a secret that has leaked.
 //
 // Use it when a test needs the behaviour of a program that we did not write; for AWS alone, with faults on demand,
 // shared/fakeaws is quicker. Every part is a Start function that returns once the part answers, and a Stop that ends it
@@ -45,6 +46,8 @@ var (
 	_ Part = (*Dockerd)(nil)
 	_ Part = (*Registry)(nil)
 	_ Part = (*Moto)(nil)
+	_ Part = (*VictoriaLogs)(nil)
+	_ Part = (*Collector)(nil)
 	_ Part = (*NetNS)(nil)
 	_ Part = (*Systemd)(nil)
 )

@@ -30,7 +30,7 @@ func startOtel(t *testing.T, network string, refusals int) *peer {
 			t.Fatal(err)
 		}
 	}
-	p, _ := startPeer(t, "otelreceiver", address, strconv.Itoa(refusals))
+	p, _ := startPeer(t, "otelreceiver", "fluentforward", address, strconv.Itoa(refusals))
 	p.address = address
 	return p
 }
