@@ -125,6 +125,22 @@ func (d *Delivery) drop(b *batch, p *part, e *router.Error) {
 	p.rejected++
 }
 
+// refusedUnnamed counts records that the receiver has refused of the n from from on, which are settled all the same: it has
+// not said which. They count for the first sessions of the request, so that the sum is right.
+func (d *Delivery) refusedUnnamed(b *batch, from, n int, e *router.Error) {
+	left := min(e.Refused, n)
+	if unnamed, ok := d.drops.next(); ok {
+		d.config.Log.LogAttrs(context.Background(), slog.LevelWarn, "records dropped: the receiver refuses them, and accepts others",
+			slog.Int("records", left), slog.Int("of", n), slog.String("class", string(e.Class)), slog.Any("error", e), slog.Int("unnamed", unnamed))
+	}
+	for i := b.partOf(from); left > 0; i++ {
+		p := &b.parts[i]
+		here := min(left, min(p.end, from+n)-p.next)
+		p.rejected += here
+		left -= here
+	}
+}
+
 // At most dropBurst messages about dropped records at once, and then one each dropPause.
 const (
 	dropBurst = 20

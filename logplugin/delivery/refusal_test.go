@@ -545,3 +545,52 @@ func TestTriesGoRound(t *testing.T) {
 		t.Errorf("after four tries %d of %d sessions had their turn", len(tried), feeds)
 	}
 }
+
+// A receiver that takes a batch and says that it has thrown away some of its records is not sent them again: they are
+// counted, each of them once.
+func TestRefusesSomeUnnamed(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		refused        int
+		a, b           int // rejected
+		delivered, log string
+	}{
+		{"none", 0, 0, 0, "all", ""},
+		{"some of the first", 7, 7, 0, "all", "records=7 of=30"},
+		{"of both", 12, 10, 2, "all", "records=12 of=30"},
+		{"more than there are", 1 << 40, 10, 20, "all", "records=30 of=30"},
+		{"of those that were delivered", 5, 4, 0, "4", "records=4 of=4"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log bytes.Buffer
+				r := &receiver{answer: func(call int, lines []string) error {
+					if call > 1 {
+						return nil
+					}
+					e := failure(router.ClassBadRecords)
+					e.Delivered, e.Refused = len(lines), c.refused
+					if c.delivered != "all" {
+						e.Class, e.Delivered = router.ClassRetry, 4
+					}
+					return e
+				}}
+				d := New(r, Config{Log: slog.New(slog.NewTextHandler(&log, nil))})
+				a, b := newFeed(d, "a"), newFeed(d, "b")
+				a.write(10)
+				b.write(20)
+				time.Sleep(time.Minute)
+				_ = d.Close()
+				if a.rejected != c.a || b.rejected != c.b || a.sent+a.rejected != 10 || b.sent+b.rejected != 20 {
+					t.Errorf("a: %d sent, %d rejected; b: %d sent, %d rejected; want %d and %d rejected of 10 and 20", a.sent, a.rejected, b.sent, b.rejected, c.a, c.b)
+				}
+				if again := len(r.lines()); c.delivered == "all" && again != 0 {
+					t.Errorf("%d lines are sent again, want none", again)
+				}
+				if !strings.Contains(log.String(), c.log) || c.log == "" && log.Len() > 0 {
+					t.Errorf("the log is %q, want %q", &log, c.log)
+				}
+			})
+		})
+	}
+}

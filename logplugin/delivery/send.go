@@ -72,6 +72,9 @@ func (d *Delivery) took(b *batch, from, to int, err error) *router.Error {
 	}
 	if delivered > 0 {
 		d.dropRefused(b)
+		if e != nil && e.Refused > 0 {
+			d.refusedUnnamed(b, from, delivered, e)
+		}
 		b.take(from, from+delivered)
 		b.widen(delivered)
 		d.window.succeeded(b.size(from, from+delivered))

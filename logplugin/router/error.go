@@ -40,6 +40,8 @@ type Error struct {
 	Hint  string // what to do about it; may be empty
 	// Delivered is how many records at the start of the batch have certainly been taken: they need not be sent again.
 	Delivered int
+	// Refused is how many of the delivered records the receiver has refused for good, where it says how many and not which.
+	Refused int
 	// Bad is the index of the record that the receiver complains of, or NoRecord. Receivers count in different ways:
 	// send it alone before giving it up.
 	Bad int
