@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/secretref/secretref/logplugin/references"
 	"github.com/secretref/secretref/logplugin/router"
-	"github.com/secretref/secretref/shared/secretref"
 )
 
 // NotAllowedError says that well-formed options name what containers may not name on this host.
@@ -17,21 +17,6 @@ type NotAllowedError struct{ text string }
 func (e *NotAllowedError) Error() string { return e.text }
 
 var errRouterNotAllowed = errors.New("containers may not send there from this host; allow_routers in [logs] says where they may")
-
-// checkReference holds a reference against allow_references. A pattern speaks of the secret or the parameter: json-key,
-// stage and version do not count. A `*` and a `?` stand for anything but a colon, so that no field of an ARN runs into
-// the next; a name is compared as it is written, so a pattern of ARNs is not for bare names.
-func (r *Rules) checkReference(option string, ref secretref.Ref) error {
-	ref.Selector = ""
-	text := ref.ParameterName()
-	if ref.Service == secretref.SecretsManager {
-		text = ref.SecretID()
-	}
-	if r.AllowReferences == nil || slices.ContainsFunc(r.AllowReferences, func(p string) bool { return p == "*" || glob(p, text, ":") }) {
-		return nil
-	}
-	return &NotAllowedError{fmt.Sprintf("log-opt %s%s: containers may not name %s on this host; allow_references in [logs] says which they may", dot, option, text)}
-}
 
 func isAddress(o router.Option) bool { return o.Address }
 
@@ -84,7 +69,7 @@ func (r *Rules) CheckAddresses(name string, v *router.Values) error {
 
 // allowsRouter wants a complete address.
 func (r *Rules) allowsRouter(k *router.Kind, address string) bool {
-	allowed := func(p string) bool { return p == "*" || glob(complete(k, p), address, ".:/[]") }
+	allowed := func(p string) bool { return p == "*" || references.Match(complete(k, p), address, ".:/[]") }
 	return r.AllowRouters == nil || slices.ContainsFunc(r.AllowRouters, allowed)
 }
 
@@ -100,27 +85,4 @@ func complete(k *router.Kind, p string) string {
 		rest += ":" + k.Ports[scheme]
 	}
 	return scheme + "://" + rest
-}
-
-// glob reports whether pattern describes text: `*` stands for any number of bytes, `?` for one, neither for one of bar.
-func glob(pattern, text, bar string) bool {
-	star, mark := -1, 0 // where the last * is, and up to where in text it reaches
-	p, t := 0, 0
-	for t < len(text) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, mark = p, t
-			p++
-		case p < len(pattern) && (pattern[p] == text[t] || pattern[p] == '?' && strings.IndexByte(bar, text[t]) < 0):
-			p++
-			t++
-		// Only the last * need take more: what an earlier one could take beyond a bar is closed to it too.
-		case star >= 0 && strings.IndexByte(bar, text[mark]) < 0:
-			mark++
-			p, t = star+1, mark
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[p:], "*") == ""
 }

@@ -6,13 +6,14 @@ import (
 
 	"github.com/secretref/secretref/logplugin"
 	"github.com/secretref/secretref/logplugin/options"
+	"github.com/secretref/secretref/logplugin/references"
 )
 
 const tokenARN = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:prod/splunk-AbCdEf:token::"
 
 func destinationRules() *options.Rules {
 	return &options.Rules{
-		Kinds: logplugin.Routers(), AllowReferences: []string{}, AllowRouters: []string{}, SpoolMaxBytes: 1 << 20,
+		Kinds: logplugin.Routers(), References: references.Allowed{Patterns: []string{}}, AllowRouters: []string{}, SpoolMaxBytes: 1 << 20,
 		Destinations: map[string]map[string]string{
 			"prod": {"logDriver": "splunk", "splunk-url": "https://hec.example.com:8088", "secretOptions.splunk-token": tokenARN, "splunk-source": "fleet"},
 			"dev":  {"logDriver": "fluentd", "fluentd-address": "tcp://127.0.0.1:24224"},

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/secretref/secretref/logplugin/references"
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/shared/secretref"
 )
@@ -47,11 +48,11 @@ var dockers = []string{
 
 // Rules is what containers may ask for on this host. The zero value of each field but Kinds is usable.
 type Rules struct {
-	Kinds           []router.Kind
-	AllowReferences []string // patterns; nil = any reference, empty = none
-	AllowRouters    []string // patterns; nil = any address, empty = none
-	SpoolMaxBytes   int64    // for containers that do not say; in bytes
-	Hostname        string   // for {{.Hostname}} in a tag; "" = what the system says
+	Kinds         []router.Kind
+	References    references.Allowed
+	AllowRouters  []string // patterns; nil = any address, empty = none
+	SpoolMaxBytes int64    // for containers that do not say; in bytes
+	Hostname      string   // for {{.Hostname}} in a tag; "" = what the system says
 
 	Destinations       map[string]map[string]string // by name: log options as a container would give them
 	DefaultDestination string                       // for containers that name none; "" = none
@@ -120,7 +121,7 @@ func (r *Rules) parse(config map[string]string, info Info) (Options, error) {
 			o.Plain[name] = value
 		}
 	}
-	if o.References, err = references(k, config); err != nil {
+	if o.References, err = readReferences(k, config); err != nil {
 		return Options{}, err
 	}
 	for _, name := range k.Names(func(o router.Option) bool { return o.Required }) {
@@ -145,8 +146,8 @@ func (r *Rules) Allowed(o Options) error {
 		return nil
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.References)) {
-		if err := r.checkReference(name, o.References[name]); err != nil {
-			return err
+		if err := r.References.Check(o.References[name]); err != nil {
+			return &NotAllowedError{"log-opt " + dot + name + ": " + err.Error()}
 		}
 	}
 	k := r.kind(o.Router)

@@ -39,19 +39,9 @@ func isQuoted(value string) bool {
 	return n > 1 && (value[0] == '"' || value[0] == '\'' || value[0] == '`') && value[n-1] == value[0]
 }
 
-// letters returns a name as people remember it: without case, hyphens, blanks and quotes.
-func letters(name string) string {
-	return strings.Map(func(c rune) rune {
-		if strings.ContainsRune("-_ \t\r\n\"'`", c) {
-			return -1
-		}
-		return c
-	}, strings.ToLower(name))
-}
-
 // meant returns the known name that was written with other case, hyphens, blanks or quotes, or "".
 func meant(name string, known []string) string {
-	i := slices.IndexFunc(known, func(k string) bool { return letters(k) == letters(name) })
+	i := slices.IndexFunc(known, func(k string) bool { return config.Letters(k) == config.Letters(name) })
 	if i < 0 {
 		return ""
 	}
@@ -64,7 +54,7 @@ func dotted(name string, own []string) string {
 	if i < 0 {
 		return ""
 	}
-	switch letters(name[:i]) {
+	switch config.Letters(name[:i]) {
 	case "secretoptions", "secretoption", "secretopts", "secretopt", "secrets", "secret":
 	default:
 		return ""
@@ -93,7 +83,7 @@ func nearest(name string, known []string) string {
 // missingRouter explains an absent logDriver by what was given in its place.
 func missingRouter(given map[string]string, routers []string) error {
 	for _, name := range slices.Sorted(maps.Keys(given)) {
-		if l := letters(name); name != logDriver && (l == letters(logDriver) || l == "driver" || l == "router" || l == "type") {
+		if l := config.Letters(name); name != logDriver && (l == config.Letters(logDriver) || l == "driver" || l == "router" || l == "type") {
 			return fmt.Errorf("log-opt %q is not known; did you mean %s?", name, logDriver)
 		}
 	}

@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -11,10 +10,9 @@ import (
 
 	"github.com/secretref/secretref/logplugin/dockerplugin"
 	"github.com/secretref/secretref/logplugin/options"
+	"github.com/secretref/secretref/logplugin/references"
 	"github.com/secretref/secretref/logplugin/router"
-	"github.com/secretref/secretref/shared/config"
 	"github.com/secretref/secretref/shared/fault"
-	"github.com/secretref/secretref/shared/resolve"
 	"github.com/secretref/secretref/shared/secret"
 	"github.com/secretref/secretref/shared/secretref"
 )
@@ -22,13 +20,9 @@ import (
 // resolveWait is how long StartLogging waits for references: the daemon holds the container's lock meanwhile.
 const resolveWait = time.Second
 
-// deniedAgain is the pause before a denial counts: a policy that was attached a moment ago is not everywhere yet.
-const deniedAgain = time.Second
-
 // admission is what it takes to understand a container's log options.
 type admission struct {
-	config   *config.Config
-	resolver *resolve.Resolver
+	asker    *references.Asker
 	kinds    map[string]*router.Kind
 	rules    *options.Rules
 	hostname string
@@ -45,9 +39,9 @@ func newAdmission(c Config) (admission, error) {
 	}
 	logs := c.Config.Logs
 	a := admission{
-		config: c.Config, resolver: c.Resolver, kinds: map[string]*router.Kind{}, hostname: hostname, broken: c.Broken,
+		asker: references.NewAsker(c.Config, c.Resolver), kinds: map[string]*router.Kind{}, hostname: hostname, broken: c.Broken,
 		rules: &options.Rules{
-			Kinds: c.Kinds, AllowReferences: logs.AllowReferences, AllowRouters: logs.AllowRouters, SpoolMaxBytes: logs.SpoolMaxBytes, Hostname: hostname,
+			Kinds: c.Kinds, References: references.Allowed{Patterns: logs.AllowReferences, Setting: "allow_references in [logs]"}, AllowRouters: logs.AllowRouters, SpoolMaxBytes: logs.SpoolMaxBytes, Hostname: hostname,
 			Destinations: logs.Destinations, DefaultDestination: logs.DefaultDestination, OnlyDestinations: !logs.AllowOptions,
 		},
 	}
@@ -57,13 +51,13 @@ func newAdmission(c Config) (admission, error) {
 	return a, nil
 }
 
-// options reads the container's log options, as far as that is possible: with an error they may be empty.
-func (a *admission) options(info dockerplugin.Info) (options.Options, router.Config, error) {
+// options reads the log options of the container that info describes, as far as that is possible: with an error they may be empty.
+func (a *admission) options(who string, info dockerplugin.Info) (options.Options, router.Config, error) {
 	o, err := a.rules.Parse(info.Config, info)
 	if err != nil {
 		return o, nil, err
 	}
-	c, err := a.kinds[o.Router].New(a.routerOptions(o))
+	c, err := a.kinds[o.Router].New(a.routerOptions(who, o))
 	if err != nil {
 		return o, nil, err
 	}
@@ -86,58 +80,34 @@ func (s *Sessions) admit(ctx context.Context, containerID string, o options.Opti
 	if len(o.References) == 0 || o.SecretFailure == options.SecretFailureStart || s.dir.Accepted(containerID) {
 		return nil
 	}
-	err := s.tryReferences(ctx, o)
-	if errors.Is(err, fault.Denied) {
-		pause := time.NewTimer(deniedAgain)
-		defer pause.Stop()
-		select {
-		case <-pause.C:
-			for _, ref := range o.References {
-				s.resolver.Forget(s.request(ref)) // or the denial is answered from memory
-			}
-			err = s.tryReferences(ctx, o)
-		case <-ctx.Done():
-		}
-	}
+	err := s.asker.Admit(ctx, resolveWait, needs(audited(containerID), o))
 	if err == nil || fault.KindOf(err).Transient() && o.SecretFailure != options.SecretFailureFail {
 		return nil
 	}
 	return err
 }
 
-func (a *admission) tryReferences(ctx context.Context, o options.Options) error {
-	ctx, cancel := context.WithTimeout(ctx, resolveWait)
-	defer cancel()
-	names := slices.Sorted(maps.Keys(o.References))
-	requests := make([]resolve.Request, len(names))
-	for i, name := range names {
-		requests[i] = a.request(o.References[name])
+// needs returns the references of a container, sorted by the names of their options.
+func needs(who string, o options.Options) []references.Need {
+	var all []references.Need
+	for _, name := range slices.Sorted(maps.Keys(o.References)) {
+		all = append(all, need(who, name, o.References[name]))
 	}
-	var permanent, transient []error
-	for i, r := range a.resolver.Resolve(ctx, requests...) {
-		err := fmt.Errorf("log-opt %s: %w", names[i], r.Err)
-		switch {
-		case r.Err == nil:
-		case fault.KindOf(r.Err).Transient():
-			transient = append(transient, err)
-		default:
-			permanent = append(permanent, err)
-		}
-	}
-	if len(permanent) > 0 {
-		return errors.Join(permanent...)
-	}
-	return errors.Join(transient...)
+	return all
 }
 
-func (a *admission) request(ref secretref.Ref) resolve.Request {
-	return resolve.Request{Ref: ref, Region: a.config.AWS.Region, Role: a.config.RoleFor(ref.Account, config.Role{})}
+// audited is a container as the audit names it.
+func audited(containerID string) string { return "container " + short(containerID) }
+
+// need is one option's reference. who is for the audit, which names the option besides.
+func need(who, option string, ref secretref.Ref) references.Need {
+	return references.Need{Ref: ref, Where: "log-opt " + option, For: who + " " + option}
 }
 
-func (a *admission) routerOptions(o options.Options) router.Options {
+func (a *admission) routerOptions(who string, o options.Options) router.Options {
 	r := router.Options{Plain: o.Plain, Secrets: map[string]secret.Source{}}
 	for name, ref := range o.References {
-		r.Secrets[name] = a.resolver.Source(a.request(ref))
+		r.Secrets[name] = a.asker.Source(need(who, name, ref))
 	}
 	r.Allow = func(v *router.Values) error {
 		if o.Address != "" || o.Destination != "" {

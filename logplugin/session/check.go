@@ -36,7 +36,7 @@ func Check(ctx context.Context, c Config, t Trial, say func(Finding)) error {
 	if err != nil {
 		return err
 	}
-	o, checked, err := a.options(dockerplugin.Info{Config: t.LogOpts, ContainerID: strings.Repeat("0", 64), ContainerName: "/check"})
+	o, checked, err := a.options("check", dockerplugin.Info{Config: t.LogOpts, ContainerID: strings.Repeat("0", 64), ContainerName: "/check"})
 	if err != nil {
 		say(Finding{"log options", err})
 		return nil
@@ -45,11 +45,11 @@ func Check(ctx context.Context, c Config, t Trial, say func(Finding)) error {
 	for _, name := range a.rules.InPlain(o) {
 		say(Finding{"log-opt " + name, errors.New("it is written out, where docker inspect shows it; give it as secretOptions." + name)})
 	}
-	names := slices.Sorted(maps.Keys(o.References))
 	resolved := true
-	for _, name := range names {
-		r := a.resolver.Resolve(ctx, a.request(o.References[name]))[0]
-		f := Finding{"secretOptions." + name + ": " + o.References[name].String(), r.Err}
+	for _, name := range slices.Sorted(maps.Keys(o.References)) {
+		n := need("check", name, o.References[name])
+		r := a.asker.Resolve(ctx, n)[0]
+		f := Finding{"secretOptions." + name + ": " + n.Ref.String(), r.Err}
 		if r.Err == nil {
 			f.What += ", version " + r.VersionID
 		}

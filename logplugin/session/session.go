@@ -279,7 +279,7 @@ func (s *session) join() bool {
 	if s.link() != nil {
 		return true
 	}
-	l, err := s.table.link(s.meta.Options, s.config)
+	l, err := s.table.link(audited(s.meta.ContainerID), s.meta.Options, s.config)
 	if err != nil {
 		if s.kind == nil && s.parked != nil {
 			err = s.parked // says more

@@ -107,7 +107,7 @@ func (s *Sessions) Start(ctx context.Context, file string, info dockerplugin.Inf
 		return nil // the daemon repeats itself
 	}
 	accepted := s.dir.Accepted(info.ContainerID)
-	o, checked, err := s.options(info)
+	o, checked, err := s.options(audited(info.ContainerID), info)
 	if s.broken != nil {
 		err = s.broken
 	}

@@ -40,9 +40,9 @@ type link struct {
 	config router.Config // the session's own, with the options of its encoder; the first session's makes the router
 }
 
-// link returns the router for o, which is made for the first session. c is what the router made of o, or nil when that is
+// link returns the router for o, which is made for the first session; who is asked for, in the audit. c is what the router made of o, or nil when that is
 // not known yet.
-func (s *Sessions) link(o options.Options, c router.Config) (*link, error) {
+func (s *Sessions) link(who string, o options.Options, c router.Config) (*link, error) {
 	kind := s.kinds[o.Router]
 	switch {
 	case s.broken != nil:
@@ -58,7 +58,7 @@ func (s *Sessions) link(o options.Options, c router.Config) (*link, error) {
 		return nil, err
 	}
 	if c == nil {
-		if c, err = kind.New(s.routerOptions(o)); err != nil {
+		if c, err = kind.New(s.routerOptions(who, o)); err != nil {
 			return nil, err
 		}
 	}

@@ -122,7 +122,7 @@ func (s *session) hangs(l *link) string {
 	if waits <= slowRequest {
 		return ""
 	}
-	if aws := s.table.resolver.Status().Unanswered; aws > slowRequest && len(s.meta.Options.References) > 0 {
+	if aws := s.table.asker.Unanswered(); aws > slowRequest && len(s.meta.Options.References) > 0 {
 		var refs []string
 		for _, name := range slices.Sorted(maps.Keys(s.meta.Options.References)) {
 			refs = append(refs, s.meta.Options.References[name].String())

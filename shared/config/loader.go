@@ -347,6 +347,16 @@ func unknown(at Origin, it item, depth int, known []string) *Error {
 	return fail(at, fix, "%s", what)
 }
 
+// Letters returns a name as people remember it: in small letters, without hyphens, blanks and quotes.
+func Letters(name string) string {
+	return strings.Map(func(c rune) rune {
+		if strings.ContainsRune("-_ \t\r\n\"'`", c) {
+			return -1
+		}
+		return c
+	}, strings.ToLower(name))
+}
+
 // Nearest returns the known name that name may be a slip for, "" when none is near.
 func Nearest(name string, known []string) string {
 	best, limit := "", max(2, (len(name)+1)/3)+1

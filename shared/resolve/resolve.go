@@ -264,9 +264,6 @@ func (s source) Get(ctx context.Context) (secret.Value, error) {
 func (s source) Invalidate(v secret.Value) {
 	s.r.change(s.q, func(e *entry) {
 		if e.answer.err != nil {
-			if v.IsEmpty() { // there was no value, so the failure itself is in doubt
-				e.window = ttl.Window{}
-			}
 			return
 		}
 		if present, err := extract(s.q.Ref, e.answer.text); err == nil && present.Equal(v) {

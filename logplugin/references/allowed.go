@@ -1,0 +1,53 @@
+package references
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/secretref/secretref/shared/secretref"
+)
+
+// Allowed says which references containers may name on a host. The zero value allows all.
+type Allowed struct {
+	Patterns []string // nil = any reference, empty = none
+	Setting  string   // where the configuration says it, for errors: "allow_references in [logs]"
+}
+
+// Check returns an error when ref is not allowed. A pattern speaks of the secret or the parameter: json-key, stage and
+// version do not count. A `*` and a `?` stand for anything but a colon, so that no field of an ARN runs into the next; a
+// name is compared as it is written, so a pattern of ARNs is not for bare names.
+func (a Allowed) Check(ref secretref.Ref) error {
+	ref.Selector = ""
+	text := ref.ParameterName()
+	if ref.Service == secretref.SecretsManager {
+		text = ref.SecretID()
+	}
+	if a.Patterns == nil || slices.ContainsFunc(a.Patterns, func(p string) bool { return p == "*" || Match(p, text, ":") }) {
+		return nil
+	}
+	return fmt.Errorf("containers may not name %s on this host; %s says which they may", text, a.Setting)
+}
+
+// Match reports whether pattern describes text: `*` stands for any number of bytes, `?` for one, neither for one of bar.
+func Match(pattern, text, bar string) bool {
+	star, mark := -1, 0 // where the last * is, and up to where in text it reaches
+	p, t := 0, 0
+	for t < len(text) {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, mark = p, t
+			p++
+		case p < len(pattern) && (pattern[p] == text[t] || pattern[p] == '?' && strings.IndexByte(bar, text[t]) < 0):
+			p++
+			t++
+		// Only the last * need take more: what an earlier one could take beyond a bar is closed to it too.
+		case star >= 0 && strings.IndexByte(bar, text[mark]) < 0:
+			mark++
+			p, t = star+1, mark
+		default:
+			return false
+		}
+	}
+	return strings.Trim(pattern[p:], "*") == ""
+}
