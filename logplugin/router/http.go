@@ -30,6 +30,7 @@ const (
 type HTTP struct {
 	client *http.Client
 	config HTTPConfig
+	zip    *Compressor // nil = bodies are not compressed
 }
 
 // HTTPConfig of an HTTP.
@@ -38,9 +39,12 @@ type HTTPConfig struct {
 	Hidden  bool        // the address came by reference: errors show nothing of it
 	TLS     *tls.Config // nil = the system's roots
 	TLSName TLSNames
-	Timeout time.Duration                         // from the connection to the end of the answer
-	Sticky  bool                                  // keep a load balancer's cookies
-	Proxy   func(*http.Request) (*url.URL, error) // nil = what the environment says
+	Timeout time.Duration // from the connection to the end of the answer
+	// Encoding of the bodies of requests: Gzip, Zstd or "" for none. Level is the encoding's, or DefaultLevel.
+	Encoding string
+	Level    int
+	Sticky   bool                                  // keep a load balancer's cookies
+	Proxy    func(*http.Request) (*url.URL, error) // nil = what the environment says
 	// Redact takes secrets out of a text.
 	Redact func(v *Values, text string) string
 }
@@ -64,6 +68,9 @@ func NewHTTP(c HTTPConfig) *HTTP {
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
+	if c.Encoding != "" {
+		h.zip = NewCompressor(c.Encoding, c.Level)
+	}
 	if c.Sticky {
 		h.client.Jar = &stickiness{}
 	}
@@ -80,6 +87,7 @@ type Request struct {
 	Path   string // after the base
 	Header http.Header
 	Body   []byte  // nil = none; it is not read any more when Do has returned
+	Plain  bool    // the body is not compressed, whatever the Encoding
 	Values *Values // the options of this moment, for Redact
 }
 
@@ -99,33 +107,33 @@ func (h *HTTP) Do(ctx context.Context, r Request) (Answer, *Error) {
 	timed, cancel := context.WithTimeout(ctx, h.config.Timeout)
 	defer cancel()
 	redact := func(text string) string { return h.config.Redact(r.Values, text) }
-	req, err := http.NewRequestWithContext(timed, r.Method, h.config.Base+r.Path, nil)
+	body := r.Body
+	if h.compresses(r) {
+		z, err := h.zip.Compress(body)
+		if err != nil {
+			return Answer{}, &Error{Class: ClassConfig, Op: r.Op, Cause: err.Error(), Bad: NoRecord, Err: err}
+		}
+		defer z.Release()
+		body = z.Bytes()
+	}
+	l := &lent{data: body}
+	defer l.takeBack()
+	req, err := h.request(timed, r, l)
 	if err != nil {
 		return Answer{}, h.failed(ctx, r.Op, err, redact)
 	}
-	if r.Header != nil {
-		req.Header = r.Header
-	}
-	if r.Body != nil {
-		l := &lent{data: r.Body}
-		defer l.takeBack()
-		req.Body = l.reader()
-		req.GetBody = func() (io.ReadCloser, error) { return l.reader(), nil } // for a connection that was closed before the first byte
-		req.ContentLength = int64(len(r.Body))
-	}
-	req.Header.Set("User-Agent", "secretref-logdriver")
 	res, err := h.client.Do(req)
 	if err != nil {
 		return Answer{}, h.failed(ctx, r.Op, err, redact)
 	}
 	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, MaxAnswer+1))
+	said, err := io.ReadAll(io.LimitReader(res.Body, MaxAnswer+1))
 	if err != nil {
 		return Answer{}, h.failed(ctx, r.Op, err, redact)
 	}
-	a := Answer{Status: res.StatusCode, Body: body, RetryAfter: retryAfter(res.Header.Get("Retry-After"), time.Now()), redact: redact}
-	if a.Cut = len(body) > MaxAnswer; a.Cut {
-		a.Body = body[:MaxAnswer]
+	a := Answer{Status: res.StatusCode, Body: said, RetryAfter: retryAfter(res.Header.Get("Retry-After"), time.Now()), redact: redact}
+	if a.Cut = len(said) > MaxAnswer; a.Cut {
+		a.Body = said[:MaxAnswer]
 	}
 	media, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
 	a.HTML = media == "text/html" || strings.HasPrefix(strings.TrimSpace(string(a.Body[:min(len(a.Body), 64)])), "<")
@@ -133,6 +141,30 @@ func (h *HTTP) Do(ctx context.Context, r Request) (Answer, *Error) {
 		a.Location = u.Scheme + "://" + u.Host
 	}
 	return a, nil
+}
+
+func (h *HTTP) compresses(r Request) bool { return h.zip != nil && len(r.Body) > 0 && !r.Plain }
+
+// request makes the request that lends the body l.
+func (h *HTTP) request(ctx context.Context, r Request, l *lent) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, r.Method, h.config.Base+r.Path, nil)
+	if err != nil {
+		return nil, err
+	}
+	if r.Header != nil {
+		req.Header = r.Header
+	}
+	req.Header.Set("User-Agent", "secretref-logdriver")
+	if r.Body == nil {
+		return req, nil
+	}
+	if h.compresses(r) {
+		req.Header.Set("Content-Encoding", h.config.Encoding)
+	}
+	req.Body = l.reader()
+	req.GetBody = func() (io.ReadCloser, error) { return l.reader(), nil } // for a connection that was closed before the first byte
+	req.ContentLength = int64(len(l.data))
+	return req, nil
 }
 
 // Text returns a short text of the answer as an error may show it: in one line, without secrets.

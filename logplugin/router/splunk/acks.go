@@ -175,7 +175,7 @@ func (a *acks) request(ctx context.Context, op string, body []byte) (answer, *ro
 	if e != nil {
 		return answer{}, e
 	}
-	got, e := u.do(ctx, op, http.MethodPost, ackPath+"?channel="+a.router.channel, body, false)
+	got, e := u.do(ctx, op, http.MethodPost, ackPath+"?channel="+a.router.channel, body)
 	if e == nil && !got.isAcks {
 		e = u.judge(got, op, nil)
 	}

@@ -84,6 +84,7 @@ type Config struct {
 func Parse(o router.Options) (Config, error) {
 	v := o.Unresolved()
 	v.OneOf("splunk-format", formats...)
+	checkToken(v)
 	c := connectionOf(v, nil)
 	return Config{o, c.ack}, v.Err()
 }
@@ -139,7 +140,6 @@ func connectionOf(v *router.Values, certificates *router.Certificates) connectio
 		ack:     v.Bool("splunk-index-acknowledgment", false),
 		any2xx:  v.Bool("splunk-accept-any-2xx", false),
 	}
-	checkToken(v)
 	if !v.Has("splunk-url") {
 		v.Refuse("log-opt splunk-url is missing; it is like https://hec.example.com:8088")
 	} else if !v.Waits("splunk-url") {

@@ -3,11 +3,9 @@ package splunk
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,25 +24,17 @@ const (
 	ackTimeout     = 2 * time.Minute  // from an accepted request to the indexers' word
 	firstAckPoll   = 100 * time.Millisecond
 	lastAckPoll    = 5 * time.Second
-	resolveTimeout = 30 * time.Second // to ask for secrets
 )
 
 // Router sends batches to one HEC. It keeps one client, and with acknowledgement one channel, for its life; it makes a
 // new client only when an option that is a secret or a file of certificates has changed, but for the token, which is
 // asked for at each request.
 type Router struct {
-	options      router.Options
-	channel      string // of indexer acknowledgement
-	timing       timing
-	acks         *acks
-	certificates router.Certificates
-	oldOK        atomic.Bool // the receiver answers "OK", without a code
-
-	mu          sync.Mutex
-	fingerprint [sha256.Size]byte // of the secrets that conn was made from
-	conn        connection
-	http        *router.HTTP // nil before the first use
-	zip         *router.Compressor
+	link    *router.Link[connection]
+	channel string // of indexer acknowledgement
+	timing  timing
+	acks    *acks
+	oldOK   atomic.Bool // the receiver answers "OK", without a code
 }
 
 var (
@@ -61,7 +51,11 @@ type timing struct {
 
 // New returns a router for c. It connects when there is something to send.
 func New(c Config) *Router {
-	r := &Router{options: c.options, channel: newChannel(), timing: timing{ackTimeout, firstAckPoll, lastAckPoll}}
+	r := &Router{channel: newChannel(), timing: timing{ackTimeout, firstAckPoll, lastAckPoll}}
+	r.link = router.NewLink(router.LinkConfig[connection]{
+		Op: "read splunk log-opts", Options: c.options, List: options, TLS: tlsNames, Credentials: []string{"splunk-token"},
+		Check: checkToken, Read: connectionOf, Client: connection.client,
+	})
 	r.acks = newAcks(r)
 	return r
 }
@@ -78,18 +72,14 @@ func newChannel() string {
 // Close implements router.Router.
 func (r *Router) Close() error {
 	r.acks.close()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.http != nil {
-		r.http.Close()
-	}
+	r.link.Close()
 	return nil
 }
 
 // Note implements router.Noter.
 func (r *Router) Note() string {
 	var notes []string
-	if note := r.certificates.Note(); note != "" {
+	if note := r.link.Note(); note != "" {
 		notes = append(notes, note)
 	}
 	if r.oldOK.Load() {
@@ -100,51 +90,29 @@ func (r *Router) Note() string {
 
 // use is what one Send works with: values and client of one moment.
 type use struct {
-	r      *Router
-	values *router.Values
-	conn   connection
-	http   *router.HTTP
-	zip    *router.Compressor
+	*router.Use[connection]
+	r *Router
 }
 
-// begin asks for the secrets, and makes a new client if something but the token has changed.
 func (r *Router) begin(ctx context.Context) (*use, *router.Error) {
-	const op = "read splunk log-opts"
-	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
-	defer cancel()
-	values, err := r.options.Connection(ctx, options)
-	if err != nil {
-		return nil, router.FromSource(op, err)
+	u, failed := r.link.Begin(ctx)
+	if failed != nil {
+		return nil, failed
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	made := values.Fingerprint("splunk-token")
-	if r.http == nil || made != r.fingerprint || r.certificates.Config(values, tlsNames) != r.conn.tls {
-		conn := connectionOf(values, &r.certificates)
-		if values.Err() == nil {
-			r.replace(conn, made)
-		}
-	} else {
-		checkToken(values)
-	}
-	if err := values.Err(); err != nil {
-		r.options.Invalidate(values, "splunk-token") // it may be right by now
-		return nil, &router.Error{Class: router.ClassConfig, Op: op, Cause: err.Error(), Bad: router.NoRecord}
-	}
-	return &use{r, values, r.conn, r.http, r.zip}, nil
+	return &use{u, r}, nil
 }
 
-// replace makes a client for conn.
-func (r *Router) replace(conn connection, fingerprint [sha256.Size]byte) {
-	if r.http != nil {
-		r.http.Close()
-	}
-	r.conn, r.fingerprint, r.zip = conn, fingerprint, router.NewCompressor(router.Gzip, conn.level)
-	r.http = router.NewHTTP(router.HTTPConfig{
-		Base: conn.base, Hidden: conn.hidden, TLS: conn.tls, TLSName: tlsNames, Timeout: conn.timeout,
-		Sticky: conn.ack, // acknowledgements are known to the indexer that took the batch
+// client says how the client of c is made.
+func (c connection) client() router.HTTPConfig {
+	h := router.HTTPConfig{
+		Base: c.base, Hidden: c.hidden, TLS: c.tls, Timeout: c.timeout, Level: c.level,
+		Sticky: c.ack, // acknowledgements are known to the indexer that took the batch
 		Redact: redact,
-	})
+	}
+	if c.gzip {
+		h.Encoding = router.Gzip
+	}
+	return h
 }
 
 // redact takes out of a text what the options hide.
@@ -172,33 +140,24 @@ func (r *Router) send(ctx context.Context, b *router.Batch) *router.Error {
 	if failed != nil {
 		return failed
 	}
-	op := "send to " + u.conn.name
-	body := b.Body
-	if u.conn.gzip {
-		z, err := u.zip.Compress(b.Body)
-		if err != nil {
-			return &router.Error{Class: router.ClassConfig, Op: op, Cause: err.Error(), Bad: router.NoRecord, Err: err}
-		}
-		defer z.Release()
-		body = z.Bytes()
-	}
-	a, failed := u.do(ctx, op, http.MethodPost, eventPath, body, u.conn.gzip)
+	op := "send to " + u.Conn.name
+	a, failed := u.do(ctx, op, http.MethodPost, eventPath, b.Body)
 	if failed != nil {
 		return failed
 	}
-	if failed = u.judge(a, op, b); failed != nil || !u.conn.ack {
+	if failed = u.judge(a, op, b); failed != nil || !u.Conn.ack {
 		return failed
 	}
 	if !a.hasAck {
 		return &router.Error{Class: router.ClassConfig, Op: op, Cause: "the answer has no usable ackId", Hint: ackHint, Bad: router.NoRecord}
 	}
-	return r.acks.await(ctx, "await acknowledgement from "+u.conn.name, a.ack)
+	return r.acks.await(ctx, "await acknowledgement from "+u.Conn.name, a.ack)
 }
 
 // judge makes an error of the answer to a batch, which is nil when nothing was sent, and invalidates a token
 // that was refused.
 func (u *use) judge(a answer, op string, b *router.Batch) *router.Error {
-	if is2xx := a.Status >= 200 && a.Status < 300; is2xx && u.conn.any2xx {
+	if is2xx := a.Status >= 200 && a.Status < 300; is2xx && u.Conn.any2xx {
 		return nil
 	}
 	v := a.verdict()
@@ -210,14 +169,14 @@ func (u *use) judge(a answer, op string, b *router.Batch) *router.Error {
 	if b != nil {
 		n = b.Len()
 	}
-	e := a.err(v, op, n, u.conn.ack)
+	e := a.err(v, op, n, u.Conn.ack)
 	switch {
 	case a.code == codeIncorrectIndex && b != nil:
 		e.Hint = indexHint(b)
-	case e.Class == router.ClassConfig && a.code == noCode && u.conn.noPort:
+	case e.Class == router.ClassConfig && a.code == noCode && u.Conn.noPort:
 		e.Hint += portHint
 	case e.Class == router.ClassCredentials:
-		u.r.options.Invalidate(u.values, "splunk-token")
+		u.Refused()
 	}
 	return e
 }
@@ -236,24 +195,19 @@ func indexHint(b *router.Batch) string {
 }
 
 // do makes one request and reads its answer. Nothing of body is read after it has returned.
-func (u *use) do(ctx context.Context, op, method, path string, body []byte, gzipped bool) (answer, *router.Error) {
+func (u *use) do(ctx context.Context, op, method, path string, body []byte) (answer, *router.Error) {
 	header := http.Header{}
 	if method != http.MethodOptions { // Docker's probe has no token either
-		header.Set("Authorization", "Splunk "+u.values.Secret("splunk-token").Reveal())
-		if u.conn.ack {
+		header.Set("Authorization", "Splunk "+u.Values.Secret("splunk-token").Reveal())
+		if u.Conn.ack {
 			header.Set("X-Splunk-Request-Channel", u.r.channel)
 		}
 	}
-	if gzipped {
-		header.Set("Content-Encoding", router.Gzip)
-	}
-	a, failed := u.http.Do(ctx, router.Request{Op: op, Method: method, Path: path, Header: header, Body: body, Values: u.values})
+	a, failed := u.Do(ctx, router.Request{Op: op, Method: method, Path: path, Header: header, Body: body, Plain: path != eventPath})
 	if failed == nil {
 		return parseAnswer(a), nil
 	}
-	if failed.IsTLS {
-		u.r.options.Invalidate(u.values, tlsNames.Credentials()...) // it may have been rotated
-	} else if u.conn.noPort {
+	if !failed.IsTLS && u.Conn.noPort {
 		failed.Hint += portHint
 	}
 	failed.Hint = strings.TrimPrefix(failed.Hint, "; ")
@@ -267,10 +221,10 @@ func (r *Router) Verify(ctx context.Context) error {
 	if failed != nil {
 		return failed
 	}
-	if !u.conn.verify {
+	if !u.Conn.verify {
 		return nil
 	}
-	return u.ask(ctx, "reach "+u.conn.name, http.MethodOptions, eventPath)
+	return u.ask(ctx, "reach "+u.Conn.name, http.MethodOptions, eventPath)
 }
 
 // VerifyCredentials implements router.CredentialVerifier: it asks HEC how it is, and whether it accepts the token.
@@ -279,12 +233,12 @@ func (r *Router) VerifyCredentials(ctx context.Context) error {
 	if failed != nil {
 		return failed
 	}
-	if err := u.ask(ctx, "ask for the health of "+u.conn.name, http.MethodGet, healthPath); err != nil {
+	if err := u.ask(ctx, "ask for the health of "+u.Conn.name, http.MethodGet, healthPath); err != nil {
 		return err
 	}
 	// Older servers are well whatever the token is. A request without data is refused only after a look at it.
-	op := "send nothing to " + u.conn.name
-	a, failed := u.do(ctx, op, http.MethodPost, eventPath, []byte{}, false)
+	op := "send nothing to " + u.Conn.name
+	a, failed := u.do(ctx, op, http.MethodPost, eventPath, []byte{})
 	if failed == nil && (a.code != codeNoData || a.Status != http.StatusBadRequest) {
 		failed = u.judge(a, op, nil)
 	}
@@ -296,7 +250,7 @@ func (r *Router) VerifyCredentials(ctx context.Context) error {
 
 // ask asks for something of which HEC's answers differ: any 2xx that is not a web page is good.
 func (u *use) ask(ctx context.Context, op, method, path string) error {
-	a, failed := u.do(ctx, op, method, path, nil, false)
+	a, failed := u.do(ctx, op, method, path, nil)
 	if failed == nil && (a.Status < 200 || a.Status >= 300 || a.HTML || a.code != noCode && codes[a.code].class != delivered) {
 		failed = u.judge(a, op, nil)
 	}

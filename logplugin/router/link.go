@@ -1,0 +1,113 @@
+package router
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"sync"
+	"time"
+)
+
+// resolveTimeout is for asking for the secrets among the options.
+const resolveTimeout = 30 * time.Second
+
+// LinkConfig says what a Link makes its client of. C is what the router reads of its connection options.
+type LinkConfig[C any] struct {
+	Op      string // for errors: "read loki log-opts"
+	Options Options
+	List    []Option
+	TLS     TLSNames
+	// Credentials are the options that go into each request: a change of them alone makes no new client.
+	Credentials []string
+	// Check looks at the credentials, whenever they may have changed. nil means that there is nothing to check.
+	Check func(*Values)
+	// Read reads all other options; faults are in the values.
+	Read func(*Values, *Certificates) C
+	// Client says how a client is made of what was read.
+	Client func(C) HTTPConfig
+}
+
+// Link keeps the client of a router over HTTP. It asks for the secrets at each use, and makes a new client only when
+// one of them or a file of certificates has changed. It is safe for concurrent use.
+type Link[C any] struct {
+	config       LinkConfig[C]
+	certificates Certificates
+
+	mu          sync.Mutex
+	fingerprint [sha256.Size]byte // of the secrets that conn was made from
+	tls         *tls.Config
+	conn        C
+	http        *HTTP // nil before the first use
+}
+
+// NewLink returns a Link that connects when there is something to send.
+func NewLink[C any](c LinkConfig[C]) *Link[C] { return &Link[C]{config: c} }
+
+// Use is the values and the client of one moment.
+type Use[C any] struct {
+	Conn   C
+	Values *Values
+	link   *Link[C]
+	http   *HTTP
+}
+
+// Begin asks for the secrets, and makes a new client if something but the credentials has changed.
+func (l *Link[C]) Begin(ctx context.Context) (*Use[C], *Error) {
+	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
+	defer cancel()
+	v, err := l.config.Options.Connection(ctx, l.config.List)
+	if err != nil {
+		return nil, FromSource(l.config.Op, err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.config.Check != nil {
+		l.config.Check(v)
+	}
+	made := v.Fingerprint(l.config.Credentials...)
+	if certificates := l.certificates.Config(v, l.config.TLS); l.http == nil || made != l.fingerprint || certificates != l.tls {
+		if conn := l.config.Read(v, &l.certificates); v.Err() == nil {
+			l.replace(conn, made, certificates)
+		}
+	}
+	if err := v.Err(); err != nil {
+		l.config.Options.Invalidate(v, l.config.Credentials...) // they may be right by now
+		return nil, &Error{Class: ClassConfig, Op: l.config.Op, Cause: err.Error(), Bad: NoRecord}
+	}
+	return &Use[C]{l.conn, v, l, l.http}, nil
+}
+
+func (l *Link[C]) replace(conn C, made [sha256.Size]byte, certificates *tls.Config) {
+	if l.http != nil {
+		l.http.Close()
+	}
+	l.conn, l.fingerprint, l.tls = conn, made, certificates
+	c := l.config.Client(conn)
+	c.TLSName = l.config.TLS
+	l.http = NewHTTP(c)
+}
+
+// Do makes one request with the values of the moment. Nothing of its body is read after it has returned.
+func (u *Use[C]) Do(ctx context.Context, r Request) (Answer, *Error) {
+	r.Values = u.Values
+	a, failed := u.http.Do(ctx, r)
+	if failed != nil && failed.IsTLS {
+		u.link.config.Options.Invalidate(u.Values, u.link.config.TLS.Credentials()...) // it may have been rotated
+	}
+	return a, failed
+}
+
+// Refused tells the sources of the credentials that the receiver has refused them.
+func (u *Use[C]) Refused() { u.link.config.Options.Invalidate(u.Values, u.link.config.Credentials...) }
+
+// Note says what is wrong with files of certificates that were renewed; "" means nothing.
+func (l *Link[C]) Note() string { return l.certificates.Note() }
+
+// Close frees the connections that are not in use.
+func (l *Link[C]) Close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.http != nil {
+		l.http.Close()
+	}
+}
