@@ -104,7 +104,7 @@ func (r *Rules) parseNamed(name string, given map[string]string, info Info) (Opt
 // unfinished returns what can be known of a container whose destination cannot be read at present: enough to go on with it
 // once the configuration is fixed.
 func (r *Rules) unfinished(given map[string]string, info Info) Options {
-	o := Options{Destination: strings.TrimSpace(given[destination]), Own: Plain{}, Plain: Plain{}, SpoolMaxBytes: r.SpoolMaxBytes}
+	o := Options{Destination: strings.TrimSpace(given[destination]), Own: Plain{}, Plain: Plain{}}
 	if o.Destination == "" {
 		return Options{}
 	}

@@ -13,7 +13,7 @@ const tokenARN = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:prod/splu
 
 func destinationRules() *options.Rules {
 	return &options.Rules{
-		Kinds: logplugin.Routers(), References: references.Allowed{Patterns: []string{}}, AllowRouters: []string{}, SpoolMaxBytes: 1 << 20,
+		Kinds: logplugin.Routers(), References: references.Allowed{Patterns: []string{}}, AllowRouters: []string{},
 		Destinations: map[string]map[string]string{
 			"prod": {"logDriver": "splunk", "splunk-url": "https://hec.example.com:8088", "secretOptions.splunk-token": tokenARN, "splunk-source": "fleet"},
 			"dev":  {"logDriver": "fluentd", "fluentd-address": "tcp://127.0.0.1:24224"},

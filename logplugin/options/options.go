@@ -67,7 +67,7 @@ type Options struct {
 	References    map[string]secretref.Ref // the router's options that are references, by name
 	Tag           string                   // "" = none, when the router's Kind has EmptyTag
 	Attributes    map[string]string        // picks of labels, labels-regex, env and env-regex
-	SpoolMaxBytes int64
+	SpoolMaxBytes int64                    // 0 = the host's
 	SecretFailure SecretFailure
 	Destination   string // the name of the one in the configuration that the rest comes from; "" = none
 	Own           Plain  // with a Destination: those of Plain that the container has given itself
@@ -109,7 +109,7 @@ func (r *Rules) parse(config map[string]string, info Info) (Options, error) {
 	if err != nil {
 		return Options{}, err
 	}
-	o := Options{Router: k.Name, Plain: Plain{}, SpoolMaxBytes: r.SpoolMaxBytes}
+	o := Options{Router: k.Name, Plain: Plain{}}
 	if err := r.known(k, config); err != nil {
 		return Options{}, err
 	}

@@ -21,8 +21,7 @@ const (
 
 func rules() *Rules {
 	return &Rules{
-		Hostname:      "wirehost",
-		SpoolMaxBytes: 256 << 20,
+		Hostname: "wirehost",
 		Kinds: []router.Kind{
 			router.AddressForm{
 				Option: "splunk-url", Ports: map[string]string{"https": "443", "http": "80"}, Example: "https://HOST:8088",
@@ -92,7 +91,7 @@ func TestParseDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o.Address != "tcp://127.0.0.1:24224" || o.SpoolMaxBytes != 256<<20 || o.SecretFailure != SecretFailureAuto || o.Tag != "short" {
+	if o.Address != "tcp://127.0.0.1:24224" || o.SpoolMaxBytes != 0 || o.SecretFailure != SecretFailureAuto || o.Tag != "short" {
 		t.Errorf("%s spool %d failure %q tag %q", o.Address, o.SpoolMaxBytes, o.SecretFailure, o.Tag)
 	}
 }

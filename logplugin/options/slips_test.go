@@ -86,7 +86,7 @@ func TestEmptyValueTakesAnOptionBack(t *testing.T) {
 		"options of every router": {splunk("spool-max-bytes", "", "secret-failure", "", "labels", ""), Plain{"splunk-url": "https://hec.example.com:8088"}},
 	} {
 		o, err := rules().Parse(c.config, info())
-		if err != nil || !maps.Equal(o.Plain, c.plain) || o.SpoolMaxBytes != 256<<20 {
+		if err != nil || !maps.Equal(o.Plain, c.plain) || o.SpoolMaxBytes != 0 {
 			t.Errorf("%s: %q, spool %d, %v, want %q", name, map[string]string(o.Plain), o.SpoolMaxBytes, err, map[string]string(c.plain))
 		}
 	}

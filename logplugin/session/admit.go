@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -22,11 +23,12 @@ const resolveWait = time.Second
 
 // admission is what it takes to understand a container's log options.
 type admission struct {
-	asker    *references.Asker
-	kinds    map[string]*router.Kind
-	rules    *options.Rules
-	hostname string
-	broken   error // the configuration; nil = it is whole
+	asker         *references.Asker
+	kinds         map[string]*router.Kind
+	rules         *options.Rules
+	spoolMaxBytes int64 // of a container that does not say
+	hostname      string
+	broken        error // the configuration; nil = it is whole
 }
 
 func newAdmission(c Config) (admission, error) {
@@ -39,9 +41,9 @@ func newAdmission(c Config) (admission, error) {
 	}
 	logs := c.Config.Logs
 	a := admission{
-		asker: references.NewAsker(c.Config, c.Resolver), kinds: map[string]*router.Kind{}, hostname: hostname, broken: c.Broken,
+		asker: references.NewAsker(c.Config, c.Resolver), kinds: map[string]*router.Kind{}, hostname: hostname, broken: c.Broken, spoolMaxBytes: logs.SpoolMaxBytes,
 		rules: &options.Rules{
-			Kinds: c.Kinds, References: references.Allowed{Patterns: logs.AllowReferences, Setting: "allow_references in [logs]"}, AllowRouters: logs.AllowRouters, SpoolMaxBytes: logs.SpoolMaxBytes, Hostname: hostname,
+			Kinds: c.Kinds, References: references.Allowed{Patterns: logs.AllowReferences, Setting: "allow_references in [logs]"}, AllowRouters: logs.AllowRouters, Hostname: hostname,
 			Destinations: logs.Destinations, DefaultDestination: logs.DefaultDestination, OnlyDestinations: !logs.AllowOptions,
 		},
 	}
@@ -64,8 +66,8 @@ func (a *admission) options(who string, info dockerplugin.Info) (options.Options
 	return o, c, nil
 }
 
-// WrongDestinations returns what is wrong with the destinations of the configuration, one line for each.
-func (a *admission) WrongDestinations() []string {
+// wrongDestinations returns what is wrong with the destinations of the configuration, one line for each.
+func (a *admission) wrongDestinations() []string {
 	var lines []string
 	wrong := a.rules.WrongDestinations()
 	for _, name := range slices.Sorted(maps.Keys(wrong)) {
@@ -74,17 +76,29 @@ func (a *admission) WrongDestinations() []string {
 	return lines
 }
 
-// admit asks for the references of a container that was never accepted. One that was may come back for good reasons, a
-// restart policy or `docker logs`, while AWS does not answer or a secret is being replaced.
-func (s *Sessions) admit(ctx context.Context, containerID string, o options.Options) error {
-	if len(o.References) == 0 || o.SecretFailure == options.SecretFailureStart || s.dir.Accepted(containerID) {
+// admit asks for the references of a container that was never accepted. Do not ask for one that was: it may come back for
+// good reasons, a restart policy or `docker logs`, while AWS does not answer or a secret is being replaced.
+func (a *admission) admit(ctx context.Context, containerID string, o options.Options) error {
+	if len(o.References) == 0 || o.SecretFailure == options.SecretFailureStart {
 		return nil
 	}
-	err := s.asker.Admit(ctx, resolveWait, needs(audited(containerID), o))
+	err := a.asker.Admit(ctx, resolveWait, needs(audited(containerID), o))
 	if err == nil || fault.KindOf(err).Transient() && o.SecretFailure != options.SecretFailureFail {
 		return nil
 	}
 	return err
+}
+
+// sendable returns the router of a container's options, or why nothing can be sent there at present.
+func (a *admission) sendable(o options.Options) (*router.Kind, error) {
+	kind := a.kinds[o.Router]
+	switch {
+	case a.broken != nil:
+		return nil, a.broken
+	case kind == nil:
+		return nil, errors.New("this version of the log driver cannot read the container's log options; start the container again with options that it knows, or give its lines up with forget --discard")
+	}
+	return kind, a.rules.Allowed(o)
 }
 
 // needs returns the references of a container, sorted by the names of their options.

@@ -20,17 +20,19 @@ func TestDecodeAllocs(t *testing.T) {
 	for name, pieces := range map[string]bool{"joined": false, "in pieces": true} {
 		t.Run(name, func(t *testing.T) {
 			st := spool.NewStore(spool.Config{Dir: t.TempDir(), Total: 1 << 30, Memory: 1 << 20, Retry: time.Second})
-			s := &session{kind: &router.Kind{Pieces: pieces}, spool: st.Open(t.TempDir(), spool.Options{MaxBytes: 1 << 20}), encoder: &memory{}, batch: &router.Batch{}}
+			s := &session{spool: st.Open(t.TempDir(), spool.Options{MaxBytes: 1 << 20})}
+			f := &s.feed
+			f.begin(s, pieces)
+			f.encoder, f.batch = &memory{}, &router.Batch{}
 			defer func() {
 				if err := s.spool.Close(); err != nil {
 					t.Error(err)
 				}
 			}()
-			s.joiner = frame.NewJoiner(frame.JoinerOptions{}, s.emit)
 			n := testing.AllocsPerRun(100, func() {
-				s.batch.Reset()
-				if used := s.decode(buf, false); used != len(buf) || s.batch.Len() != lines {
-					t.Fatalf("%d of %d bytes became %d lines, want %d", used, len(buf), s.batch.Len(), lines)
+				f.batch.Reset()
+				if used := f.decode(buf, false); used != len(buf) || f.batch.Len() != lines {
+					t.Fatalf("%d of %d bytes became %d lines, want %d", used, len(buf), f.batch.Len(), lines)
 				}
 			})
 			if n > 1 {

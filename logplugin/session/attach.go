@@ -50,7 +50,7 @@ func (s *Sessions) attach() (all bool) {
 	}
 	for _, meta := range loaded.Sessions {
 		if err := s.begin(meta, beginning{save: func(state.Session) error { return nil }}); err != nil {
-			s.log.Error("a session cannot go on", "container", short(meta.ContainerID), "error", err)
+			s.log.Error("a session cannot go on", named(meta), "error", err)
 		}
 	}
 	if len(loaded.Sessions) > 0 {

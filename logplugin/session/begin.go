@@ -7,7 +7,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/secretref/secretref/logplugin/frame"
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/spool"
 	"github.com/secretref/secretref/logplugin/state"
@@ -38,17 +37,19 @@ func (s *Sessions) begin(meta state.Session, b beginning) error {
 	saved := b.save(meta)
 	if saved != nil {
 		// It is read all the same; only a restart of the driver would not know it.
-		s.log.Error("the state of a session cannot be kept: if the driver is restarted now its log is not read", "error", saved)
+		s.log.Error("the state of a session cannot be kept: if the driver is restarted now its log is not read", named(meta), "error", saved)
 	}
-	if full, err := s.rules.Expand(meta.Options); err == nil {
+	if full, err := s.admission.rules.Expand(meta.Options); err == nil {
 		meta.Options = full
 	} else if b.parked == nil {
 		b.parked = err
 	}
-	x := &session{table: s, meta: meta, kind: s.kinds[meta.Options.Router], config: b.config, fifo: b.fifo, parked: b.parked, first: b.first, done: make(chan struct{})}
-	x.joiner = frame.NewJoiner(frame.JoinerOptions{}, x.emit)
-	x.spool = s.store.Open(s.spoolDir(meta.File), spool.Options{MaxBytes: cmp.Or(meta.Options.SpoolMaxBytes, s.rules.SpoolMaxBytes), Notify: x.wake})
-	x.droppedBefore = x.spool.Stats().DroppedLines
+	x := &session{table: s, meta: meta, first: b.first, done: make(chan struct{})}
+	x.input.path, x.input.file = meta.File, b.fifo
+	x.output.config, x.output.parked = b.config, b.parked
+	x.spool = s.store.Open(s.spoolDir(meta.File), spool.Options{MaxBytes: cmp.Or(meta.Options.SpoolMaxBytes, s.admission.spoolMaxBytes), Notify: x.wake})
+	k := s.admission.kinds[meta.Options.Router] // nil = none that is known here, and the session is parked
+	x.feed.begin(x, k != nil && k.Pieces)
 	ctx, stop := context.WithCancel(s.ctx)
 	x.stop = stop
 	older, newer, err := s.enter(x)
@@ -105,11 +106,9 @@ func (s *Sessions) enter(x *session) (older, newer []*session, err error) {
 			newer = append(newer, o)
 		}
 	}
-	x.after = before
+	x.feed.follow(before)
 	if behind != nil {
-		behind.mu.Lock()
-		behind.after = x
-		behind.mu.Unlock()
+		behind.feed.follow(x)
 	}
 	s.byFile[x.meta.File] = x
 	return older, newer, nil
@@ -137,7 +136,7 @@ func (s *Sessions) saveLater(x *session, save func(state.Session) error) {
 			_ = s.dir.Remove(x.meta.File) // it ended meanwhile
 			return
 		}
-		s.log.Info("the state of a session is kept now", "session", x.id())
+		s.log.Info("the state of a session is kept now", x.attrs())
 		return
 	}
 }

@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"github.com/secretref/secretref/logplugin/delivery"
 	"github.com/secretref/secretref/logplugin/options"
 	"github.com/secretref/secretref/logplugin/router"
+	"github.com/secretref/secretref/logplugin/state"
 )
 
 // A router is asked whether it is there some time after its first session has begun: `docker logs` of a stopped
@@ -21,88 +21,104 @@ const (
 	verifyWait  = 15 * time.Second
 )
 
-// shared is a router and those who use it.
-type shared struct {
+// destination is a router that sessions share, and their way to it.
+type destination struct {
 	key      options.Connection
 	router   router.Router
 	delivery *delivery.Delivery
 	tally    *tally
-	users    int // guarded by Sessions.mu
+	users    int // guarded by destinations.mu
 	stop     context.CancelFunc
 
 	mu      sync.Mutex
 	problem string // what a look at the router has found, before there was anything to send; "" = nothing
 }
 
-// link is a session's way to its router.
-type link struct {
-	*shared
-	config router.Config // the session's own, with the options of its encoder; the first session's makes the router
+// destinations are those that have sessions, and the tallies of all that had any.
+type destinations struct {
+	log  *slog.Logger
+	ctx  context.Context // ends with Close of the Sessions
+	wait *sync.WaitGroup // for what looks at routers
+
+	mu           sync.Mutex
+	byConnection map[options.Connection]*destination
+	tallies      map[target]*tally
 }
 
-// link returns the router for o, which is made for the first session; who is asked for, in the audit. c is what the router made of o, or nil when that is
-// not known yet.
-func (s *Sessions) link(who string, o options.Options, c router.Config) (*link, error) {
-	kind := s.kinds[o.Router]
-	switch {
-	case s.broken != nil:
-		return nil, s.broken
-	case kind == nil:
-		return nil, errors.New("this version of the log driver cannot read the container's log options; start the container again with options that it knows, or give its lines up with forget --discard")
-	}
-	if err := s.rules.Allowed(o); err != nil {
-		return nil, err
-	}
-	key, err := s.rules.Connection(o)
+// join returns the destination for the session of meta, which is made for its first session, and the router's configuration with
+// the options of the session's encoder. c is that configuration, or nil when it is not known yet.
+func (s *Sessions) join(meta state.Session, c router.Config) (*destination, router.Config, error) {
+	o := meta.Options
+	kind, err := s.admission.sendable(o)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	key, err := s.admission.rules.Connection(o)
+	if err != nil {
+		return nil, nil, err
 	}
 	if c == nil {
-		if c, err = kind.New(s.routerOptions(who, o)); err != nil {
-			return nil, err
+		if c, err = kind.New(s.admission.routerOptions(audited(meta.ContainerID), o)); err != nil {
+			return nil, nil, err
 		}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ctx.Err() != nil {
-		return nil, errEnding
-	}
-	sh := s.routers[key]
-	if sh == nil {
-		r := c.Router()
-		t := s.tallyOf(target{o.Router, o.Address})
-		log := s.log.With("router", o.Router, "address", o.Address)
-		sh = &shared{key: key, router: r, tally: t, delivery: delivery.New(counted{r, t}, delivery.Config{Workers: c.Batches(), Log: log, Observe: t.observe})}
-		var ctx context.Context
-		ctx, sh.stop = context.WithCancel(s.ctx)
-		s.routers[key] = sh
-		if v, ok := r.(router.Verifier); ok {
-			s.wait.Go(func() { sh.verify(ctx, v, log) })
-		}
-	}
-	sh.users++
-	return &link{sh, c}, nil
+	d, err := s.destinations.join(key, target{o.Router, o.Address}, c)
+	return d, c, err
 }
 
-// release gives the router back; the last one closes it.
-func (s *Sessions) release(l *link) {
-	s.mu.Lock()
-	l.users--
-	last := l.users == 0
-	if last {
-		delete(s.routers, l.key)
+func (ds *destinations) join(key options.Connection, w target, c router.Config) (*destination, error) {
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	if ds.ctx.Err() != nil {
+		return nil, errEnding
 	}
-	s.mu.Unlock()
-	if last {
-		l.stop()
-		if err := l.delivery.Close(); err != nil {
-			s.log.Warn("a router cannot be closed", "error", err)
+	d := ds.byConnection[key]
+	if d == nil {
+		r := c.Router()
+		t := ds.tallyOf(w)
+		log := ds.log.With("router", w.router, "address", w.address)
+		d = &destination{key: key, router: r, tally: t, delivery: delivery.New(counted{r, t}, delivery.Config{Workers: c.Batches(), Log: log, Observe: t.observe})}
+		var ctx context.Context
+		ctx, d.stop = context.WithCancel(ds.ctx)
+		ds.byConnection[key] = d
+		if v, ok := r.(router.Verifier); ok {
+			ds.wait.Go(func() { d.verify(ctx, v, log) })
 		}
 	}
+	d.users++
+	return d, nil
+}
+
+// release gives a destination back; the last session closes it.
+func (ds *destinations) release(d *destination) {
+	ds.mu.Lock()
+	d.users--
+	last := d.users == 0
+	if last {
+		delete(ds.byConnection, d.key)
+	}
+	ds.mu.Unlock()
+	if last {
+		d.stop()
+		if err := d.delivery.Close(); err != nil {
+			ds.log.Warn("a router cannot be closed", "error", err)
+		}
+	}
+}
+
+// closers returns what closes each destination, whoever uses it.
+func (ds *destinations) closers() []func() error {
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	var all []func() error
+	for _, d := range ds.byConnection {
+		all = append(all, d.delivery.Close)
+	}
+	return all
 }
 
 // verify looks at the router until it is well, or lines have gone there.
-func (sh *shared) verify(ctx context.Context, v router.Verifier, log *slog.Logger) {
+func (d *destination) verify(ctx context.Context, v router.Verifier, log *slog.Logger) {
 	for pause := verifyDelay; ; pause = min(2*pause, verifyRare) {
 		next := time.NewTimer(pause)
 		select {
@@ -111,7 +127,7 @@ func (sh *shared) verify(ctx context.Context, v router.Verifier, log *slog.Logge
 			next.Stop()
 			return
 		}
-		if d := sh.delivery.Status(); d.Requests > 0 || d.LastError != "" {
+		if st := d.delivery.Status(); st.Requests > 0 || st.LastError != "" {
 			return
 		}
 		try, cancel := context.WithTimeout(ctx, verifyWait)
@@ -120,13 +136,13 @@ func (sh *shared) verify(ctx context.Context, v router.Verifier, log *slog.Logge
 		if ctx.Err() != nil {
 			return
 		}
-		sh.mu.Lock()
-		first := sh.problem == ""
-		sh.problem = ""
+		d.mu.Lock()
+		first := d.problem == ""
+		d.problem = ""
 		if err != nil {
-			sh.problem = "before the first line: " + err.Error()
+			d.problem = "before the first line: " + err.Error()
 		}
-		sh.mu.Unlock()
+		d.mu.Unlock()
 		switch {
 		case err == nil:
 			return
@@ -137,19 +153,19 @@ func (sh *shared) verify(ctx context.Context, v router.Verifier, log *slog.Logge
 }
 
 // note returns what the router has to say though lines are delivered; "" = nothing.
-func (sh *shared) note() string {
-	if n, ok := sh.router.(router.Noter); ok {
+func (d *destination) note() string {
+	if n, ok := d.router.(router.Noter); ok {
 		return n.Note()
 	}
 	return ""
 }
 
 // failure returns why the last request to the router has failed; "" = it has not.
-func (sh *shared) failure() string { return sh.delivery.Status().LastError }
+func (d *destination) failure() string { return d.delivery.Status().LastError }
 
 // inFlight returns for how long a request has had no answer; 0 = there is none.
-func (sh *shared) inFlight() time.Duration {
-	since := sh.delivery.Status().InFlightSince
+func (d *destination) inFlight() time.Duration {
+	since := d.delivery.Status().InFlightSince
 	if since.IsZero() {
 		return 0
 	}
@@ -157,13 +173,13 @@ func (sh *shared) inFlight() time.Duration {
 }
 
 // problemBefore returns what a look at the router has found, as long as nothing was sent; "" = nothing.
-func (sh *shared) problemBefore() string {
-	if sh.delivery.Status().Requests > 0 {
+func (d *destination) problemBefore() string {
+	if d.delivery.Status().Requests > 0 {
 		return ""
 	}
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	return sh.problem
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.problem
 }
 
 // slowRequest is longer than a request takes when all is well.

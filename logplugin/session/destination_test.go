@@ -20,9 +20,9 @@ func startNamed(t *testing.T, dir, address string, receivers map[string]*memory)
 		Name: "memory", Options: []router.Option{{Name: "key"}, {Name: "own", Session: true}},
 		New: func(o router.Options) (router.Config, error) { return receivers[o.Plain["key"]], nil },
 	}
-	s.kinds["memory"], s.rules.Kinds = &kind, []router.Kind{kind}
+	s.admission.kinds["memory"], s.admission.rules.Kinds = &kind, []router.Kind{kind}
 	if address != "" {
-		s.rules.Destinations = map[string]map[string]string{"prod": {"logDriver": "memory", "key": address}}
+		s.admission.rules.Destinations = map[string]map[string]string{"prod": {"logDriver": "memory", "key": address}}
 	}
 	return s
 }
@@ -35,7 +35,7 @@ func end(t *testing.T, s *Sessions) {
 	_ = s.dir.Close()
 }
 
-func named(options ...string) map[string]string {
+func toProd(options ...string) map[string]string {
 	c := info(options...).Config
 	delete(c, "logDriver")
 	c["destination"] = "prod"
@@ -51,7 +51,7 @@ func TestDestinationChanges(t *testing.T) {
 	f := newFIFO(t, file)
 	s := startNamed(t, dir, "https://a.example.com", receivers)
 	in := info()
-	in.Config = named("own", "x")
+	in.Config = toProd("own", "x")
 	if err := s.Start(t.Context(), file, in); err != nil {
 		t.Fatal(err)
 	}
@@ -100,14 +100,14 @@ func TestDestinationIsShared(t *testing.T) {
 		file := filepath.Join(dir, fmt.Sprint(i))
 		newFIFO(t, file)
 		in := info()
-		in.ContainerID, in.Config = fmt.Sprintf("%064d", i), named("own", fmt.Sprint(i))
+		in.ContainerID, in.Config = fmt.Sprintf("%064d", i), toProd("own", fmt.Sprint(i))
 		if err := s.Start(t.Context(), file, in); err != nil {
 			t.Fatal(err)
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.byFile) != containers || len(s.routers) != 1 {
-		t.Errorf("%d sessions have %d routers, want %d and one", len(s.byFile), len(s.routers), containers)
+	if len(s.byFile) != containers || len(s.destinations.byConnection) != 1 {
+		t.Errorf("%d sessions have %d routers, want %d and one", len(s.byFile), len(s.destinations.byConnection), containers)
 	}
 }

@@ -40,10 +40,10 @@ func TestAcceptedAndNotAllowed(t *testing.T) {
 	s := start(t, dir, m)
 	form := router.AddressForm{Option: "url", Ports: map[string]string{"https": "443"}}
 	allow := func(s *Sessions, patterns []string) {
-		k := s.kinds["memory"]
+		k := s.admission.kinds["memory"]
 		k.Options = []router.Option{{Name: "url", Address: true}}
 		*k = form.Kind(*k)
-		s.rules.AllowRouters = patterns
+		s.admission.rules.AllowRouters = patterns
 	}
 	allow(s, []string{})
 	there := info("url", "https://hec.example.com")

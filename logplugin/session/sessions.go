@@ -41,11 +41,12 @@ type Config struct {
 
 // Sessions is all FIFOs that are read. It is the dockerplugin.Sessions.
 type Sessions struct {
-	admission
-	dir   *state.Dir
-	store *spool.Store
-	log   *slog.Logger
-	files filebudget.Budget
+	admission    admission
+	destinations destinations
+	dir          *state.Dir
+	store        *spool.Store
+	log          *slog.Logger
+	files        filebudget.Budget
 
 	ctx  context.Context // ends with Close; the goroutines of the sessions are its owner's
 	stop context.CancelFunc
@@ -54,8 +55,6 @@ type Sessions struct {
 	mu      sync.Mutex
 	claimed map[string]bool // files of sessions that are being made
 	byFile  map[string]*session
-	routers map[options.Connection]*shared
-	tallies map[target]*tally
 	refused uint64 // containers
 	marking bool   // a goroutine writes the marks of accepted containers that the disk has not taken
 	unread  error  // why sessions of an earlier process are not read yet; nil = all are
@@ -76,12 +75,18 @@ func New(c Config) (*Sessions, error) {
 	}
 	s := &Sessions{
 		admission: a, dir: c.State, log: c.Log, files: c.Files,
-		claimed: map[string]bool{}, byFile: map[string]*session{}, routers: map[options.Connection]*shared{}, tallies: map[target]*tally{},
+		claimed: map[string]bool{}, byFile: map[string]*session{},
 		store: spool.NewStore(spoolConfig(c)),
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
+	s.destinations = destinations{
+		log: c.Log, ctx: s.ctx, wait: &s.wait, byConnection: map[options.Connection]*destination{}, tallies: map[target]*tally{},
+	}
 	return s, nil
 }
+
+// WrongDestinations returns what is wrong with the destinations of the configuration, one line for each.
+func (s *Sessions) WrongDestinations() []string { return s.admission.wrongDestinations() }
 
 // What the spools may use while the disk takes no lines, and how often they try again.
 const (
@@ -107,17 +112,19 @@ func (s *Sessions) Start(ctx context.Context, file string, info dockerplugin.Inf
 		return nil // the daemon repeats itself
 	}
 	accepted := s.dir.Accepted(info.ContainerID)
-	o, checked, err := s.options(audited(info.ContainerID), info)
-	if s.broken != nil {
-		err = s.broken
+	meta := state.Session{File: file, ContainerID: info.ContainerID, ContainerName: info.ContainerName, Started: time.Now()}
+	o, checked, err := s.admission.options(audited(info.ContainerID), info)
+	if s.admission.broken != nil {
+		err = s.admission.broken
 	}
 	var parked error
 	switch {
+	case err == nil && !accepted:
+		err = s.admission.admit(ctx, info.ContainerID, o)
 	case err == nil:
-		err = s.admit(ctx, info.ContainerID, o)
 	case accepted:
 		// Refused, it would stay down, or hang: its lines wait for somebody who mends what has changed on the host.
-		s.log.Error("the log of a container is kept, and not sent", "container", info, "error", err)
+		s.log.Error("the log of a container is kept, and not sent", named(meta), "error", err)
 		parked, err = err, nil
 	}
 	if err == nil && !accepted {
@@ -128,12 +135,10 @@ func (s *Sessions) Start(ctx context.Context, file string, info dockerplugin.Inf
 		s.refuse(file)
 		return err
 	}
-	for _, name := range s.rules.InPlain(o) {
-		s.log.Warn("docker inspect shows a credential; give it as secretOptions."+name, "container", info, "log-opt", name)
+	for _, name := range s.admission.rules.InPlain(o) {
+		s.log.Warn("docker inspect shows a credential; give it as secretOptions."+name, named(meta), "log-opt", name)
 	}
-	meta := state.Session{
-		File: file, ContainerID: info.ContainerID, ContainerName: info.ContainerName, Started: time.Now(), Number: s.dir.Number(), Options: o,
-	}
+	meta.Number, meta.Options = s.dir.Number(), o
 	if err := s.begin(meta, beginning{fifo: f, save: s.dir.Save, config: checked, parked: parked, first: !accepted}); err != nil {
 		if f != nil {
 			_ = f.Close()
@@ -142,7 +147,7 @@ func (s *Sessions) Start(ctx context.Context, file string, info dockerplugin.Inf
 		return err
 	}
 	if err := s.dir.Accept(info.ContainerID); err != nil {
-		s.log.Warn("cannot remember that a container was accepted, will retry", "container", short(info.ContainerID), "error", err)
+		s.log.Warn("cannot remember that a container was accepted, will retry", named(meta), "error", err)
 		s.acceptLater()
 	}
 	return nil
@@ -206,7 +211,7 @@ func (s *Sessions) openFor(ctx context.Context, file string, accepted bool, err 
 	if err != nil {
 		return nil, err
 	}
-	f, err := open(file)
+	f, err := openFIFO(file)
 	switch {
 	case err == nil:
 		return f, nil
@@ -225,10 +230,10 @@ func (s *Sessions) Withdraw(file string) {
 		s.unlink(file)
 		return
 	}
-	s.log.Warn("session withdrawn: the daemon has been told that the container's log could not be started", "session", x.id(), "container", short(x.meta.ContainerID))
+	s.log.Warn("session withdrawn: the daemon has been told that the container's log could not be started", x.attrs())
 	if x.first {
 		if err := s.dir.Revoke(x.meta.ContainerID); err != nil {
-			s.log.Warn("cannot forget that a container was accepted", "container", short(x.meta.ContainerID), "error", err)
+			s.log.Warn("cannot forget that a container was accepted", x.attrs(), "error", err)
 		}
 	}
 	s.giveUp(x)
@@ -240,8 +245,8 @@ func (s *Sessions) giveUp(x *session) bool {
 		return false
 	}
 	x.leave()
-	if l := x.link(); l != nil {
-		l.delivery.Discard(x)
+	if d := x.output.destination(); d != nil {
+		d.delivery.Discard(&x.feed)
 	}
 	s.remove(x)
 	return true
@@ -282,20 +287,6 @@ func (s *Sessions) unlink(file string) {
 	_ = fifo.Remove(file)
 }
 
-// open opens the reading end without waiting for a writer.
-func open(file string) (*os.File, error) {
-	f, err := fifo.Open(file)
-	if err != nil {
-		return nil, errors.Unwrap(err)
-	}
-	return f, nil
-}
-
-// isGone tells whether open says that there is no such FIFO. Everything else may pass, and then somebody has to read it.
-func isGone(err error) bool {
-	return fifo.IsGone(err)
-}
-
 func (s *Sessions) spoolDir(file string) string {
 	return filepath.Join(s.dir.Path(), "spool", state.ID(file))
 }
@@ -315,8 +306,8 @@ func (s *Sessions) finish(x *session) {
 	if !x.finishing.CompareAndSwap(false, true) {
 		return
 	}
-	if l := x.link(); l != nil {
-		l.delivery.Remove(s.ctx, x)
+	if d := x.output.destination(); d != nil {
+		d.delivery.Remove(s.ctx, &x.feed)
 	}
 	if s.ctx.Err() == nil {
 		s.remove(x)
@@ -325,17 +316,17 @@ func (s *Sessions) finish(x *session) {
 
 // remove takes away all that there is of a session.
 func (s *Sessions) remove(x *session) {
-	l := x.unlink()
+	d := x.output.end()
 	if err := x.spool.Remove(); err != nil {
-		s.log.Warn("the spool of a session that has ended cannot be removed", "error", err)
+		s.log.Warn("the spool of a session that has ended cannot be removed", x.attrs(), "error", err)
 	}
 	if err := s.dir.Remove(x.meta.File); err != nil {
-		s.log.Warn("the state of a session that has ended cannot be removed", "error", err)
+		s.log.Warn("the state of a session that has ended cannot be removed", x.attrs(), "error", err)
 	}
 	s.unlink(x.meta.File)
 	s.mu.Lock()
 	delete(s.byFile, x.meta.File)
-	s.tallyOf(x.target()).dropped.Add(x.dropped())
+	s.destinations.addDropped(x.target(), x.feed.dropped())
 	var next []*session
 	for _, o := range s.byFile {
 		if o.meta.ContainerID == x.meta.ContainerID {
@@ -347,8 +338,8 @@ func (s *Sessions) remove(x *session) {
 	for _, o := range next {
 		o.wake()
 	}
-	if l != nil {
-		s.release(l)
+	if d != nil {
+		s.destinations.release(d)
 	}
 }
 
@@ -363,14 +354,9 @@ const (
 func (s *Sessions) Close() error {
 	s.stop()
 	// From here on nothing begins.
-	s.mu.Lock()
-	var routers []func() error
-	for _, r := range s.routers {
-		routers = append(routers, r.delivery.Close)
-	}
-	s.mu.Unlock()
+	deliveries := s.destinations.closers()
 	ended := within(endWait, "the sessions", func() error {
-		err := together(routers)
+		err := together(deliveries)
 		s.wait.Wait()
 		return err
 	})

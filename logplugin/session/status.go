@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/secretref/secretref/logplugin/spool"
-	"github.com/secretref/secretref/logplugin/state"
 )
 
 // State is how far a session is.
@@ -45,7 +44,7 @@ type Status struct {
 	Note          string        `json:"note,omitempty"` // what a person should know though lines are delivered
 }
 
-// IsWell tells whether nobody need look after the session: its lines are sent, or will be without a person's help.
+// IsWell reports whether nobody need look after the session: its lines are sent, or will be without a person's help.
 func (s Status) IsWell() bool {
 	return s.State != Parked && s.Mode != spool.Memory && s.LastError == ""
 }
@@ -78,7 +77,7 @@ func (s *Sessions) sessions() []*session {
 // Store returns the state of all spools together.
 func (s *Sessions) Store() spool.StoreStats { return s.store.Stats() }
 
-func (s *session) id() string { return state.ID(s.meta.File)[:12] }
+func (s *session) id() string { return sessionID(s.meta) }
 
 func (s *session) target() target { return target{s.meta.Options.Router, s.meta.Options.Address} }
 
@@ -88,14 +87,12 @@ func (s *session) status() Status {
 		Session: s.id(), ContainerID: s.meta.ContainerID, ContainerName: strings.TrimPrefix(s.meta.ContainerName, "/"),
 		Router: s.meta.Options.Router, Address: s.meta.Options.Address, Destination: s.meta.Options.Destination, Mode: st.Mode, Started: s.meta.Started, LastLine: st.Last,
 		WaitingBytes: st.End - st.Committed, WaitingFor: st.Age(time.Now()),
-		SentLines: s.sent.Load(), RejectedLines: s.rejected.Load(), DroppedLines: st.DroppedLines,
+		SentLines: s.feed.sent.Load(), RejectedLines: s.feed.rejected.Load(), DroppedLines: st.DroppedLines,
 	}
-	s.mu.Lock()
-	l, unread := s.linked, s.unread
-	x.LastError = s.last
-	s.mu.Unlock()
+	d, unread := s.output.destination(), s.input.failure()
+	x.LastError = s.output.problem()
 	switch {
-	case l == nil && x.LastError != "": // before its first try it has none
+	case d == nil && x.LastError != "": // before its first try it has none
 		x.State = Parked
 	case s.drained.Load():
 		x.State = Delivering
@@ -104,8 +101,8 @@ func (s *session) status() Status {
 	default:
 		x.State = Reading
 	}
-	if l != nil {
-		x.LastError, x.Note = cmp.Or(l.failure(), s.hangs(l), x.LastError, l.problemBefore()), l.note()
+	if d != nil {
+		x.LastError, x.Note = cmp.Or(d.failure(), s.hangs(d), x.LastError, d.problemBefore()), d.note()
 	}
 	if unread != nil {
 		x.LastError = "its log cannot be read: " + unread.Error()
@@ -117,12 +114,12 @@ func (s *session) status() Status {
 }
 
 // hangs returns for what the session's lines wait that has not failed yet; "" = for nothing.
-func (s *session) hangs(l *link) string {
-	waits := l.inFlight()
+func (s *session) hangs(d *destination) string {
+	waits := d.inFlight()
 	if waits <= slowRequest {
 		return ""
 	}
-	if aws := s.table.asker.Unanswered(); aws > slowRequest && len(s.meta.Options.References) > 0 {
+	if aws := s.table.admission.asker.Unanswered(); aws > slowRequest && len(s.meta.Options.References) > 0 {
 		var refs []string
 		for _, name := range slices.Sorted(maps.Keys(s.meta.Options.References)) {
 			refs = append(refs, s.meta.Options.References[name].String())
@@ -131,9 +128,6 @@ func (s *session) hangs(l *link) string {
 	}
 	return fmt.Sprintf("a request to the router has had no answer for %v", waits.Round(time.Second))
 }
-
-// dropped counts the lines that the spool has lost in this process.
-func (s *session) dropped() int64 { return s.spool.Stats().DroppedLines - s.droppedBefore }
 
 // QuietFor is how long a session must have been silent to be forgotten without force.
 const QuietFor = time.Minute
@@ -170,7 +164,7 @@ func (s *Sessions) Forget(id string, how Forgetting) (Status, error) {
 	if st.State == Delivering && !how.Discard {
 		return st, fmt.Errorf("session %s of container %s ends by itself when its lines are delivered; use --discard to give them up", st.Session, shortName(x.meta))
 	}
-	s.log.Warn("a session is forgotten", "session", st.Session, "container", st.ContainerID, "discard", how.Discard, "waitingBytes", st.WaitingBytes)
+	s.log.Warn("a session is forgotten", x.attrs(), "discard", how.Discard, "waitingBytes", st.WaitingBytes)
 	if !how.Discard {
 		x.leave()
 		return st, nil

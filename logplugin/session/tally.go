@@ -55,16 +55,39 @@ func (t *tally) observe(class router.Class, took time.Duration) {
 }
 
 // tallyOf returns the tally of a target. Call it under mu.
-func (s *Sessions) tallyOf(w target) *tally {
-	if s.tallies[w] == nil && len(s.tallies) >= maxTargets {
+func (ds *destinations) tallyOf(w target) *tally {
+	if ds.tallies[w] == nil && len(ds.tallies) >= maxTargets {
 		w = target{w.router, "other"}
 	}
-	t := s.tallies[w]
+	t := ds.tallies[w]
 	if t == nil {
 		t = &tally{requests: map[router.Class]uint64{}}
-		s.tallies[w] = t
+		ds.tallies[w] = t
 	}
 	return t
+}
+
+// addDropped adds lines that the spool of an ended session has lost.
+func (ds *destinations) addDropped(w target, lines int64) {
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	ds.tallyOf(w).dropped.Add(lines)
+}
+
+// counts returns what went to each target.
+func (ds *destinations) counts() map[target]*Tally {
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	found := map[target]*Tally{}
+	for w, t := range ds.tallies {
+		t.mu.Lock()
+		found[w] = &Tally{
+			Router: w.router, Address: w.address, Sent: t.sent.Load(), Rejected: t.rejected.Load(), Dropped: t.dropped.Load(),
+			Requests: maps.Clone(t.requests), RequestTime: t.took, LastSuccess: t.success, Bytes: t.bytes,
+		}
+		t.mu.Unlock()
+	}
+	return found
 }
 
 // Tally is what went to one target since the process began, and what is there for it now.
@@ -83,17 +106,9 @@ type Tally struct {
 
 // Tallies returns one for each target, sorted, and how many containers were refused.
 func (s *Sessions) Tallies() (tallies []Tally, refused uint64) {
-	found := map[target]*Tally{}
 	s.mu.Lock()
 	refused = s.refused
-	for w, t := range s.tallies {
-		t.mu.Lock()
-		found[w] = &Tally{
-			Router: w.router, Address: w.address, Sent: t.sent.Load(), Rejected: t.rejected.Load(), Dropped: t.dropped.Load(),
-			Requests: maps.Clone(t.requests), RequestTime: t.took, LastSuccess: t.success, Bytes: t.bytes,
-		}
-		t.mu.Unlock()
-	}
+	found := s.destinations.counts()
 	present := slices.Collect(maps.Values(s.byFile)) // with the counts of the moment: a session counts here or there
 	s.mu.Unlock()
 	for _, x := range present {
@@ -107,7 +122,7 @@ func (s *Sessions) Tallies() (tallies []Tally, refused uint64) {
 		}
 		st := x.status()
 		t.Sessions++
-		t.Dropped += x.dropped()
+		t.Dropped += x.feed.dropped()
 		t.WaitingBytes += st.WaitingBytes
 		t.WaitingFor = max(t.WaitingFor, st.WaitingFor)
 		t.Failing = t.Failing || st.LastError != ""

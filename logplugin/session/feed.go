@@ -1,0 +1,241 @@
+package session
+
+import (
+	"log/slog"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/secretref/secretref/logplugin/frame"
+	"github.com/secretref/secretref/logplugin/router"
+	"github.com/secretref/secretref/logplugin/spool"
+)
+
+// feed is the lines of a session on their way from its spool to its destination. It is the delivery's: between Fill and
+// Commit of one worker, else of nobody.
+type feed struct {
+	session *session
+	spool   *spool.Spool
+	encoder router.Encoder // nil = not made yet
+	pieces  bool           // the router takes the pieces of a long line as they come
+	joiner  *frame.Joiner
+	batch   *router.Batch // during Fill
+	record  router.Record // the same; here because a new one for each line would cost memory
+	filled  int           // records since the last Commit
+	ended   bool          // all frames have been read
+
+	droppedBefore  int64        // lines, by earlier processes
+	sent, rejected atomic.Int64 // lines, by this one
+
+	mu    sync.Mutex
+	after *session    // an older one of the same container, whose lines come first; nil = none
+	timer *time.Timer // for lines that stay open
+}
+
+// begin gives the feed the spool that it takes its lines from.
+func (f *feed) begin(s *session, pieces bool) {
+	f.session, f.spool, f.pieces = s, s.spool, pieces
+	f.joiner = frame.NewJoiner(frame.JoinerOptions{}, f.emit)
+	f.droppedBefore = s.spool.Stats().DroppedLines
+}
+
+// dropped counts the lines that the spool has lost in this process.
+func (f *feed) dropped() int64 { return f.spool.Stats().DroppedLines - f.droppedBefore }
+
+// buffers are shared by all sessions: an idle one needs none. One holds the largest frame.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 256<<10); return &b }}
+
+// Fill implements delivery.Feed: it encodes what the spool has.
+func (f *feed) Fill(b *router.Batch, limit int) (more bool) {
+	if f.ended || !f.ready() {
+		return false
+	}
+	f.batch = b
+	before := b.Len()
+	defer func() { f.batch, f.record, f.filled = nil, router.Record{}, f.filled+b.Len()-before }()
+	f.joiner.Expire(time.Now())
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	for len(b.Body) < limit {
+		n, gap, err := f.spool.Peek(*buf)
+		last := gap.To != 0 || err != nil
+		used := f.decode((*buf)[:n], last)
+		if used == 0 && n == len(*buf) {
+			*buf = make([]byte, frame.HeaderBytes+frame.MaxBytes) // a frame that no daemon writes
+			continue
+		}
+		f.spool.Skip(used)
+		switch {
+		case used < n && n < len(*buf) && !last: // a frame whose end is still to come
+			return f.again(false)
+		case n > 0:
+		case gap.To != 0:
+			f.joiner.Flush() // what comes behind the gap is not the rest of an open line
+			f.missing(gap)
+			f.spool.SkipGap()
+		case err != nil:
+			f.joiner.Flush()
+			f.ended = true
+			return false
+		default:
+			return f.again(false)
+		}
+	}
+	return f.again(true)
+}
+
+// ready reports whether lines may be encoded: those of an older session come first, and an encoder may need a secret.
+func (f *feed) ready() bool {
+	if f.waits() {
+		return false // the end of the other says Ready
+	}
+	if f.encoder == nil {
+		f.encoder = f.session.output.ready()
+	}
+	return f.encoder != nil // connect says Ready
+}
+
+// waits reports whether an older session of the container has lines to deliver. One that is parked waits for a person.
+func (f *feed) waits() bool {
+	for {
+		p := f.previous()
+		if p == nil {
+			return false
+		}
+		select {
+		case <-p.done:
+		default:
+			if p.output.destination() != nil {
+				return true
+			}
+		}
+		// It may have ended before those that it would have waited for: it had no lines.
+		next := p.feed.previous()
+		f.mu.Lock()
+		if f.after == p { // else one has come between whose state could not be read before
+			f.after = next
+		}
+		f.mu.Unlock()
+	}
+}
+
+func (f *feed) previous() *session {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.after
+}
+
+// follow lets the lines of an older session of the container come first.
+func (f *feed) follow(older *session) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.after = older
+}
+
+// decode pushes the frames of buf on, and returns how many bytes that were. last says that nothing will follow buf.
+func (f *feed) decode(buf []byte, last bool) (used int) {
+	var e frame.Entry
+	now := time.Now()
+	pos := f.spool.Taken()
+	for used < len(buf) {
+		n, err := frame.Decode(buf[used:], &e)
+		switch {
+		case err == nil:
+			f.push(&e, pos+int64(used), now)
+			used += n
+		case err == frame.ErrShort && !last: //nolint:errorlint // Decode returns exactly this
+			return used
+		default:
+			// From the next byte on: a frame whose end never comes would be found again and again.
+			skip, found := frame.Resync(buf[used+1:])
+			if !found && last {
+				return len(buf)
+			}
+			used += 1 + skip
+			if !found {
+				return used
+			}
+		}
+	}
+	return used
+}
+
+func (f *feed) push(e *frame.Entry, pos int64, now time.Time) {
+	if f.pieces {
+		f.emit(e)
+		return
+	}
+	f.joiner.Push(e, pos, now)
+}
+
+func (f *feed) emit(e *frame.Entry) {
+	e.TrimReturn()
+	f.record = router.Record{
+		TimeNano: e.TimeNano, Source: e.Source, Line: e.Line,
+		PartialID: e.PartialID, Ordinal: e.Ordinal, Last: e.Last, Partial: e.Partial,
+	}
+	f.batch.Append(f.encoder, &f.record)
+}
+
+// missing puts one record where lines are missing.
+func (f *feed) missing(g spool.Gap) {
+	f.emit(&frame.Entry{Source: []byte("stderr"), TimeNano: time.Now().UnixNano(), Line: droppedText(g)})
+}
+
+// again is what Fill returns when the spool may get more; lines that stay open are looked at in time.
+func (f *feed) again(more bool) bool {
+	if at, ok := f.joiner.Deadline(); ok && !more {
+		f.wakeAt(at)
+	}
+	return more
+}
+
+func (f *feed) wakeAt(at time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.timer != nil {
+		f.timer.Stop()
+	}
+	f.timer = time.AfterFunc(time.Until(at), f.session.wake)
+}
+
+// Commit implements delivery.Feed: it moves the cursor behind all that was delivered. What is held of an open line will be
+// read again after a crash.
+func (f *feed) Commit(rejected int) {
+	t := f.session.output.destination().tally
+	f.sent.Add(int64(f.filled - rejected))
+	t.sent.Add(int64(f.filled - rejected))
+	f.rejected.Add(int64(rejected))
+	t.rejected.Add(int64(rejected))
+	f.filled = 0
+	pos := f.spool.Taken()
+	if held, ok := f.joiner.Held(); ok {
+		pos = min(pos, held)
+	}
+	_ = f.spool.Commit(pos) // its Stats keep the error, and the next one tries again
+	if f.ended {
+		s := f.session
+		s.table.wait.Go(func() { s.table.finish(s) })
+	}
+}
+
+// Attrs implements delivery.Feed.
+func (f *feed) Attrs() []slog.Attr { return []slog.Attr{f.session.attrs()} }
+
+// close ends what would wake the feed.
+func (f *feed) close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.timer != nil {
+		f.timer.Stop()
+	}
+}
+
+// droppedText is the line that stands where lines are missing.
+func droppedText(g spool.Gap) []byte {
+	if g.Lines == 0 {
+		return []byte("secretref: lines are missing here: a part of the spool was lost")
+	}
+	return []byte("secretref: " + strconv.FormatInt(g.Lines, 10) + " lines are missing here: the spool was full")
+}
