@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/secretref/secretref/logplugin/jsontext"
 	"github.com/secretref/secretref/logplugin/router"
 )
 
@@ -66,12 +67,12 @@ func NewEncoder(ctx context.Context, c Config, s router.Session) (*Encoder, erro
 		e.stdout = append([]byte(`,"source":"stdout"`), rest...)
 		e.stderr = append([]byte(`,"source":"stderr"`), rest...)
 	}
-	e.suffix = appendString([]byte(`","host":`), []byte(s.Host))
+	e.suffix = jsontext.AppendString([]byte(`","host":`), []byte(s.Host))
 	for _, o := range []struct{ key, option string }{
 		{"source", "splunk-source"}, {"sourcetype", "splunk-sourcetype"}, {"index", "splunk-index"},
 	} {
 		if text := v.String(o.option, ""); text != "" {
-			e.suffix = appendString(append(e.suffix, `,"`+o.key+`":`...), []byte(text))
+			e.suffix = jsontext.AppendString(append(e.suffix, `,"`+o.key+`":`...), []byte(text))
 		}
 	}
 	e.suffix = append(e.suffix, '}')
@@ -85,11 +86,11 @@ func NewEncoder(ctx context.Context, c Config, s router.Session) (*Encoder, erro
 func rawPrefix(s router.Session, names []string) []byte {
 	p := []byte(`{"event":"`)
 	if s.Tag != "" {
-		p = append(appendEscaped(p, []byte(s.Tag)), ' ')
+		p = append(jsontext.AppendEscaped(p, []byte(s.Tag)), ' ')
 	}
 	for _, name := range names {
-		p = append(appendEscaped(p, []byte(name)), '=')
-		p = append(appendEscaped(p, []byte(s.Attrs[name])), ' ')
+		p = append(jsontext.AppendEscaped(p, []byte(name)), '=')
+		p = append(jsontext.AppendEscaped(p, []byte(s.Attrs[name])), ' ')
 	}
 	return p
 }
@@ -97,7 +98,7 @@ func rawPrefix(s router.Session, names []string) []byte {
 func eventRest(s router.Session, names []string) []byte {
 	var p []byte
 	if s.Tag != "" {
-		p = appendString(append(p, `,"tag":`...), []byte(s.Tag))
+		p = jsontext.AppendString(append(p, `,"tag":`...), []byte(s.Tag))
 	}
 	for i, name := range names {
 		if i == 0 {
@@ -105,7 +106,7 @@ func eventRest(s router.Session, names []string) []byte {
 		} else {
 			p = append(p, ',')
 		}
-		p = appendString(append(appendString(p, []byte(name)), ':'), []byte(s.Attrs[name]))
+		p = jsontext.AppendString(append(jsontext.AppendString(p, []byte(name)), ':'), []byte(s.Attrs[name]))
 	}
 	if len(names) > 0 {
 		p = append(p, '}')
@@ -120,14 +121,14 @@ func (e *Encoder) AppendRecord(dst []byte, r *router.Record) []byte {
 		if len(bytes.TrimSpace(r.Line)) == 0 {
 			return dst
 		}
-		dst = appendEscaped(append(dst, e.prefix...), r.Line)
+		dst = jsontext.AppendEscaped(append(dst, e.prefix...), r.Line)
 	case formatJSON:
 		var ok bool
-		if dst, ok = appendCompact(append(dst, e.prefix...), r.Line); !ok {
-			dst = appendString(dst, r.Line)
+		if dst, ok = jsontext.AppendCompact(append(dst, e.prefix...), r.Line); !ok {
+			dst = jsontext.AppendString(dst, r.Line)
 		}
 	default:
-		dst = appendString(append(dst, e.prefix...), r.Line)
+		dst = jsontext.AppendString(append(dst, e.prefix...), r.Line)
 	}
 	if string(r.Source) == "stderr" {
 		dst = append(dst, e.stderr...)

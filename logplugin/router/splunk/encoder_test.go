@@ -9,6 +9,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/secretref/secretref/logplugin/jsontext"
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/router/routertest"
 )
@@ -95,7 +96,7 @@ func value(m map[string]string, key, def string) string {
 
 func TestDifferencesAreDifferent(t *testing.T) {
 	s := router.Session{Tag: "t", Host: "h", Attrs: map[string]string{"b": "2", "a": "1"}}
-	deep := strings.Repeat("[", maxDepth+1) + strings.Repeat("]", maxDepth+1)
+	deep := strings.Repeat("[", jsontext.MaxDepth+1) + strings.Repeat("]", jsontext.MaxDepth+1)
 	for _, c := range []struct{ name, format, line, want string }{
 		{"bad byte in JSON", "json", "{\"m\":\"\xff\"}", `{"line":{"m":"\ufffd"},`},
 		{"nested too deep", "json", deep, `{"line":"` + deep + `",`},
@@ -126,41 +127,6 @@ func TestAppendTime(t *testing.T) {
 	} {
 		if got := string(appendTime(nil, nano)); got != want {
 			t.Errorf("appendTime(%d) = %s, want %s", nano, got, want)
-		}
-	}
-}
-
-// Each byte at each place, with others behind it that are not plain either, or zero.
-func TestPlainBytes(t *testing.T) {
-	for _, filling := range []byte{'a', '"', 0, 0xff, ' ', 0x7f} {
-		for c := range 256 {
-			for at := range 20 {
-				s := bytes.Repeat([]byte{'a'}, 20)
-				for i := at + 1; i < len(s); i++ {
-					s[i] = filling
-				}
-				s[at] = byte(c)
-				got := plainBytes(s)
-				want := slices.IndexFunc(s, func(c byte) bool { return !plainByte[c] })
-				if want < 0 || want > 16 {
-					want = 16
-				}
-				if got != want {
-					t.Fatalf("plainBytes(%q) = %d, want %d", s, got, want)
-				}
-			}
-		}
-	}
-}
-
-func TestCompactRefuses(t *testing.T) {
-	for _, line := range []string{
-		"", " ", "{", "}", "[", "]", "{]", "[}", `{"a"}`, `{"a":}`, `{"a":1,}`, `[1,]`, `[,1]`, `{,}`, `{"a" 1}`, `{1:2}`,
-		"01", "-", "1.", ".5", "1e", "1e+", "+1", "NaN", "tru", "nulL", "truefalse", "1 2", `"a" "b"`, `"`, `"\x"`, `"\u12g4"`, `"\u123`,
-		"\"tab\there\"", "\"\x00\"", `{"a":1}x`, "\ufeff{}", "[1]]", "{}}", `"\`,
-	} {
-		if got, ok := appendCompact([]byte("before"), []byte(line)); ok || string(got) != "before" {
-			t.Errorf("appendCompact(%q) = %q, %v; want it refused and nothing appended", line, got, ok)
 		}
 	}
 }
@@ -242,7 +208,7 @@ func compactOf(line []byte) (string, bool) {
 			depth--
 		}
 	}
-	if !json.Valid(line) || deepest > maxDepth {
+	if !json.Valid(line) || deepest > jsontext.MaxDepth {
 		return "", false
 	}
 	out, err := json.Marshal(json.RawMessage(line))

@@ -1,4 +1,9 @@
-package splunk
+// Package jsontext writes JSON text for encoders of log routers, without allocation: strings, and lines that are JSON
+// themselves.
+//
+// It writes what encoding/json writes, and is as strict as that: what it appends is valid JSON and valid UTF-8, whatever
+// a container has printed.
+package jsontext
 
 import (
 	"encoding/binary"
@@ -41,13 +46,13 @@ func plainBytes(s []byte) int {
 	return n
 }
 
-// appendString appends s as a JSON string. Each byte that is not UTF-8 becomes \ufffd.
-func appendString(dst, s []byte) []byte {
-	return append(appendEscaped(append(dst, '"'), s), '"')
+// AppendString appends s as a JSON string. Each byte that is not UTF-8 becomes \ufffd.
+func AppendString(dst, s []byte) []byte {
+	return append(AppendEscaped(append(dst, '"'), s), '"')
 }
 
-// appendEscaped appends what stands between the quotes. U+2028 and U+2029 are escaped because JavaScript ends a line there.
-func appendEscaped(dst, s []byte) []byte {
+// AppendEscaped appends what stands between the quotes. U+2028 and U+2029 are escaped because JavaScript ends a line there.
+func AppendEscaped(dst, s []byte) []byte {
 	start := 0
 	for i := plainBytes(s); i < len(s); {
 		c := s[i]
@@ -96,21 +101,21 @@ func appendEscape(dst []byte, c byte) []byte {
 	return append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&0xf])
 }
 
-// maxDepth is how deep a line's arrays and objects may be nested to be sent as JSON; a deeper one is sent as a string.
-const maxDepth = 512
+// MaxDepth is how deep a line's arrays and objects may be nested to be sent as JSON; a deeper one is sent as a string.
+const MaxDepth = 512
 
 // scanner walks over one JSON text and appends it without white space between its parts. What is inside strings,
-// numbers and the order of keys stay as they are, but for the escapes of appendEscaped.
+// numbers and the order of keys stay as they are, but for the escapes of AppendEscaped.
 type scanner struct {
 	s      []byte
 	i      int
 	dst    []byte
 	depth  int
-	object [maxDepth / 64]uint64 // one bit for each open level: is it an object?
+	object [MaxDepth / 64]uint64 // one bit for each open level: is it an object?
 }
 
-// appendCompact appends line if it is one valid JSON text (RFC 8259), and reports whether it was.
-func appendCompact(dst, line []byte) ([]byte, bool) {
+// AppendCompact appends line if it is one valid JSON text (RFC 8259), and reports whether it was.
+func AppendCompact(dst, line []byte) ([]byte, bool) {
 	before := len(dst)
 	sc := scanner{s: line, dst: dst}
 	if !sc.text() {
@@ -161,7 +166,7 @@ func (sc *scanner) value() (opened, ok bool) {
 		return false, false
 	}
 	switch c := sc.s[sc.i]; {
-	case (c == '{' || c == '[') && sc.depth == maxDepth:
+	case (c == '{' || c == '[') && sc.depth == MaxDepth:
 		return false, false
 	case c == '{':
 		sc.take('{')
@@ -295,13 +300,13 @@ func (sc *scanner) str() bool {
 		c := sc.s[sc.i]
 		switch {
 		case c == '"':
-			sc.dst = append(appendEscaped(sc.dst, sc.s[start:sc.i]), '"')
+			sc.dst = append(AppendEscaped(sc.dst, sc.s[start:sc.i]), '"')
 			sc.i++
 			return true
 		case c < ' ':
 			return false
 		case c == '\\':
-			sc.dst = appendEscaped(sc.dst, sc.s[start:sc.i])
+			sc.dst = AppendEscaped(sc.dst, sc.s[start:sc.i])
 			size := escapeLen(sc.s[sc.i:])
 			if size == 0 {
 				return false
