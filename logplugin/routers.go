@@ -3,6 +3,7 @@ package logplugin
 import (
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/router/fluentd"
+	"github.com/secretref/secretref/logplugin/router/loki"
 	"github.com/secretref/secretref/logplugin/router/splunk"
 )
 
@@ -11,5 +12,6 @@ func Routers() []router.Kind {
 	return []router.Kind{
 		splunk.Kind(),
 		fluentd.Kind(),
+		loki.Kind(),
 	}
 }

@@ -172,7 +172,7 @@ func (r *Rules) fix(o *Options, k *router.Kind, config map[string]string, info I
 	}
 	for _, name := range k.Names(func(o router.Option) bool { return o.Template }) {
 		if text := o.Plain[name]; text != "" {
-			if o.Plain[name], err = r.render(name, text, info, o.Attributes); err != nil {
+			if o.Plain[name], err = r.renderOption(k.Option(name), text, info, o.Attributes); err != nil {
 				return err
 			}
 		}

@@ -31,8 +31,9 @@ func rules() *Rules {
 					{Name: "splunk-url", Required: true, Address: true}, {Name: "splunk-token", Required: true, Credential: true},
 					{Name: "splunk-capath"}, {Name: "splunk-gzip"}, {Name: "splunk-index", Session: true, Apart: true},
 					{Name: "splunk-source", Session: true, Template: true}, {Name: "splunk-format", Session: true},
+					{Name: "splunk-labels", Session: true, Template: true, Pairs: true},
 				},
-				EmptyTag: true,
+				EmptyTag: true, Refused: map[string]string{"splunk-pipeline": "lines are sent as they are"},
 			}),
 			router.AddressForm{
 				Option: "fluentd-address", Default: "tcp://127.0.0.1:24224", Scheme: "tcp", Example: "tcp://HOST:24224",
@@ -65,6 +66,33 @@ func info() Info {
 		ContainerLabels: map[string]string{
 			"com.example.team": "blue", "com.example.app": "shop", "tier": "front", "shared": "fromlabel", "quote": `a"b`,
 		},
+	}
+}
+
+// Each value of a list is a template of its own, and what it gives may hold what separates the list.
+func TestPairsAreTemplates(t *testing.T) {
+	i := info()
+	i.ContainerLabels["list"] = `a,b\c=d`
+	for given, want := range map[string]string{
+		"job=docker": "job=docker", "job={{.Name}},id={{.ID}}": "job=wire-app,id=" + id[:12],
+		`l={{index .ContainerLabels "list"}},x=y`: `l=a\,b\\c=d,x=y`, `a=1\,2`: `a=1\,2`,
+	} {
+		o, err := rules().Parse(splunk("splunk-labels", given), i)
+		if err != nil || o.Plain["splunk-labels"] != want {
+			t.Errorf("%s gives %q, %v; want %q", given, o.Plain["splunk-labels"], err, want)
+		}
+	}
+	for _, bad := range []string{"job", "a=1,,", "a={{.Nope}}", "a={{"} {
+		if _, err := rules().Parse(splunk("splunk-labels", bad), i); err == nil || !strings.Contains(err.Error(), "splunk-labels") {
+			t.Errorf("%s: %v, want an error that names the option", bad, err)
+		}
+	}
+}
+
+func TestRefusedOption(t *testing.T) {
+	_, err := rules().Parse(splunk("splunk-pipeline", "x"), info())
+	if want := "log-opt splunk-pipeline is not supported by logDriver splunk: lines are sent as they are"; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
 	}
 }
 
@@ -125,7 +153,7 @@ func TestMistakes(t *testing.T) {
 		"firelens":                    {splunk("logDriver", "awsfirelens"), []string{`"awsfirelens"`, "known are fluentd, splunk"}},
 		"unknown option":              {splunk("splunk-ulr", canary), []string{`"splunk-ulr"`, "did you mean splunk-url?"}},
 		"option of another router":    {splunk("fluentd-address", "x"), []string{`"fluentd-address"`, "logDriver splunk", "it belongs to logDriver fluentd"}},
-		"each known option once":      {splunk("zzzzzzzzzzzzzz", "x"), []string{"splunk-gzip, splunk-index, splunk-source"}},
+		"each known option once":      {splunk("zzzzzzzzzzzzzz", "x"), []string{"splunk-gzip, splunk-index, splunk-labels, splunk-source"}},
 		"unknown common option":       {splunk("lables", "x"), []string{"did you mean labels?"}},
 		"case of secretOptions":       {splunk("SecretOptions", "[]"), []string{"did you mean secretOptions?"}},
 		"missing required":            {splunk("secretOptions.splunk-token", "-"), []string{"splunk-token is required", "secretOptions.splunk-token"}},

@@ -92,6 +92,9 @@ func missingRouter(given map[string]string, routers []string) error {
 
 // unknownOption explains an option that the router of k does not have.
 func (r *Rules) unknownOption(k *router.Kind, name string) error {
+	if why := k.Refused[name]; why != "" {
+		return fmt.Errorf("log-opt %s is not supported by logDriver %s: %s", name, k.Name, why)
+	}
 	own := k.Names(nil)
 	hint := nearest(name, slices.Concat(own, ours, common, dockers))
 	if near := dotted(name, own); near != "" {

@@ -35,6 +35,23 @@ func (r *Rules) render(name, text string, info Info, picks map[string]string) (s
 	return rendered, nil
 }
 
+// renderOption renders the template of an option, or each of its templates.
+func (r *Rules) renderOption(o *router.Option, text string, info Info, picks map[string]string) (string, error) {
+	if !o.Pairs {
+		return r.render(o.Name, text, info, picks)
+	}
+	pairs, err := router.Pairs(text)
+	if err != nil {
+		return "", fmt.Errorf("log-opt %s: %w", o.Name, err)
+	}
+	for i := range pairs {
+		if pairs[i].Value, err = r.render(o.Name, pairs[i].Value, info, picks); err != nil {
+			return "", err
+		}
+	}
+	return router.JoinPairs(pairs), nil
+}
+
 // tagData is what a template sees: what Docker's templates see, but for the environment and the log options. What is to
 // be seen of the environment is picked with env and env-regex.
 type tagData struct {

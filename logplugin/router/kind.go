@@ -14,6 +14,8 @@ type Kind struct {
 	Addresses func(v *Values) []Address
 	// EmptyTag says that tag="" means no tag at all. Otherwise it means the default.
 	EmptyTag bool
+	// Refused are options that another driver of this protocol has, and why they are refused here.
+	Refused map[string]string
 	// Pieces says that the router sends the pieces of a long line as they come. For others they are joined.
 	Pieces bool
 	// New checks a container's log options, as far as that is possible without a secret. It uses no network.
@@ -48,6 +50,9 @@ type Option struct {
 	Apart bool
 	// Template says that the option's value is a template like that of tag.
 	Template bool
+	// Pairs says that the value is NAME=VALUE,NAME=VALUE, as the function Pairs reads it. With Template each VALUE is a
+	// template.
+	Pairs bool
 	// Ignored says that the option is taken and checked because Docker's driver has it, and has no effect here.
 	Ignored bool
 }

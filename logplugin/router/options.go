@@ -25,6 +25,33 @@ type Options struct {
 	Allow func(*Values) error
 }
 
+// Rename returns o with options under the name that is on the right in names instead of the one on the left. Both at once
+// are an error.
+func (o Options) Rename(names map[string]string) (Options, error) {
+	plain, secrets := maps.Clone(o.Plain), maps.Clone(o.Secrets)
+	for _, from := range slices.Sorted(maps.Keys(names)) {
+		to := names[from]
+		text, isPlain := plain[from]
+		source, isSecret := secrets[from]
+		if !isPlain && !isSecret {
+			continue
+		}
+		if _, both := plain[to]; both || secrets[to] != nil {
+			return o, fmt.Errorf("log-opts %s and %s are the same thing; give one", from, to)
+		}
+		if isPlain {
+			plain[to] = text
+		}
+		if isSecret {
+			secrets[to] = source
+		}
+		delete(plain, from)
+		delete(secrets, from)
+	}
+	o.Plain, o.Secrets = plain, secrets
+	return o, nil
+}
+
 // Unresolved returns the options with every secret unknown, to check all that can be checked without one.
 func (o Options) Unresolved() *Values {
 	v := &Values{plain: o.Plain, secrets: map[string]secret.Value{}, unknown: true}

@@ -34,6 +34,15 @@ func (v *Values) Redact(list []Option, text string, more ...string) string {
 	return text
 }
 
+// RedactAddress is Redact, and takes out the host of an address that came by reference too.
+func (v *Values) RedactAddress(list []Option, f AddressForm, text string) string {
+	if !v.IsSecret(f.Option) {
+		return v.Redact(list, text)
+	}
+	a := v.Address(f)
+	return v.Redact(list, text, a.HostPort(), a.Host)
+}
+
 // spellings returns s as a receiver, a proxy or an error may write it, the longest first.
 func spellings(s string) []string {
 	if s == "" {

@@ -116,13 +116,7 @@ func (c connection) client() router.HTTPConfig {
 }
 
 // redact takes out of a text what the options hide.
-func redact(v *router.Values, text string) string {
-	if v.IsSecret("splunk-url") {
-		a := v.Address(addressForm)
-		return v.Redact(options, text, a.HostPort(), a.Host)
-	}
-	return v.Redact(options, text)
-}
+func redact(v *router.Values, text string) string { return v.RedactAddress(options, addressForm, text) }
 
 // Send implements router.Router. With splunk-index-acknowledgment it returns when the indexers have the batch.
 func (r *Router) Send(ctx context.Context, b *router.Batch) error {

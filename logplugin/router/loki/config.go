@@ -1,0 +1,165 @@
+// Package loki sends container logs to Grafana Loki, or to anything that speaks its push protocol.
+//
+// Use it through package router. The options are those of Grafana's Docker plugin, as far as they make sense here, with
+// their names and defaults; the others are refused with words. Certificates and keys may also be PEM text, and any option
+// may be a secret.
+//
+// It promises at-least-once delivery: a batch is delivered when Loki answers 204, or when it says that it has stored the
+// batch but for entries that it names; those are counted. Loki stores an entry that it has already got once. It refuses
+// to follow redirects, which would carry a password elsewhere.
+//
+// Protocol: https://grafana.com/docs/loki/latest/reference/loki-http-api/#ingest-logs
+package loki
+
+import (
+	"context"
+	"crypto/tls"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/secretref/secretref/logplugin/router"
+)
+
+const (
+	encodingProtobuf = "protobuf"
+	encodingJSON     = "json"
+)
+
+const (
+	pushPath       = "/loki/api/v1/push"
+	addressExample = "https://HOST" + pushPath
+)
+
+// The plugin's names first, then ours.
+var options = slices.Concat([]router.Option{
+	{Name: "loki-url", Required: true, Address: true},
+	{Name: "loki-external-labels", Session: true, Template: true, Pairs: true, Default: "container_name={{.Name}}"},
+	{Name: "loki-tenant-id"},
+	{Name: "loki-timeout", Default: "10s"},
+	{Name: "loki-batch-wait", Ignored: true},
+	{Name: "loki-batch-size", Ignored: true},
+	{Name: "loki-min-backoff", Ignored: true},
+	{Name: "loki-max-backoff", Ignored: true},
+	{Name: "loki-retries", Ignored: true},
+	{Name: "no-file", Ignored: true},
+	{Name: "keep-file", Ignored: true},
+	{Name: "loki-tls-ca-file"},
+	{Name: "loki-tls-cert-file"},
+	{Name: "loki-tls-key-file", Credential: true},
+	{Name: "loki-tls-insecure-skip-verify", Default: "false"},
+	{Name: "loki-user"},
+	{Name: "loki-password", Credential: true},
+	{Name: "loki-bearer-token", Credential: true},
+	{Name: "loki-encoding", Session: true, Apart: true, Default: encodingProtobuf},
+	{Name: "loki-structured-metadata", Session: true, Apart: true, Default: "true"}, // where Loki disallows it, it refuses the whole batch
+}, router.TLSOptions("loki"))
+
+// refusedOptions are those of the plugin that have no place here.
+var refusedOptions = map[string]string{
+	"loki-pipeline-stages":     "lines are sent as they are; parse them in queries, or in Loki's pipeline",
+	"loki-pipeline-stage-file": "lines are sent as they are; parse them in queries, or in Loki's pipeline",
+	"loki-relabel-config":      "give the labels that you want in loki-external-labels, labels and env",
+	"loki-proxy-url":           "set HTTPS_PROXY and NO_PROXY in the log driver's environment",
+}
+
+// renamed are the plugin's names of options that every router here has.
+var renamed = map[string]string{
+	"loki-tls-ca-file": "loki-ca-cert", "loki-tls-cert-file": "loki-client-cert", "loki-tls-key-file": "loki-client-key",
+	"loki-tls-insecure-skip-verify": "loki-insecure-skip-verify",
+}
+
+var addressForm = router.AddressForm{
+	Option: "loki-url", Ports: map[string]string{"https": "443", "http": "80"}, Path: true, Example: addressExample,
+}
+
+// Kind describes the router.
+func Kind() router.Kind {
+	return addressForm.Kind(router.Kind{
+		Name: "loki", Options: slices.Clone(options), Refused: refusedOptions,
+		New: func(o router.Options) (router.Config, error) { return Parse(o) },
+	})
+}
+
+var (
+	tlsNames = router.PrefixTLS("loki", "http:// in loki-url")
+	login    = router.Login{User: "loki-user", Password: "loki-password", Token: "loki-bearer-token"}
+)
+
+// Config is a checked set of options. Only Parse makes one.
+type Config struct{ options router.Options }
+
+// Parse checks o as far as that is possible without asking for a secret. Options of other drivers are not looked at.
+func Parse(o router.Options) (Config, error) {
+	o, err := o.Rename(renamed)
+	if err != nil {
+		return Config{}, err
+	}
+	v := o.Unresolved()
+	login.Check(v)
+	connectionOf(v, nil)
+	sessionOf(v, router.Session{})
+	return Config{o}, v.Err()
+}
+
+// Batches implements router.Config.
+func (c Config) Batches() int { return 0 }
+
+// Router implements router.Config.
+func (c Config) Router() router.Router { return New(c) }
+
+// Encoder implements router.Config.
+func (c Config) Encoder(ctx context.Context, s router.Session) (router.Encoder, error) {
+	const op = "read loki log-opts"
+	v, err := c.options.Session(ctx, options)
+	if err != nil {
+		return nil, router.FromSource(op, err)
+	}
+	e := sessionOf(v, s)
+	if err := v.Err(); err != nil {
+		return nil, &router.Error{Class: router.ClassConfig, Op: op, Cause: err.Error(), Bad: router.NoRecord}
+	}
+	return e, nil
+}
+
+// connection is what the options say of the receiver. It holds no credential.
+type connection struct {
+	base    string // scheme, host and path of the push
+	name    string // how errors call the receiver
+	hidden  bool   // the address came by reference, and is shown nowhere
+	tls     *tls.Config
+	tenant  string
+	timeout time.Duration
+}
+
+// connectionOf reads the connection's options; the faults are in v. nil certificates are read from their files now.
+func connectionOf(v *router.Values, certificates *router.Certificates) connection {
+	c := connection{
+		hidden:  v.IsSecret("loki-url"),
+		tenant:  v.String("loki-tenant-id", ""),
+		timeout: v.Duration("loki-timeout", 10*time.Second, time.Second, 10*time.Minute),
+	}
+	if strings.ContainsFunc(c.tenant, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune(`/\`, r) }) {
+		v.Refuse("log-opt loki-tenant-id: %s is not a tenant's id; it has letters, digits and !-_.*'() alone", v.Shown("loki-tenant-id"))
+	}
+	a := v.Address(addressForm)
+	switch {
+	case v.Waits("loki-url"):
+	case strings.HasSuffix(a.Path, "/push"):
+		c.base = a.Base() + a.Path
+	default:
+		c.base = a.Base() + a.Path + pushPath
+	}
+	c.name = a.Shown(c.hidden, "loki")
+	v.CheckPlaintext("loki", a, login.Credentials()...)
+	c.tls = certificates.Config(v, tlsNames)
+	return c
+}
+
+// client says how the client of c is made.
+func (c connection) client() router.HTTPConfig {
+	return router.HTTPConfig{Base: c.base, Hidden: c.hidden, TLS: c.tls, Timeout: c.timeout, Encoding: router.Gzip, Level: router.DefaultLevel, Redact: redact}
+}
+
+// redact takes out of a text what the options hide.
+func redact(v *router.Values, text string) string { return v.RedactAddress(options, addressForm, text) }

@@ -1,0 +1,130 @@
+package loki
+
+import (
+	"context"
+	"net/http"
+	"sync"
+
+	"github.com/klauspost/compress/snappy"
+
+	"github.com/secretref/secretref/logplugin/router"
+)
+
+// Router sends batches to one Loki.
+type Router struct {
+	link *router.Link[connection]
+	idle sync.Pool // of *buffers
+}
+
+var (
+	_ router.Router             = (*Router)(nil)
+	_ router.Verifier           = (*Router)(nil)
+	_ router.CredentialVerifier = (*Router)(nil)
+	_ router.Noter              = (*Router)(nil)
+)
+
+// buffers are the memory of one push.
+type buffers struct{ push, compressed []byte }
+
+// maxKept bounds the memory of a push that is kept for the next.
+const maxKept = 2 << 20
+
+// New returns a router for c. It connects when there is something to send.
+func New(c Config) *Router {
+	return &Router{
+		link: router.NewLink(router.LinkConfig[connection]{
+			Op: "read loki log-opts", Options: c.options, List: options, TLS: tlsNames, Credentials: login.Credentials(),
+			Check: login.Check, Read: connectionOf, Client: connection.client,
+		}),
+		idle: sync.Pool{New: func() any { return &buffers{} }},
+	}
+}
+
+// Close implements router.Router.
+func (r *Router) Close() error {
+	r.link.Close()
+	return nil
+}
+
+// Note implements router.Noter.
+func (r *Router) Note() string { return r.link.Note() }
+
+// Send implements router.Router.
+func (r *Router) Send(ctx context.Context, b *router.Batch) error {
+	if b.Len() == 0 {
+		return nil
+	}
+	if failed := r.send(ctx, b); failed != nil {
+		return failed
+	}
+	return nil
+}
+
+func (r *Router) send(ctx context.Context, b *router.Batch) *router.Error {
+	u, failed := r.link.Begin(ctx)
+	if failed != nil {
+		return failed
+	}
+	op := "send to " + u.Conn.name
+	bufs, _ := r.idle.Get().(*buffers)
+	defer func() {
+		if cap(bufs.push) <= maxKept && cap(bufs.compressed) <= maxKept {
+			r.idle.Put(bufs)
+		}
+	}()
+	a, failed := r.push(ctx, u, op, bufs, b)
+	if failed != nil {
+		return failed
+	}
+	failed = judge(&a, op, b.Len())
+	if failed != nil && failed.Class == router.ClassCredentials {
+		u.Refused()
+	}
+	return failed
+}
+
+// push makes one request.
+func (r *Router) push(ctx context.Context, u *router.Use[connection], op string, bufs *buffers, b *router.Batch) (router.Answer, *router.Error) {
+	header := http.Header{}
+	login.Set(header, u.Values)
+	if u.Conn.tenant != "" {
+		header.Set("X-Scope-OrgID", u.Conn.tenant)
+	}
+	req := router.Request{Op: op, Method: http.MethodPost, Header: header}
+	var asJSON bool
+	if bufs.push, asJSON = appendPush(bufs.push[:0], b); asJSON {
+		header.Set("Content-Type", "application/json")
+		req.Body = bufs.push
+		return u.Do(ctx, req)
+	}
+	header.Set("Content-Type", "application/x-protobuf")
+	if n := snappy.MaxEncodedLen(len(bufs.push)); cap(bufs.compressed) < n {
+		bufs.compressed = make([]byte, n)
+	}
+	req.Body, req.Plain = snappy.Encode(bufs.compressed[:cap(bufs.compressed)], bufs.push), true // snappy without a header that says so
+	return u.Do(ctx, req)
+}
+
+// Verify implements router.Verifier. It pushes nothing at all, which Loki refuses only after it has looked at the
+// credentials.
+func (r *Router) Verify(ctx context.Context) error {
+	u, failed := r.link.Begin(ctx)
+	if failed != nil {
+		return failed
+	}
+	op := "reach " + u.Conn.name
+	a, failed := r.push(ctx, u, op, &buffers{}, &router.Batch{})
+	if failed == nil {
+		failed = emptyPush(&a, op)
+	}
+	if failed == nil {
+		return nil
+	}
+	if failed.Class == router.ClassCredentials {
+		u.Refused()
+	}
+	return failed
+}
+
+// VerifyCredentials implements router.CredentialVerifier.
+func (r *Router) VerifyCredentials(ctx context.Context) error { return r.Verify(ctx) }

@@ -1,0 +1,101 @@
+package router
+
+import (
+	"encoding/base64"
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// PrefixTLS returns the names of a router's TLS options, which begin with its prefix: "loki" has loki-ca-cert. noTLS is
+// what the address of a receiver without TLS has, as in TLSNames.
+func PrefixTLS(prefix, noTLS string) TLSNames {
+	return TLSNames{
+		CA: []string{prefix + "-ca-cert"}, Cert: prefix + "-client-cert", Key: prefix + "-client-key",
+		ServerName: prefix + "-tls-server-name", SkipVerify: prefix + "-insecure-skip-verify", NoTLS: noTLS,
+	}
+}
+
+// TLSOptions returns the options of PrefixTLS, and PREFIX-allow-plaintext.
+func TLSOptions(prefix string) []Option {
+	n := PrefixTLS(prefix, "")
+	return []Option{
+		{Name: n.CA[0]}, {Name: n.Cert}, {Name: n.Key, Credential: true}, {Name: n.ServerName},
+		{Name: n.SkipVerify, Default: "false"}, {Name: allowPlaintext(prefix), Default: "false"},
+	}
+}
+
+func allowPlaintext(prefix string) string { return prefix + "-allow-plaintext" }
+
+// CheckPlaintext refuses a credential that would go without TLS to another host than this one, unless
+// PREFIX-allow-plaintext says that it may.
+func (v *Values) CheckPlaintext(prefix string, a Address, credentials ...string) {
+	if v.Bool(allowPlaintext(prefix), false) || a.Scheme != "http" || isLoopback(a.Host) {
+		return
+	}
+	for _, name := range credentials {
+		if v.Has(name) {
+			v.fail("log-opt %s would go over http:// without encryption; write https://, or set %s=true", name, allowPlaintext(prefix))
+			return
+		}
+	}
+}
+
+func isLoopback(host string) bool {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.Unmap().IsLoopback()
+	}
+	host = strings.TrimSuffix(strings.ToLower(host), ".")
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
+
+// Login is the names of the options that give a request its Authorization header: a user with a password, or a token.
+type Login struct{ User, Password, Token string }
+
+// Credentials lists the options that change the header.
+func (l Login) Credentials() []string { return []string{l.User, l.Password, l.Token} }
+
+// Check refuses values that cannot be a header, and two ways to log in.
+func (l Login) Check(v *Values) {
+	switch {
+	case v.Has(l.Token) && (v.Has(l.User) || v.Has(l.Password)):
+		v.fail("log-opts %s and %s are two ways to log in; give one", l.Token, l.User)
+	case v.Has(l.User) != v.Has(l.Password):
+		v.fail("log-opts %s and %s need each other; give both", l.User, l.Password)
+	case v.Has(l.User) && strings.Contains(v.String(l.User, ""), ":"):
+		v.fail("log-opt %s: there is a colon in it", l.User)
+	}
+	v.CheckHeader(l.Token)
+	v.Credential(l.Password)
+}
+
+// Set sets the header, if the options give one.
+func (l Login) Set(h http.Header, v *Values) {
+	switch {
+	case v.Has(l.Token):
+		h.Set("Authorization", "Bearer "+v.Secret(l.Token).Reveal())
+	case v.Has(l.User):
+		text := v.String(l.User, "") + ":" + v.Secret(l.Password).Reveal()
+		h.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(text)))
+	}
+}
+
+// CheckHeader refuses a credential, if it is given, that is empty or cannot be in a header.
+func (v *Values) CheckHeader(name string) {
+	switch {
+	case !v.Has(name) || v.Waits(name):
+	case v.Secret(name).IsEmpty():
+		v.fail("log-opt %s is empty", name)
+	case strings.ContainsFunc(v.Credential(name).Reveal(), func(r rune) bool { return r <= ' ' || r >= 0x7f }):
+		v.fail("log-opt %s has a blank, a line break or another character that cannot be in a header", name)
+	}
+}
+
+// Shown is how errors call the receiver at a: without its path, and as the name of the router alone when the address
+// came by reference.
+func (a Address) Shown(hidden bool, router string) string {
+	if hidden {
+		return "the " + router + " receiver"
+	}
+	return a.Base()
+}
