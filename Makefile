@@ -21,7 +21,7 @@ test: deps # everything, as root
 	./.ci/test
 
 race: # the race detector, where goroutines share memory; it needs a C compiler
-	./packaging/install-test-deps race && CGO_ENABLED=1 go test -race -count=1 -p 2 -timeout 15m $$(./.ci/list race)
+	./packaging/install-test-deps race && CGO_ENABLED=1 go test -race -short -count=1 -p 2 -parallel 8 -timeout 15m $$(./.ci/list race)
 
 test-engines: deps # the log driver's tests against Docker 29, which is built first, once
 	./packaging/install-test-deps engine

@@ -26,6 +26,7 @@ type Sessions interface {
 	Status() []session.Status
 	Tallies() (tallies []session.Tally, refused uint64)
 	Store() spool.StoreStats
+	StateFailures() int64
 }
 
 // Health is what the process says of itself.
@@ -74,7 +75,7 @@ func Names() []string {
 	var names []string
 	for _, m := range []metric{
 		buildInfo, broken, attention, refused, sessions, lines, requests, took, waiting, age, failing, success, sentBytes, containerLines, containerWaiting, containerAge,
-		spoolDisk, spoolLimit, spoolMemory, spoolLow, spoolModes, pipes, resolved,
+		spoolDisk, spoolLimit, spoolMemory, spoolMemoryLimit, spoolLow, spoolModes, spoolFiles, spoolFailures, pipes, stateFailures, resolved,
 	} {
 		names = append(names, m.name)
 	}
@@ -103,12 +104,17 @@ var (
 	containerWaiting = desc("log_container_waiting_bytes", "Bytes of one session that the router has not taken.", append(ofContainer, "session")...)
 	containerAge     = desc("log_container_waiting_seconds", "Age of the oldest of them.", append(ofContainer, "session")...)
 
-	spoolDisk   = desc("spool_disk_bytes", "Bytes of log on disk, with what is about to be removed.")
-	spoolLimit  = desc("spool_limit_bytes", "What they may be at most.")
-	spoolMemory = desc("spool_memory_bytes", "Bytes of log in memory, because the disk takes none.")
-	spoolLow    = desc("spool_low_space", "1 = the file system has less free space than it should.")
-	spoolModes  = desc("spool_sessions", "Sessions by how their bytes reach the spool: splice, copy, memory.", "mode")
-	pipes       = desc("spool_pipe_bytes", "Size of all pipes that have been enlarged.")
+	spoolDisk        = desc("spool_disk_bytes", "Bytes of log on disk, with what is about to be removed.")
+	spoolLimit       = desc("spool_limit_bytes", "What they may be at most.")
+	spoolMemory      = desc("spool_memory_bytes", "Bytes of log in memory, because the disk takes none.")
+	spoolMemoryLimit = desc("spool_memory_limit_bytes", "What they may be at most.")
+	spoolFiles       = desc("spool_open_files", "Files that are open for spools: segments, cursors, and what waits for FIFOs.")
+	spoolFailures    = desc("spool_failures_total", "Calls for spools that the file system refused; each is made again.")
+	spoolLow         = desc("spool_low_space", "1 = the file system has less free space than it should.")
+	spoolModes       = desc("spool_sessions", "Sessions by how their bytes reach the spool: splice, copy, memory.", "mode")
+	pipes            = desc("spool_pipe_bytes", "Size of all pipes that have been enlarged.")
+
+	stateFailures = desc("log_state_failures_total", "Calls for the state of sessions that the file system refused; each is made again.")
 
 	resolved = desc("resolve_total", "Secrets and parameters that AWS was asked for: ok, or the kind of the failure.", "result")
 )
@@ -170,6 +176,10 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(spoolDisk, float64(st.DiskBytes))
 	gauge(spoolLimit, float64(st.MaxBytes))
 	gauge(spoolMemory, float64(st.RAMBytes))
+	gauge(spoolMemoryLimit, float64(st.MaxRAM))
+	gauge(spoolFiles, float64(st.OpenFiles))
+	counter(spoolFailures, float64(st.Failures))
+	counter(stateFailures, float64(c.o.Sessions.StateFailures()))
 	gauge(spoolLow, bit(st.LowSpace))
 	gauge(pipes, float64(st.PipeBytes))
 	count := c.o.Resolves.counts()

@@ -29,6 +29,9 @@ func (r *Rules) Parse(config map[string]string, info Info) (Options, error) {
 		return r.unfinished(config, info), err
 	}
 	o, err := r.parse(config, info)
+	if err != nil && !r.connects(config) {
+		return r.unfinished(config, info), err
+	}
 	if err != nil {
 		return o, err
 	}
@@ -105,7 +108,7 @@ func (r *Rules) parseNamed(name string, given map[string]string, info Info) (Opt
 // once the configuration is fixed.
 func (r *Rules) unfinished(given map[string]string, info Info) Options {
 	o := Options{Destination: strings.TrimSpace(given[destination]), Own: Plain{}, Plain: Plain{}}
-	if o.Destination == "" {
+	if o.Unnamed = o.Destination == "" && !r.connects(given); !o.Unnamed && o.Destination == "" {
 		return Options{}
 	}
 	for option, value := range given {
@@ -124,7 +127,13 @@ func inDestination(name string, err error) error {
 
 // Expand returns o, which comes from the state of an earlier process, with what its destination says today.
 func (r *Rules) Expand(o Options) (Options, error) {
-	if o.Destination == "" {
+	if o.Unnamed {
+		o.Destination = r.DefaultDestination
+	}
+	switch {
+	case o.Unnamed && o.Destination == "":
+		return o, errors.New("the container names no destination, and there is no default_destination under [logs]; add one, or give the lines up with forget --discard")
+	case o.Destination == "":
 		return o, nil
 	}
 	if r.Destinations[o.Destination] == nil {

@@ -70,7 +70,8 @@ type Options struct {
 	SpoolMaxBytes int64                    // 0 = the host's
 	SecretFailure SecretFailure
 	Destination   string // the name of the one in the configuration that the rest comes from; "" = none
-	Own           Plain  // with a Destination: those of Plain that the container has given itself
+	Unnamed       bool   // it names no destination, and there was no default that could be read
+	Own           Plain  // with a Destination, or Unnamed: those of Plain that the container has given itself
 }
 
 // Plain are options by name. Whatever prints or logs them shows the names alone: people write secrets into options.

@@ -29,10 +29,11 @@ type Need struct {
 type Asker struct {
 	config   *config.Config
 	resolver *resolve.Resolver
+	again    time.Duration // see deniedAgain
 }
 
 // NewAsker returns an Asker.
-func NewAsker(c *config.Config, r *resolve.Resolver) *Asker { return &Asker{c, r} }
+func NewAsker(c *config.Config, r *resolve.Resolver) *Asker { return &Asker{c, r, deniedAgain} }
 
 func (a *Asker) request(n Need) resolve.Request {
 	return resolve.Request{Ref: n.Ref, Region: a.config.AWS.Region, Role: a.config.RoleFor(n.Ref.Account, config.Role{}), For: n.For}
@@ -64,7 +65,7 @@ func (a *Asker) Admit(ctx context.Context, wait time.Duration, needs []Need) err
 	if !errors.Is(err, fault.Denied) {
 		return err
 	}
-	pause := time.NewTimer(deniedAgain)
+	pause := time.NewTimer(a.again)
 	defer pause.Stop()
 	select {
 	case <-pause.C:

@@ -20,9 +20,11 @@ import (
 func asker(t *testing.T, audit func(resolve.Access)) *Asker {
 	t.Helper()
 	c := &config.Config{AWS: config.AWS{Region: "eu-west-1"}}
-	r := resolve.New(awsconf.New(c.AWS, "test", "1"), resolve.Options{Timeout: 10 * time.Second, Policy: ttl.Policy{TTL: time.Minute}, Audit: audit})
+	r := resolve.New(awsconf.New(c.AWS, "test", "1"), resolve.Options{Timeout: time.Second, Policy: ttl.Policy{TTL: time.Minute}, Audit: audit})
 	t.Cleanup(r.Close)
-	return NewAsker(c, r)
+	a := NewAsker(c, r)
+	a.again = 10 * time.Millisecond
+	return a
 }
 
 func TestAdmit(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/secretref/secretref/logplugin/state"
@@ -17,22 +19,56 @@ func (s *Sessions) Attach() {
 	}
 }
 
-// attachAgain is the pause before state files that could not be read are read again.
-const attachAgain = time.Second
+// attaching is how far the sessions of an earlier process are read.
+type attaching struct {
+	held     atomic.Bool  // see holds
+	failures atomic.Int64 // calls for the state of sessions that the file system has refused
+
+	mu     sync.Mutex
+	unread error // why sessions of an earlier process are not read yet; nil = all are
+}
+
+// holds reports whether the lines of x wait, because a session of its container that is older may be among those whose state cannot
+// be read at the moment. They do not wait for ever, and those of a new container do not wait at all.
+func (a *attaching) holds(x *session) bool { return !x.first && a.held.Load() }
+
+func (a *attaching) failed() { a.failures.Add(1) }
+
+func (a *attaching) err() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.unread
+}
 
 func (s *Sessions) attachLater() {
-	again := time.NewTicker(attachAgain)
+	again := time.NewTicker(s.pauses.again)
 	defer again.Stop()
+	enough := time.NewTimer(s.pauses.hold)
+	defer enough.Stop()
 	for {
 		select {
 		case <-s.ctx.Done():
 			return
+		case <-enough.C:
+			s.release()
+			continue
 		case <-again.C:
 		}
 		if s.attach() {
 			s.log.Info("the state of all sessions has been read")
+			s.release()
 			return
 		}
+	}
+}
+
+// release lets the lines go that wait for older ones.
+func (s *Sessions) release() {
+	if !s.attaching.held.Swap(false) {
+		return
+	}
+	for _, x := range s.sessions() {
+		x.wake()
 	}
 }
 
@@ -65,29 +101,34 @@ func (s *Sessions) attach() (all bool) {
 
 // noteUnread keeps how many state files cannot be read, for status, and reports whether all could be read before.
 func (s *Sessions) noteUnread(files int, err error) (first bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	first = s.unread == nil
+	a := &s.attaching
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	first = a.unread == nil
 	if err != nil && first {
 		s.log.Error("the state directory cannot be read, will retry", "error", err)
 	}
 	switch {
 	case err != nil:
-		s.unread = fmt.Errorf("the logs of earlier containers are not read: %w", err)
+		a.unread = fmt.Errorf("the logs of earlier containers are not read: %w", err)
 	case files > 0:
-		s.unread = fmt.Errorf("the logs of %d earlier containers are not read: their state files cannot be read at the moment", files)
+		a.unread = fmt.Errorf("the logs of %d earlier containers are not read: their state files cannot be read at the moment", files)
 	default:
-		s.unread = nil
+		a.unread = nil
+		return first
+	}
+	a.failed()
+	if first {
+		a.held.Store(true)
 	}
 	return first
 }
 
 // Unread returns why sessions of an earlier process are not read yet; nil means that all are.
-func (s *Sessions) Unread() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.unread
-}
+func (s *Sessions) Unread() error { return s.attaching.err() }
+
+// StateFailures counts the calls for the state of sessions that the file system has refused. Each was made again, or will be.
+func (s *Sessions) StateFailures() int64 { return s.attaching.failures.Load() }
 
 // sweep removes spools that belong to no session: nobody knows any more where their lines were to go. Those of a state
 // that was set aside, or may be there, stay.
@@ -97,7 +138,7 @@ func (s *Sessions) sweep() {
 	for file := range s.byFile {
 		known[state.ID(file)] = true
 	}
-	for file := range s.claimed {
+	for file := range s.starting {
 		known[state.ID(file)] = true
 	}
 	s.mu.Unlock()

@@ -36,6 +36,7 @@ func (s *Sessions) begin(meta state.Session, b beginning) error {
 	}
 	saved := b.save(meta)
 	if saved != nil {
+		s.attaching.failed()
 		// It is read all the same; only a restart of the driver would not know it.
 		s.log.Error("the state of a session cannot be kept: if the driver is restarted now its log is not read", named(meta), "error", saved)
 	}
@@ -114,22 +115,19 @@ func (s *Sessions) enter(x *session) (older, newer []*session, err error) {
 	return older, newer, nil
 }
 
-// saveAgain is the pause before a state that the disk has not taken is written again.
-const saveAgain = time.Second
-
-// saveLater keeps the state of a session as soon as the disk takes it.
+// saveLater keeps the state of a session as soon as the disk takes it, and tries once more when the driver ends.
 func (s *Sessions) saveLater(x *session, save func(state.Session) error) {
-	again := time.NewTicker(saveAgain)
+	again := time.NewTicker(s.pauses.again)
 	defer again.Stop()
-	for {
+	for s.ctx.Err() == nil {
 		select {
 		case <-s.ctx.Done():
-			return
 		case <-x.done:
 			return
 		case <-again.C:
 		}
 		if save(x.meta) != nil {
+			s.attaching.failed()
 			continue
 		}
 		if x.finishing.Load() {

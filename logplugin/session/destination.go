@@ -16,9 +16,8 @@ import (
 // container begins one, too, and must not cost a connection. It is asked again while it is not, ever more rarely: at the
 // start of a host the network may come later.
 const (
-	verifyDelay = 2 * time.Second
-	verifyRare  = time.Minute
-	verifyWait  = 15 * time.Second
+	verifyRare = time.Minute
+	verifyWait = 15 * time.Second
 )
 
 // destination is a router that sessions share, and their way to it.
@@ -36,9 +35,10 @@ type destination struct {
 
 // destinations are those that have sessions, and the tallies of all that had any.
 type destinations struct {
-	log  *slog.Logger
-	ctx  context.Context // ends with Close of the Sessions
-	wait *sync.WaitGroup // for what looks at routers
+	log    *slog.Logger
+	ctx    context.Context // ends with Close of the Sessions
+	wait   *sync.WaitGroup // for what looks at routers
+	pauses pauses
 
 	mu           sync.Mutex
 	byConnection map[options.Connection]*destination
@@ -77,12 +77,12 @@ func (ds *destinations) join(key options.Connection, w target, c router.Config) 
 		r := c.Router()
 		t := ds.tallyOf(w)
 		log := ds.log.With("router", w.router, "address", w.address)
-		d = &destination{key: key, router: r, tally: t, delivery: delivery.New(counted{r, t}, delivery.Config{Workers: c.Batches(), Log: log, Observe: t.observe})}
+		d = &destination{key: key, router: r, tally: t, delivery: delivery.New(counted{r, t}, delivery.Config{Workers: c.Batches(), Linger: ds.pauses.linger, Log: log, Observe: t.observe})}
 		var ctx context.Context
 		ctx, d.stop = context.WithCancel(ds.ctx)
 		ds.byConnection[key] = d
 		if v, ok := r.(router.Verifier); ok {
-			ds.wait.Go(func() { d.verify(ctx, v, log) })
+			ds.wait.Go(func() { d.verify(ctx, v, ds.pauses.verify, log) })
 		}
 	}
 	d.users++
@@ -118,8 +118,8 @@ func (ds *destinations) closers() []func() error {
 }
 
 // verify looks at the router until it is well, or lines have gone there.
-func (d *destination) verify(ctx context.Context, v router.Verifier, log *slog.Logger) {
-	for pause := verifyDelay; ; pause = min(2*pause, verifyRare) {
+func (d *destination) verify(ctx context.Context, v router.Verifier, pause time.Duration, log *slog.Logger) {
+	for ; ; pause = min(2*pause, verifyRare) {
 		next := time.NewTimer(pause)
 		select {
 		case <-next.C:

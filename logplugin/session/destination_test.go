@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -44,6 +45,7 @@ func toProd(options ...string) map[string]string {
 
 // A destination that changes, goes and comes back takes its containers along, which run all the time.
 func TestDestinationChanges(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	receivers := map[string]*memory{"https://a.example.com": {}, "https://b.example.com": {}}
 	a, b := receivers["https://a.example.com"], receivers["https://b.example.com"]
@@ -109,5 +111,41 @@ func TestDestinationIsShared(t *testing.T) {
 	defer s.mu.Unlock()
 	if len(s.byFile) != containers || len(s.destinations.byConnection) != 1 {
 		t.Errorf("%d sessions have %d routers, want %d and one", len(s.byFile), len(s.destinations.byConnection), containers)
+	}
+}
+
+// A container that relies on the default destination, and starts while the configuration cannot be read, is read and kept, and goes
+// there when it can.
+func TestDefaultDestinationLater(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	receivers := map[string]*memory{"https://a.example.com": {}}
+	file := filepath.Join(dir, "f")
+	f := newFIFO(t, file)
+	s := startNamed(t, dir, "", receivers) // as with a configuration that stands in for a broken one
+	s.admission.broken = errors.New("the configuration is broken")
+	in := info()
+	in.Config = map[string]string{"own": "x"}
+	if err := s.dir.Accept(in.ContainerID); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(t.Context(), file, in); err != nil {
+		t.Fatal(err)
+	}
+	write(t, f, "1")
+	awaitStatus(t, s, "that it is parked", func(st Status) bool { return st.State == Parked && st.WaitingBytes > 0 })
+	end(t, s)
+
+	s = startNamed(t, dir, "https://a.example.com", receivers)
+	s.Attach()
+	awaitStatus(t, s, "that it has no default", func(st Status) bool { return strings.Contains(st.LastError, "no default_destination under [logs]") })
+	end(t, s)
+
+	s = startNamed(t, dir, "https://a.example.com", receivers)
+	s.admission.rules.DefaultDestination = "prod"
+	s.Attach()
+	receivers["https://a.example.com"].wait(t, "1")
+	if st := only(t, s); st.Destination != "prod" {
+		t.Errorf("status %+v, want destination prod", st)
 	}
 }

@@ -87,8 +87,8 @@ func (f *feed) Fill(b *router.Batch, limit int) (more bool) {
 
 // ready reports whether lines may be encoded: those of an older session come first, and an encoder may need a secret.
 func (f *feed) ready() bool {
-	if f.waits() {
-		return false // the end of the other says Ready
+	if f.session.table.attaching.holds(f.session) || f.waits() {
+		return false // its release, or the end of the other, says Ready
 	}
 	if f.encoder == nil {
 		f.encoder = f.session.output.ready()
@@ -234,8 +234,8 @@ func (f *feed) close() {
 
 // droppedText is the line that stands where lines are missing.
 func droppedText(g spool.Gap) []byte {
-	if g.Lines == 0 {
-		return []byte("secretref: lines are missing here: a part of the spool was lost")
+	if g.Lines == 0 { // they could not be counted
+		return []byte("secretref: " + strconv.FormatInt(g.To-g.From, 10) + " bytes of lines are missing here: a part of the spool was lost")
 	}
 	return []byte("secretref: " + strconv.FormatInt(g.Lines, 10) + " lines are missing here: the spool was full")
 }

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/secretref/secretref/logplugin/options"
 	"github.com/secretref/secretref/logplugin/state"
@@ -15,6 +14,7 @@ import (
 // `docker logs` of a container that has stopped may be handled after the call for its next start. What it begins and ends
 // without a line must not end the session of the container that runs, however quiet that is.
 func TestQuietContainerAndDockerLogs(t *testing.T) {
+	t.Parallel()
 	dir, m := t.TempDir(), &memory{}
 	s := start(t, dir, m)
 	running, phantom := filepath.Join(dir, "running"), filepath.Join(dir, "phantom")
@@ -27,9 +27,7 @@ func TestQuietContainerAndDockerLogs(t *testing.T) {
 	s.Stop(phantom)
 	p.Close()
 	await(t, "the end of what docker logs began", func() bool { return len(s.Status()) == 1 })
-	quiet := time.NewTimer(leakedSilence + 500*time.Millisecond)
-	defer quiet.Stop()
-	<-quiet.C
+	pause(t, 3*quick.silence)
 	write(t, f, "still", "read")
 	m.wait(t, "still read")
 	if st := only(t, s); st.State != Reading {
@@ -40,6 +38,7 @@ func TestQuietContainerAndDockerLogs(t *testing.T) {
 // While the router is away, what `docker logs` begins ends at once and does not pile up; and a session that comes behind
 // such a one still waits for the lines that came before it.
 func TestEmptySessionsDoNotPileUp(t *testing.T) {
+	t.Parallel()
 	dir, m := t.TempDir(), &memory{block: make(chan struct{})}
 	s := start(t, dir, m)
 	old := filepath.Join(dir, "old")
@@ -73,6 +72,7 @@ func TestEmptySessionsDoNotPileUp(t *testing.T) {
 
 // An empty session that ends before an older one with lines must not let a newer one overtake that.
 func TestEmptySessionBetween(t *testing.T) {
+	t.Parallel()
 	dir, m := t.TempDir(), &memory{block: make(chan struct{})}
 	s := start(t, dir, m)
 	begin := func(name string) *os.File {
@@ -100,6 +100,7 @@ func TestEmptySessionBetween(t *testing.T) {
 
 // A FIFO that cannot be opened for another reason than that it is gone is tried again, and stays.
 func TestUnreadableForAWhile(t *testing.T) {
+	t.Parallel()
 	dir, m := t.TempDir(), &memory{}
 	file, unblock := blocked(t, dir)
 	leave(t, dir, state.Session{File: file, ContainerID: "c", Options: options.Options{Router: "memory"}})
@@ -113,6 +114,7 @@ func TestUnreadableForAWhile(t *testing.T) {
 
 // One that cannot be opened is not given up for a newer one of its container: there may be lines in it.
 func TestUnreadableIsNotSuperseded(t *testing.T) {
+	t.Parallel()
 	dir, m := t.TempDir(), &memory{}
 	old, _ := blocked(t, dir)
 	leave(t, dir, state.Session{File: old, ContainerID: info().ContainerID, Options: options.Options{Router: "memory"}})
@@ -124,9 +126,7 @@ func TestUnreadableIsNotSuperseded(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, f, "1")
-	quiet := time.NewTimer(leakedSilence + 500*time.Millisecond)
-	defer quiet.Stop()
-	<-quiet.C
+	pause(t, 3*quick.silence)
 	if n := len(s.Status()); n != 2 {
 		t.Errorf("%d sessions, want both", n)
 	}
@@ -134,6 +134,7 @@ func TestUnreadableIsNotSuperseded(t *testing.T) {
 
 // Spools without a session do not stay for ever; those of a state that was set aside do.
 func TestSweep(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := start(t, dir, &memory{})
 	spoolDir := func(id string) string { return filepath.Join(s.dir.Path(), "spool", id) }

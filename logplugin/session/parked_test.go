@@ -36,6 +36,7 @@ func awaitStatus(t *testing.T, s *Sessions, what string, is func(Status) bool) S
 // A container that was accepted is read, and not refused, whatever has become of the host's rules meanwhile. Its lines are
 // sent once the rules allow it.
 func TestAcceptedAndNotAllowed(t *testing.T) {
+	t.Parallel()
 	dir, m := t.TempDir(), &memory{}
 	s := start(t, dir, m)
 	form := router.AddressForm{Option: "url", Ports: map[string]string{"https": "443"}}
@@ -82,6 +83,7 @@ func TestAcceptedAndNotAllowed(t *testing.T) {
 
 // A session of a router or a version that is not known here is read, and waits.
 func TestUnknownHere(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(text string) string{
 		"router":  func(text string) string { return text },
 		"version": func(text string) string { return strings.Replace(text, `"version":1`, `"version":99`, 1) },
@@ -125,6 +127,7 @@ func TestUnknownHere(t *testing.T) {
 
 // One that has nothing to deliver does not stay.
 func TestParkedWithoutLines(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "f")
 	leave(t, dir, state.Session{File: file, ContainerID: "c", Options: options.Options{Router: "later"}})
@@ -134,6 +137,7 @@ func TestParkedWithoutLines(t *testing.T) {
 }
 
 func TestForget(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	m := &memory{}
 	s := start(t, dir, m)
@@ -168,6 +172,7 @@ func TestForget(t *testing.T) {
 
 // What a router that never answers holds can be given up, and the router goes with its last session.
 func TestForgetAndDiscard(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	m := &memory{block: make(chan struct{})}
 	s := start(t, dir, m)
@@ -195,6 +200,7 @@ func TestForgetAndDiscard(t *testing.T) {
 
 // A router that does not even hear the end of its context keeps nobody: what it holds stays in the spool.
 func TestCloseWhileARouterHangs(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	m := &memory{block: make(chan struct{}), deaf: true}
 	s := start(t, dir, m)
@@ -220,6 +226,7 @@ var _ router.Verifier = (*memory)(nil)
 
 // A router is asked before there are lines, and what it says is shown.
 func TestVerify(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	m := &memory{verify: &router.Error{Class: router.ClassRetry, Op: "reach it", Cause: "it is away", Bad: router.NoRecord}}
 	s := start(t, dir, m)

@@ -44,6 +44,7 @@ func blocked(t *testing.T, dir string) (file string, unblock func() *os.File) {
 
 // A container that was accepted is not refused because its FIFO cannot be opened at the moment.
 func TestAcceptedIsOpenedLater(t *testing.T) {
+	t.Parallel()
 	dir, m := t.TempDir(), &memory{}
 	s := start(t, dir, m)
 	if err := s.dir.Accept(info().ContainerID); err != nil {
@@ -60,6 +61,7 @@ func TestAcceptedIsOpenedLater(t *testing.T) {
 
 // One that was never accepted is refused with the reason, and leaves nothing.
 func TestNewIsRefusedWhenItsFIFOCannotBeOpened(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := start(t, dir, &memory{})
 	file, _ := blocked(t, dir)
@@ -74,6 +76,7 @@ func TestNewIsRefusedWhenItsFIFOCannotBeOpened(t *testing.T) {
 
 // A Start whose time is over makes nothing: the daemon has its answer already.
 func TestStartAfterItsTime(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s, file := start(t, dir, &memory{}), filepath.Join(dir, "f")
 	newFIFO(t, file)
@@ -87,6 +90,7 @@ func TestStartAfterItsTime(t *testing.T) {
 
 // A session that the daemon does not want after all ends, and a container is accepted only if it was before.
 func TestWithdraw(t *testing.T) {
+	t.Parallel()
 	for _, accepted := range []bool{false, true} {
 		t.Run(fmt.Sprint("accepted before: ", accepted), func(t *testing.T) {
 			dir := t.TempDir()
@@ -124,6 +128,7 @@ func assertNothing(t *testing.T, s *Sessions, file string, accepted bool) {
 
 // A new container that would take files which others need is refused; one that was accepted is not.
 func TestFilesAreABudget(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := start(t, dir, &memory{})
 	s.files = filebudget.Budget{Limit: 64, Sessions: 4}
@@ -150,6 +155,22 @@ func TestFilesAreABudget(t *testing.T) {
 	}
 }
 
+// Places are kept for those that are about to begin: containers that start at once cannot all take the last one.
+func TestPlacesAreReserved(t *testing.T) {
+	t.Parallel()
+	s := start(t, t.TempDir(), &memory{})
+	s.files = filebudget.Budget{Limit: 64, Sessions: 4} // two FIFOs
+	for i, want := range []bool{true, true, false} {
+		if err := s.reserve(fmt.Sprint(i)); (err == nil) != want {
+			t.Errorf("place %d: %v, want it given %v", i, err, want)
+		}
+	}
+	s.unclaim("0")
+	if err := s.reserve("2"); err != nil {
+		t.Errorf("a place that was given back: %v", err)
+	}
+}
+
 // numbered is a session of the container of info.
 func numbered(n int, file string) state.Session {
 	return state.Session{File: file, ContainerID: info().ContainerID, Number: uint64(n), Options: options.Options{Router: "memory"}} //nolint:gosec // small
@@ -158,6 +179,7 @@ func numbered(n int, file string) state.Session {
 // A state file that cannot be read at the moment is read later: nothing of its session is lost, and its lines come in their
 // place.
 func TestStateIsReadLater(t *testing.T) {
+	t.Parallel()
 	dir, m := t.TempDir(), &memory{}
 	fault := &statetest.FS{}
 	old, next := filepath.Join(dir, "old"), filepath.Join(dir, "next")
@@ -192,8 +214,45 @@ func TestStateIsReadLater(t *testing.T) {
 	m.wait(t, "1 2")
 }
 
+// While the state of an older session cannot be read, the lines of a newer one of the container wait, and for a while only.
+func TestUnreadOlderComesFirst(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		hold time.Duration
+		want string
+	}{{"read in time", time.Minute, "1 2"}, {"not read in time", 300 * time.Millisecond, "2 1"}} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir, m, fault := t.TempDir(), &memory{}, &statetest.FS{}
+			old, next := filepath.Join(dir, "old"), filepath.Join(dir, "next")
+			write(t, newFIFO(t, old), "1")
+			write(t, newFIFO(t, next), "2")
+			leave(t, dir, numbered(1, old), numbered(2, next))
+			s := startOn(t, dir, m, fault)
+			s.pauses.hold = tt.hold
+			fault.Fail(func(_ int, op, name string) error {
+				if op == "open" && strings.HasSuffix(name, state.ID(old)+".json") {
+					return unix.EMFILE
+				}
+				return nil
+			})
+			s.Attach()
+			awaitStatus(t, s, "a word about it", func(st Status) bool { return strings.Contains(st.LastError, "older ones may come first") })
+			if tt.hold < time.Minute {
+				m.wait(t, "2")
+			}
+			if n := s.StateFailures(); n == 0 {
+				t.Error("no failure is counted")
+			}
+			fault.Fail(nil)
+			m.wait(t, tt.want)
+		})
+	}
+}
+
 // A failure that lasts is one line in the log, and its end is another.
 func TestUnreadStateIsLoggedOnce(t *testing.T) {
+	t.Parallel()
 	dir, fault, file := t.TempDir(), &statetest.FS{}, filepath.Join(t.TempDir(), "f")
 	newFIFO(t, file)
 	leave(t, dir, numbered(1, file))
@@ -222,6 +281,7 @@ func TestUnreadStateIsLoggedOnce(t *testing.T) {
 
 // A container that was accepted while the disk took nothing is one for the next process, too.
 func TestMarkIsWrittenLater(t *testing.T) {
+	t.Parallel()
 	dir, fault, file := t.TempDir(), &statetest.FS{}, filepath.Join(t.TempDir(), "f")
 	newFIFO(t, file)
 	s := startOn(t, dir, &memory{}, fault)
@@ -247,6 +307,7 @@ func TestMarkIsWrittenLater(t *testing.T) {
 
 // Whatever the clock says, the session that began later is the newer one.
 func TestClockIsNoOrder(t *testing.T) {
+	t.Parallel()
 	for _, step := range []time.Duration{-time.Hour, time.Hour} {
 		t.Run(step.String(), func(t *testing.T) {
 			dir, m := t.TempDir(), &memory{}
@@ -270,15 +331,14 @@ func TestClockIsNoOrder(t *testing.T) {
 
 // A session whose FIFO is gone says nothing about one whose FIFO is open.
 func TestGoneDoesNotSupersede(t *testing.T) {
+	t.Parallel()
 	dir, m := t.TempDir(), &memory{}
 	open, lost := filepath.Join(dir, "open"), filepath.Join(dir, "lost")
 	f := newFIFO(t, open)
 	leave(t, dir, numbered(1, open), numbered(2, lost))
 	s := start(t, dir, m)
 	s.Attach()
-	quiet := time.NewTimer(leakedSilence + 500*time.Millisecond)
-	defer quiet.Stop()
-	<-quiet.C
+	pause(t, 3*quick.silence)
 	write(t, f, "1")
 	m.wait(t, "1")
 }

@@ -11,12 +11,16 @@ import (
 	"github.com/secretref/secretref/logplugin/state"
 )
 
-// How long the FIFO of a session that a newer one of its container has replaced must be silent before it is left: the
-// daemon may have leaked it, and then its end never comes.
-const leakedSilence = 2 * time.Second
+// pauses are how long Sessions wait. The zero value stands for those of a host.
+type pauses struct {
+	again   time.Duration // before what the file system has refused is tried again: reading a FIFO, reading and writing state
+	silence time.Duration // see session.supersede
+	hold    time.Duration // see attaching.holds
+	verify  time.Duration // before a router is asked for the first time whether it is there
+	linger  time.Duration // see delivery.Config; 0 = its default
+}
 
-// A FIFO that cannot be opened or read, for want of files or memory, is tried again after so long.
-const readPause = time.Second
+var usual = pauses{again: time.Second, silence: 2 * time.Second, hold: 30 * time.Second, verify: 2 * time.Second}
 
 // session is the life of one FIFO: one goroutine drains it into the spool, from which the feed takes the lines.
 type session struct {
@@ -39,7 +43,7 @@ type session struct {
 // run drains the FIFO until its end, and sees to it that the rest is delivered.
 func (s *session) run(ctx context.Context) {
 	for s.read(ctx) {
-		again := time.NewTimer(readPause)
+		again := time.NewTimer(s.table.pauses.again)
 		select {
 		case <-again.C:
 		case <-ctx.Done():
@@ -82,10 +86,11 @@ func (s *session) leave() {
 	s.stop()
 }
 
-// supersede ends the session when its FIFO has been silent for a while: the daemon has made another for the container, newer.
+// supersede ends the session when its FIFO has been silent for a while: the daemon has made another for the container, newer. It
+// may have leaked this one, whose end never comes then.
 // One that ends without a line was for `docker logs`, and says nothing of this one; nor does one whose FIFO is gone.
 func (s *session) supersede(newer *session) {
-	quiet := time.NewTimer(leakedSilence)
+	quiet := time.NewTimer(s.table.pauses.silence)
 	defer quiet.Stop()
 	end := s.spool.Stats().End
 	for {
@@ -104,7 +109,7 @@ func (s *session) supersede(newer *session) {
 				return
 			}
 			end = now
-			quiet.Reset(leakedSilence)
+			quiet.Reset(s.table.pauses.silence)
 		}
 	}
 }

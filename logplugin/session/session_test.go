@@ -114,6 +114,20 @@ func await(t *testing.T, what string, is func() bool) {
 	t.Fatalf("%s: not within 10 s", what)
 }
 
+// quick are the pauses of tests.
+var quick = pauses{again: 20 * time.Millisecond, silence: 200 * time.Millisecond, hold: 500 * time.Millisecond, verify: 100 * time.Millisecond, linger: 10 * time.Millisecond}
+
+// pause lets time pass in which something must not happen.
+func pause(t *testing.T, d time.Duration) {
+	t.Helper()
+	over := time.NewTimer(d)
+	defer over.Stop()
+	select {
+	case <-over.C:
+	case <-t.Context().Done():
+	}
+}
+
 func start(t *testing.T, dir string, m *memory) *Sessions {
 	t.Helper()
 	return startOn(t, dir, m, state.OS{})
@@ -130,8 +144,8 @@ func startOn(t *testing.T, dir string, m *memory, fsys state.FS) *Sessions {
 	cfg := &config.Config{AWS: config.AWS{Region: "eu-west-1"}}
 	cfg.Logs.AllowOptions = true
 	cfg.Logs.SpoolMinFree, cfg.Logs.SpoolMaxBytes, cfg.Logs.SpoolTotal = -1, 64<<20, 1<<30
-	r := resolve.New(awsconf.New(cfg.AWS, "test", "1"), resolve.Options{Timeout: 3 * time.Second, Policy: ttl.Policy{TTL: time.Minute}})
-	s, err := New(Config{State: d, Config: cfg, Resolver: r, Kinds: kinds})
+	r := resolve.New(awsconf.New(cfg.AWS, "test", "1"), resolve.Options{Timeout: 1500 * time.Millisecond, Policy: ttl.Policy{TTL: time.Minute}})
+	s, err := New(Config{State: d, Config: cfg, Resolver: r, Kinds: kinds, pauses: quick})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,6 +222,7 @@ func gone(t *testing.T, s *Sessions, file string) {
 }
 
 func TestLinesRestartAndEnd(t *testing.T) {
+	t.Parallel()
 	dir, m := t.TempDir(), &memory{}
 	file := filepath.Join(dir, "f")
 	f := newFIFO(t, file)
@@ -236,6 +251,7 @@ func TestLinesRestartAndEnd(t *testing.T) {
 }
 
 func TestLeakedFIFO(t *testing.T) {
+	t.Parallel()
 	dir, m := t.TempDir(), &memory{}
 	s := start(t, dir, m)
 	for i, line := range []string{"old", "new"} {

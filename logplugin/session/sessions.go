@@ -37,6 +37,9 @@ type Config struct {
 	Log      *slog.Logger      // nil = nowhere
 	Broken   error             // why Config is only a fallback: FIFOs are read, and nothing is sent; nil = it is whole
 	Files    filebudget.Budget // zero means no bound
+	Now      func() time.Time  // the time that people are shown; nil = time.Now
+
+	pauses pauses
 }
 
 // Sessions is all FIFOs that are read. It is the dockerplugin.Sessions.
@@ -47,17 +50,19 @@ type Sessions struct {
 	store        *spool.Store
 	log          *slog.Logger
 	files        filebudget.Budget
+	pauses       pauses
+	now          func() time.Time
 
 	ctx  context.Context // ends with Close; the goroutines of the sessions are its owner's
 	stop context.CancelFunc
 	wait sync.WaitGroup
 
-	mu      sync.Mutex
-	claimed map[string]bool // files of sessions that are being made
-	byFile  map[string]*session
-	refused uint64 // containers
-	marking bool   // a goroutine writes the marks of accepted containers that the disk has not taken
-	unread  error  // why sessions of an earlier process are not read yet; nil = all are
+	mu        sync.Mutex
+	starting  map[string]bool // files of sessions that are to be made; true = somebody makes it
+	byFile    map[string]*session
+	refused   uint64 // containers
+	marking   bool   // a goroutine writes the marks of accepted containers that the disk has not taken
+	attaching attaching
 }
 
 var _ dockerplugin.Sessions = (*Sessions)(nil)
@@ -73,14 +78,19 @@ func New(c Config) (*Sessions, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.pauses == (pauses{}) {
+		c.pauses = usual
+	}
 	s := &Sessions{
 		admission: a, dir: c.State, log: c.Log, files: c.Files,
-		claimed: map[string]bool{}, byFile: map[string]*session{},
-		store: spool.NewStore(spoolConfig(c)),
+		starting: map[string]bool{}, byFile: map[string]*session{}, store: spool.NewStore(spoolConfig(c)), pauses: c.pauses, now: c.Now,
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.destinations = destinations{
-		log: c.Log, ctx: s.ctx, wait: &s.wait, byConnection: map[options.Connection]*destination{}, tallies: map[target]*tally{},
+		log: c.Log, ctx: s.ctx, wait: &s.wait, pauses: c.pauses, byConnection: map[options.Connection]*destination{}, tallies: map[target]*tally{},
 	}
 	return s, nil
 }
@@ -112,7 +122,7 @@ func (s *Sessions) Start(ctx context.Context, file string, info dockerplugin.Inf
 		return nil // the daemon repeats itself
 	}
 	accepted := s.dir.Accepted(info.ContainerID)
-	meta := state.Session{File: file, ContainerID: info.ContainerID, ContainerName: info.ContainerName, Started: time.Now()}
+	meta := state.Session{File: file, ContainerID: info.ContainerID, ContainerName: info.ContainerName, Started: s.now()}
 	o, checked, err := s.admission.options(audited(info.ContainerID), info)
 	if s.admission.broken != nil {
 		err = s.admission.broken
@@ -128,7 +138,8 @@ func (s *Sessions) Start(ctx context.Context, file string, info dockerplugin.Inf
 		parked, err = err, nil
 	}
 	if err == nil && !accepted {
-		err = s.hasRoom()
+		err = s.reserve(file)
+		defer s.unclaim(file)
 	}
 	f, err := s.openFor(ctx, file, accepted, err)
 	if err != nil {
@@ -165,7 +176,7 @@ func (s *Sessions) acceptLater() {
 }
 
 func (s *Sessions) acceptMissing() {
-	again := time.NewTicker(saveAgain)
+	again := time.NewTicker(s.pauses.again)
 	defer again.Stop()
 	for done := false; !done; {
 		select {
@@ -187,16 +198,23 @@ func (s *Sessions) acceptMissing() {
 // which are opened when they are needed and closed again.
 const fifoShare = 5
 
-// hasRoom returns an error when the FIFO of one more new container is more than the process has files for.
-func (s *Sessions) hasRoom() error {
+// reserve keeps a place for the FIFO of a new container until unclaim, or returns an error when it is more than the process has
+// files for.
+func (s *Sessions) reserve(file string) error {
 	if s.files.Limit == 0 {
 		return nil
 	}
 	most := max(1, s.files.Sessions*fifoShare/8)
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	open := len(s.byFile)
-	s.mu.Unlock()
+	for other := range s.starting {
+		if s.byFile[other] == nil && other != file {
+			open++
+		}
+	}
 	if open < most {
+		s.starting[file] = s.starting[file] // keeps the claim of another call for the same FIFO
 		return nil
 	}
 	return fmt.Errorf("the log driver reads the logs of %d containers, and may not open files for more: its limit is %d; raise LimitNOFILE of the service", open, s.files.Limit)
@@ -262,24 +280,24 @@ func (s *Sessions) refuse(file string) {
 func (s *Sessions) knows(file string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.byFile[file] != nil || s.claimed[file]
+	return s.byFile[file] != nil || s.starting[file]
 }
 
 // claim makes this goroutine the one that makes the session of file.
 func (s *Sessions) claim(file string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.byFile[file] != nil || s.claimed[file] {
+	if s.byFile[file] != nil || s.starting[file] {
 		return false
 	}
-	s.claimed[file] = true
+	s.starting[file] = true
 	return true
 }
 
 func (s *Sessions) unclaim(file string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.claimed, file)
+	delete(s.starting, file)
 }
 
 // unlink removes a FIFO where the daemon does not: after an error, and when it went away itself.

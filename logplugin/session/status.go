@@ -104,6 +104,9 @@ func (s *session) status() Status {
 	if d != nil {
 		x.LastError, x.Note = cmp.Or(d.failure(), s.hangs(d), x.LastError, d.problemBefore()), d.note()
 	}
+	if x.LastError == "" && x.WaitingBytes > 0 && s.table.attaching.holds(s) {
+		x.LastError = fmt.Sprintf("its lines wait for at most %v, because older ones may come first: %v", s.table.pauses.hold, s.table.attaching.err())
+	}
 	if unread != nil {
 		x.LastError = "its log cannot be read: " + unread.Error()
 	}

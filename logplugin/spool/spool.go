@@ -144,6 +144,7 @@ func (s *Spool) retry() {
 // failed notes what the file system has refused, and sees to it that it is tried again. nil says that it works.
 func (s *Spool) failed(what task, err error) {
 	if s.trouble.set(what, err); err != nil {
+		s.store.failures.Add(1)
 		s.again.start(s.store.cfg.Retry, s.retry)
 	}
 }

@@ -48,17 +48,18 @@ type Config struct {
 
 // Store is the spools of one state directory, and the limits that hold for all of them.
 type Store struct {
-	cfg    Config
-	fs     fileSystem
-	clock  clock
-	copies atomic.Bool  // the file system cannot splice
-	disk   atomic.Int64 // bytes in files
-	space  *space
-	memory memory
-	io     threads
-	files  openFiles
-	pipes  *fifo.Pipes
-	poller fifo.Poller
+	cfg      Config
+	fs       fileSystem
+	clock    clock
+	copies   atomic.Bool  // the file system cannot splice
+	disk     atomic.Int64 // bytes in files
+	failures atomic.Int64 // see StoreStats
+	space    *space
+	memory   memory
+	io       threads
+	files    openFiles
+	pipes    *fifo.Pipes
+	poller   fifo.Poller
 
 	closeWait time.Duration // how long Close and Remove wait for a drain
 
@@ -101,6 +102,7 @@ type StoreStats struct {
 	PipeBytes int64 // size of all pipes that have been enlarged
 	OpenFiles int   // segments, cursor files and what waits for FIFOs; the FIFOs themselves belong to their sessions
 	LowSpace  bool  // less free space than there should be
+	Failures  int64 // calls that the file system has refused, of all spools that there were; each is made again
 }
 
 // Stats returns the present numbers.
@@ -110,7 +112,7 @@ func (st *Store) Stats() StoreStats {
 	return StoreStats{
 		Spools: len(st.spools), DiskBytes: st.disk.Load(), MaxBytes: st.space.total.Load(),
 		RAMBytes: st.memory.used.Load(), MaxRAM: st.memory.limit,
-		PipeBytes: st.pipes.Bytes(), OpenFiles: int(st.files.open.Load()) + st.poller.Files(), LowSpace: st.space.isLow.Load(),
+		PipeBytes: st.pipes.Bytes(), OpenFiles: int(st.files.open.Load()) + st.poller.Files(), LowSpace: st.space.isLow.Load(), Failures: st.failures.Load(),
 	}
 }
 

@@ -35,6 +35,7 @@ type file struct {
 	SpoolMaxBytes int64             `json:"spoolMaxBytes"`
 	SecretFailure string            `json:"secretFailure,omitempty"`
 	Destination   string            `json:"destination,omitempty"` // then options are the container's own
+	Unnamed       bool              `json:"unnamed,omitempty"`     // so they are too
 }
 
 func encode(s Session) ([]byte, error) {
@@ -46,6 +47,9 @@ func encode(s Session) ([]byte, error) {
 		Version: version, File: s.File, ContainerID: s.ContainerID, ContainerName: s.ContainerName, Started: s.Started, Number: s.Number,
 		Router: o.Router, Address: o.Address, Plain: o.Plain, References: map[string]string{}, Tag: o.Tag,
 		Attributes: o.Attributes, SpoolMaxBytes: o.SpoolMaxBytes, SecretFailure: string(o.SecretFailure),
+	}
+	if o.Unnamed {
+		f.Unnamed, f.Plain = true, o.Own
 	}
 	if o.Destination != "" { // what that means is for the configuration to say
 		f.Destination, f.Router, f.Address, f.Plain, o.References = o.Destination, "", "", o.Own, nil
@@ -86,8 +90,8 @@ func decode(b []byte) (Session, error) {
 			Attributes: f.Attributes, SpoolMaxBytes: f.SpoolMaxBytes, SecretFailure: options.SecretFailure(f.SecretFailure),
 		},
 	}
-	if f.Destination != "" {
-		s.Options.Destination, s.Options.Own, s.Options.Plain = f.Destination, f.Plain, nil
+	if f.Destination != "" || f.Unnamed {
+		s.Options.Destination, s.Options.Unnamed, s.Options.Own, s.Options.Plain = f.Destination, f.Unnamed, f.Plain, nil
 	}
 	for name, text := range f.References {
 		ref, err := secretref.Parse(text)
