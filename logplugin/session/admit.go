@@ -7,9 +7,11 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/secretref/secretref/logplugin/dockerplugin"
+	"github.com/secretref/secretref/logplugin/filebudget"
 	"github.com/secretref/secretref/logplugin/options"
 	"github.com/secretref/secretref/logplugin/references"
 	"github.com/secretref/secretref/logplugin/router"
@@ -21,27 +23,29 @@ import (
 // resolveWait is how long StartLogging waits for references: the daemon holds the container's lock meanwhile.
 const resolveWait = time.Second
 
-// admission is what it takes to understand a container's log options.
+// admission is what it takes to understand a container's log options, and to decide whether it may start.
 type admission struct {
 	asker         *references.Asker
 	kinds         map[string]*router.Kind
 	rules         *options.Rules
 	spoolMaxBytes int64 // of a container that does not say
 	hostname      string
-	broken        error // the configuration; nil = it is whole
+	broken        error             // the configuration; nil = it is whole
+	files         filebudget.Budget // zero means no bound
+	refused       atomic.Uint64     // containers
 }
 
-func newAdmission(c Config) (admission, error) {
+func newAdmission(c Config) (*admission, error) {
 	hostname := c.Config.Logs.Hostname
 	if hostname == "" {
 		var err error
 		if hostname, err = os.Hostname(); err != nil {
-			return admission{}, fmt.Errorf("read the host's name: %w", err)
+			return nil, fmt.Errorf("read the host's name: %w", err)
 		}
 	}
 	logs := c.Config.Logs
-	a := admission{
-		asker: references.NewAsker(c.Config, c.Resolver), kinds: map[string]*router.Kind{}, hostname: hostname, broken: c.Broken, spoolMaxBytes: logs.SpoolMaxBytes,
+	a := &admission{
+		asker: references.NewAsker(c.Config, c.Resolver), kinds: map[string]*router.Kind{}, hostname: hostname, broken: c.Broken, spoolMaxBytes: logs.SpoolMaxBytes, files: c.Files,
 		rules: &options.Rules{
 			Kinds: c.Kinds, References: references.Allowed{Patterns: logs.AllowReferences, Setting: "allow_references in [logs]"}, AllowRouters: logs.AllowRouters, Hostname: hostname,
 			Destinations: logs.Destinations, DefaultDestination: logs.DefaultDestination, OnlyDestinations: !logs.AllowOptions,

@@ -17,7 +17,7 @@ type beginning struct {
 	fifo   *os.File // nil = to be opened, if it is still there
 	save   func(state.Session) error
 	config router.Config // of the router; nil = to be made of the session's options
-	parked error         // why it cannot be sent, for all that is known; nil = it can
+	parked error         // why it cannot be sent, as far as Start knows; nil = it knows of no reason
 	first  bool          // no session of the container was accepted before
 }
 

@@ -107,7 +107,7 @@ func CheckStateDir(path string) error {
 	case err != nil:
 		return err
 	case !st.IsDir():
-		return fmt.Errorf("%s is no directory; give another as state_dir under [logs]", path)
+		return fmt.Errorf("%s is not a directory; give another as state_dir under [logs]", path)
 	}
 	return nil
 }

@@ -131,7 +131,7 @@ func TestFilesAreABudget(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := start(t, dir, &memory{})
-	s.files = filebudget.Budget{Limit: 64, Sessions: 4}
+	s.admission.files = filebudget.Budget{Limit: 64, Sessions: 4}
 	begin := func(i int) error {
 		file := filepath.Join(dir, fmt.Sprint(i))
 		newFIFO(t, file)
@@ -159,7 +159,7 @@ func TestFilesAreABudget(t *testing.T) {
 func TestPlacesAreReserved(t *testing.T) {
 	t.Parallel()
 	s := start(t, t.TempDir(), &memory{})
-	s.files = filebudget.Budget{Limit: 64, Sessions: 4} // two FIFOs
+	s.admission.files = filebudget.Budget{Limit: 64, Sessions: 4} // two FIFOs
 	for i, want := range []bool{true, true, false} {
 		if err := s.reserve(fmt.Sprint(i)); (err == nil) != want {
 			t.Errorf("place %d: %v, want it given %v", i, err, want)

@@ -90,28 +90,38 @@ func (m *memory) Encoder(context.Context, router.Session) (router.Encoder, error
 func (m *memory) wait(t *testing.T, want string) {
 	t.Helper()
 	got := ""
-	for range 500 {
+	poll(func() bool {
 		m.mu.Lock()
+		defer m.mu.Unlock()
 		got = strings.Join(m.lines, " ")
-		m.mu.Unlock()
-		if got == want {
-			return
-		}
-		<-time.After(10 * time.Millisecond)
+		return got == want
+	})
+	if got != want {
+		t.Fatalf("lines %q, want %q", got, want)
 	}
-	t.Fatalf("lines %q, want %q", got, want)
 }
 
 // await waits for something that is polled.
 func await(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for range 1000 {
-		if is() {
-			return
-		}
-		<-time.After(10 * time.Millisecond)
+	if !poll(is) {
+		t.Fatalf("%s: not within 10 s", what)
 	}
-	t.Fatalf("%s: not within 10 s", what)
+}
+
+// poll looks every 5 ms whether something is so, and reports whether it was within 10 s.
+func poll(is func() bool) bool {
+	again, late := time.NewTicker(5*time.Millisecond), time.NewTimer(10*time.Second)
+	defer again.Stop()
+	defer late.Stop()
+	for !is() {
+		select {
+		case <-again.C:
+		case <-late.C:
+			return is()
+		}
+	}
+	return true
 }
 
 // quick are the pauses of tests.
@@ -209,16 +219,10 @@ func info(extra ...string) dockerplugin.Info {
 
 func gone(t *testing.T, s *Sessions, file string) {
 	t.Helper()
-	for range 500 {
-		if len(s.Status()) == 0 {
-			if _, err := os.Lstat(s.spoolDir(file)); err == nil {
-				t.Error("the spool is still there")
-			}
-			return
-		}
-		<-time.After(10 * time.Millisecond)
+	await(t, "the end of the session", func() bool { return len(s.Status()) == 0 })
+	if _, err := os.Lstat(s.spoolDir(file)); err == nil {
+		t.Error("the spool is still there")
 	}
-	t.Fatal("the session does not end")
 }
 
 func TestLinesRestartAndEnd(t *testing.T) {

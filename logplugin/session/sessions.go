@@ -44,12 +44,11 @@ type Config struct {
 
 // Sessions is all FIFOs that are read. It is the dockerplugin.Sessions.
 type Sessions struct {
-	admission    admission
+	admission    *admission
 	destinations destinations
 	dir          *state.Dir
 	store        *spool.Store
 	log          *slog.Logger
-	files        filebudget.Budget
 	pauses       pauses
 	now          func() time.Time
 
@@ -60,8 +59,7 @@ type Sessions struct {
 	mu        sync.Mutex
 	starting  map[string]bool // files of sessions that are to be made; true = somebody makes it
 	byFile    map[string]*session
-	refused   uint64 // containers
-	marking   bool   // a goroutine writes the marks of accepted containers that the disk has not taken
+	marking   bool // a goroutine writes the marks of accepted containers that the disk has not taken
 	attaching attaching
 }
 
@@ -85,7 +83,7 @@ func New(c Config) (*Sessions, error) {
 		c.pauses = usual
 	}
 	s := &Sessions{
-		admission: a, dir: c.State, log: c.Log, files: c.Files,
+		admission: a, dir: c.State, log: c.Log,
 		starting: map[string]bool{}, byFile: map[string]*session{}, store: spool.NewStore(spoolConfig(c)), pauses: c.pauses, now: c.Now,
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
@@ -133,7 +131,7 @@ func (s *Sessions) Start(ctx context.Context, file string, info dockerplugin.Inf
 		err = s.admission.admit(ctx, info.ContainerID, o)
 	case err == nil:
 	case accepted:
-		// Refused, it would stay down, or hang: its lines wait for somebody who mends what has changed on the host.
+		// Refused, it would stay down, or hang: its lines wait until somebody fixes what has changed on the host.
 		s.log.Error("the log of a container is kept, and not sent", named(meta), "error", err)
 		parked, err = err, nil
 	}
@@ -201,10 +199,11 @@ const fifoShare = 5
 // reserve keeps a place for the FIFO of a new container until unclaim, or returns an error when it is more than the process has
 // files for.
 func (s *Sessions) reserve(file string) error {
-	if s.files.Limit == 0 {
+	files := s.admission.files
+	if files.Limit == 0 {
 		return nil
 	}
-	most := max(1, s.files.Sessions*fifoShare/8)
+	most := max(1, files.Sessions*fifoShare/8)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	open := len(s.byFile)
@@ -214,10 +213,12 @@ func (s *Sessions) reserve(file string) error {
 		}
 	}
 	if open < most {
-		s.starting[file] = s.starting[file] // keeps the claim of another call for the same FIFO
+		if _, known := s.starting[file]; !known { // else another call for the same FIFO has its place, or its claim
+			s.starting[file] = false
+		}
 		return nil
 	}
-	return fmt.Errorf("the log driver reads the logs of %d containers, and may not open files for more: its limit is %d; raise LimitNOFILE of the service", open, s.files.Limit)
+	return fmt.Errorf("the log driver reads the logs of %d containers, and may not open files for more: its limit is %d; raise LimitNOFILE of the service", open, files.Limit)
 }
 
 // openFor opens the FIFO of a container that is to begin, if err is nil. It returns neither a file nor an error for a
@@ -271,9 +272,7 @@ func (s *Sessions) giveUp(x *session) bool {
 }
 
 func (s *Sessions) refuse(file string) {
-	s.mu.Lock()
-	s.refused++
-	s.mu.Unlock()
+	s.admission.refused.Add(1)
 	s.unlink(file)
 }
 
@@ -361,7 +360,7 @@ func (s *Sessions) remove(x *session) {
 	}
 }
 
-// How long Close waits: for what is on its way to a router, and for the file system.
+// How long Close waits: for the requests to routers, and for the file system.
 const (
 	endWait   = 2 * time.Second
 	spoolWait = 3 * time.Second

@@ -19,11 +19,11 @@ type State string
 const (
 	Reading    State = "reading"    // its FIFO is read
 	Stopping   State = "stopping"   // as before, and the daemon has said that it will close it
-	Delivering State = "delivering" // the FIFO has ended, and the rest is on its way
+	Delivering State = "delivering" // the FIFO has ended, and the remaining lines are being delivered
 	Parked     State = "parked"     // it is read and kept, and cannot be sent: LastError says why
 )
 
-// Status is one line of `secretref-logdriver status`, and one object of its JSON.
+// Status is one line of `secretref-logdriver status`, and one object of its JSON (reason: a key of it is a field here).
 type Status struct {
 	Session       string        `json:"session"` // for `forget`; 12 hexadecimal digits
 	ContainerID   string        `json:"containerId"`

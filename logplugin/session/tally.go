@@ -107,7 +107,6 @@ type Tally struct {
 // Tallies returns one for each target, sorted, and how many containers were refused.
 func (s *Sessions) Tallies() (tallies []Tally, refused uint64) {
 	s.mu.Lock()
-	refused = s.refused
 	found := s.destinations.counts()
 	present := slices.Collect(maps.Values(s.byFile)) // with the counts of the moment: a session counts here or there
 	s.mu.Unlock()
@@ -133,5 +132,5 @@ func (s *Sessions) Tallies() (tallies []Tally, refused uint64) {
 	slices.SortFunc(tallies, func(a, b Tally) int {
 		return cmp.Or(cmp.Compare(a.Router, b.Router), cmp.Compare(a.Address, b.Address))
 	})
-	return tallies, refused
+	return tallies, s.admission.refused.Load()
 }

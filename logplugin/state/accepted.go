@@ -100,7 +100,7 @@ func (d *Dir) Revoke(containerID string) error {
 	return d.remove(filepath.Join(d.path, acceptedDir, ID(containerID)))
 }
 
-// Accepted reports whether a container was accepted, or may have been: while the file system does not say, nobody is
+// Accepted reports whether a container was accepted, or may have been: while the file system does not say, no container is
 // refused.
 func (d *Dir) Accepted(containerID string) bool {
 	d.mu.Lock()

@@ -18,7 +18,7 @@ const version = 1
 var errNewer = errors.New("it was written by a newer version; until that one is back its log is kept and not sent")
 
 // file is the format. Each field is written out here and not taken over from another type, so that what goes to the
-// disk is decided in this place alone.
+// disk is decided in this place alone (reason: a key of it is a field here).
 type file struct {
 	Version       int               `json:"version"`
 	File          string            `json:"file"`
@@ -66,7 +66,7 @@ func encode(s Session) ([]byte, error) {
 func decode(b []byte) (Session, error) {
 	var head struct{ Version int }
 	if err := json.Unmarshal(b, &head); err != nil {
-		return Session{}, damage("it is no JSON of ours")
+		return Session{}, damage("it is not JSON of the log driver")
 	}
 	if head.Version > version {
 		// Which FIFO it is, every version says in the same words: nobody else reads it.
@@ -81,7 +81,7 @@ func decode(b []byte) (Session, error) {
 	}
 	var f file
 	if head.Version < 1 || json.Unmarshal(b, &f) != nil {
-		return Session{}, damage("it is no state file")
+		return Session{}, damage("it is not a state file")
 	}
 	s := Session{
 		File: f.File, ContainerID: f.ContainerID, ContainerName: f.ContainerName, Started: f.Started, Number: f.Number,

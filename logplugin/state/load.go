@@ -148,7 +148,7 @@ func (e damage) Error() string { return string(e) }
 func (d *Dir) read(name string) (Session, error) {
 	f, err := d.fs.Open(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) {
-		return Session{}, damage("it is no regular file")
+		return Session{}, damage("it is not a regular file")
 	}
 	if err != nil {
 		return Session{}, err
@@ -159,7 +159,7 @@ func (d *Dir) read(name string) (Session, error) {
 	case err != nil:
 		return Session{}, err
 	case !st.Mode().IsRegular():
-		return Session{}, damage("it is no regular file")
+		return Session{}, damage("it is not a regular file")
 	case int64(st.Sys().(*syscall.Stat_t).Uid) != int64(os.Geteuid()):
 		return Session{}, damage("it belongs to another user")
 	case st.Size() > maxFile:

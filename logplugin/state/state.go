@@ -173,7 +173,7 @@ func (d *Dir) makePrivate(path string) error {
 	owner := st.Sys().(*syscall.Stat_t).Uid
 	switch {
 	case !st.IsDir():
-		return fmt.Errorf("state directory %s is no directory but %v", path, st.Mode().Type())
+		return fmt.Errorf("state directory %s is not a directory but %v", path, st.Mode().Type())
 	case int64(owner) != int64(os.Geteuid()):
 		return fmt.Errorf("state directory %s belongs to uid %d; give it to uid %d", path, owner, os.Geteuid())
 	case st.Mode().Perm()&0o077 != 0:

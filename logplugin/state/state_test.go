@@ -241,13 +241,13 @@ func TestDamagedFilesAreSetAside(t *testing.T) {
 		content []byte
 		want    string
 	}{
-		"empty":            {nil, "no JSON"},
-		"zeros":            {make([]byte, 4096), "no JSON"},
-		"cut":              {good[:len(good)/2], "no JSON"},
-		"zeros at the end": {append(good[:len(good):len(good)], make([]byte, 100)...), "no JSON"},
-		"other JSON":       {[]byte(`[]`), "no JSON of ours"},
-		"no version":       {replace(`"version": 1`, `"version": 0`), "no state file"},
-		"other types":      {replace(`"tag": "`, `"tag": 5, "x": "`), "no state file"},
+		"empty":            {nil, "not JSON"},
+		"zeros":            {make([]byte, 4096), "not JSON"},
+		"cut":              {good[:len(good)/2], "not JSON"},
+		"zeros at the end": {append(good[:len(good):len(good)], make([]byte, 100)...), "not JSON"},
+		"other JSON":       {[]byte(`[]`), "not JSON of the log driver"},
+		"no version":       {replace(`"version": 1`, `"version": 0`), "not a state file"},
+		"other types":      {replace(`"tag": "`, `"tag": 5, "x": "`), "not a state file"},
 		"bad reference":    {replace(`splunk-AbCdEf:token::`, `splunk-AbCdEf:token`), "the reference for splunk-token"},
 		"no file":          {replace(fifo, ""), "names no FIFO"},
 		"another file":     {replace(fifo, fifo+"2"), "belongs to another name"},
@@ -361,7 +361,7 @@ func TestBadDirectories(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{
-		"state": "begin with a slash", file: "not a directory", link: "is no directory", foreign: "belongs to uid 65534",
+		"state": "begin with a slash", file: "not a directory", link: "is not a directory", foreign: "belongs to uid 65534",
 	} {
 		if _, err := Open(t.Context(), path); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Open(%q): %v, want %q", path, err, want)
