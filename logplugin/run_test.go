@@ -25,6 +25,7 @@ import (
 	"github.com/secretref/secretref/logplugin/router/splunk/hectest"
 	"github.com/secretref/secretref/logplugin/session"
 	"github.com/secretref/secretref/shared/fakeaws"
+	"github.com/secretref/secretref/shared/polltest"
 )
 
 const token = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
@@ -53,16 +54,9 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-// await waits for something that is polled.
 func await(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for range 1000 {
-		if is() {
-			return
-		}
-		<-time.After(10 * time.Millisecond)
-	}
-	t.Fatalf("%s: not within 10 s", what)
+	polltest.Until(t, 10*time.Second, what, is)
 }
 
 func TestUsage(t *testing.T) {

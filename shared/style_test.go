@@ -120,20 +120,55 @@ func TestTestsDoNotSleep(t *testing.T) {
 		if !strings.HasSuffix(path, "_test.go") {
 			return
 		}
-		limits := map[ast.Stmt]bool{} // <-time.After as a case of a select
-		ast.Inspect(file, func(n ast.Node) bool {
-			if c, ok := n.(*ast.CommClause); ok {
-				limits[c.Comm] = true
-			}
-			if s, ok := n.(*ast.ExprStmt); ok && !limits[s] && isWait(s.X) {
-				t.Errorf("%s: waits for a time; wait for the event, or use testing/synctest", set.Position(n.Pos()))
-			}
-			return true
-		})
+		for _, at := range waits(file) {
+			t.Errorf("%s: waits for a time; wait for the event, or use testing/synctest", set.Position(at))
+		}
 	})
 }
 
-// isWait reports whether x is <-time.After(...).
+// waits returns the statements that wait for a time and nothing else, outside of bubbles of testing/synctest.
+func waits(file *ast.File) (at []token.Pos) {
+	limits := map[ast.Stmt]bool{} // <-time.After as a case of a select
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.CallExpr:
+			if fmt.Sprint(n.Fun) == "&{synctest Test}" {
+				return false
+			}
+		case *ast.CommClause:
+			limits[n.Comm] = true
+		case *ast.ExprStmt:
+			if !limits[n] && isWait(n.X) {
+				at = append(at, n.Pos())
+			}
+		}
+		return true
+	})
+	return at
+}
+
+func TestWaits(t *testing.T) {
+	for _, tt := range []struct {
+		body string
+		want int
+	}{
+		{"<-time.After(time.Second)", 1},
+		{"go func() { for { <-time.After(1) } }()", 1},
+		{"select { case <-c: case <-time.After(1): }", 0},
+		{"<-c", 0},
+		{"synctest.Test(t, func(*testing.T) { <-time.After(1) }); <-time.After(1)", 1},
+	} {
+		file, err := parser.ParseFile(token.NewFileSet(), "a_test.go", "package a; func f() { "+tt.body+" }", parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(waits(file)); got != tt.want {
+			t.Errorf("%s: %d, want %d", tt.body, got, tt.want)
+		}
+	}
+}
+
+// isWait reports whether x is <-time.After(...). The linter looks for time.Sleep.
 func isWait(x ast.Expr) bool {
 	receive, ok := x.(*ast.UnaryExpr)
 	if !ok || receive.Op != token.ARROW {

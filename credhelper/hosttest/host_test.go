@@ -21,6 +21,7 @@ import (
 
 	"github.com/secretref/secretref/shared/fakeaws"
 	"github.com/secretref/secretref/shared/hostcache"
+	"github.com/secretref/secretref/shared/polltest"
 	"github.com/secretref/secretref/shared/rig"
 	"github.com/secretref/secretref/shared/secretref"
 )
@@ -318,11 +319,5 @@ func (h *host) clean() {
 // await polls for what the kernel or another process does by itself.
 func await(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.Now().Add(deadline); !done(); <-tick.C {
-		if time.Now().After(end) {
-			t.Fatalf("waited %v for %s", deadline, what)
-		}
-	}
+	polltest.Until(t, deadline, what, done)
 }

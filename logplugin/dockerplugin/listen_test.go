@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/secretref/secretref/shared/polltest"
 )
 
 // asChild says that this process is the program that systemd starts.
@@ -166,15 +168,13 @@ func TestActivationOfAnotherProcess(t *testing.T) {
 
 func waitSocket(t *testing.T, path string) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; {
-		if c, err := net.Dial("unix", path); err == nil {
+	polltest.Until(t, 20*time.Second, "a socket at "+path, func() bool {
+		c, err := net.Dial("unix", path)
+		if err == nil {
 			_ = c.Close()
-			return
-		} else if time.Now().After(end) {
-			t.Fatal(err)
 		}
-		<-time.After(5 * time.Millisecond)
-	}
+		return err == nil
+	})
 }
 
 func TestListenAtPath(t *testing.T) {

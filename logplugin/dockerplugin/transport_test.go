@@ -16,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/secretref/secretref/shared/polltest"
 )
 
 const canary = "Zq7-canary-4f81"
@@ -357,16 +359,15 @@ func TestShutdownAnswersWhatIsUnderWay(t *testing.T) {
 	defer idle.Close()
 	ended := make(chan error, 1)
 	go func() { ended <- d.end() }()
-	for { // the socket is gone before the call is answered
-		if _, err := os.Lstat(d.path); err != nil {
-			break
-		}
+	polltest.Until(t, 20*time.Second, "the socket is gone before the call is answered", func() bool {
 		select {
 		case err := <-ended:
 			t.Fatalf("Serve ended with a call under way: %v", err)
-		case <-time.After(time.Millisecond):
+		default:
 		}
-	}
+		_, err := os.Lstat(d.path)
+		return err != nil
+	})
 	close(release)
 	if got := <-answer; got != `{"Err":""}` {
 		t.Errorf("answer %s", got)

@@ -188,7 +188,10 @@ func (d *door) answer(to io.Writer, from io.Reader) {
 	for {
 		n, err := from.Read(buf)
 		if d.late > 0 {
-			<-time.After(d.late)
+			select {
+			case <-time.After(d.late):
+			case <-d.t.Context().Done():
+			}
 		}
 		if _, werr := to.Write(buf[:n]); err != nil || werr != nil {
 			return

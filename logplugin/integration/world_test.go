@@ -25,6 +25,7 @@ import (
 	"github.com/secretref/secretref/logplugin/router/splunk/hectest"
 	"github.com/secretref/secretref/logplugin/session"
 	"github.com/secretref/secretref/shared/fakeaws"
+	"github.com/secretref/secretref/shared/polltest"
 	"github.com/secretref/secretref/shared/rig"
 )
 
@@ -306,13 +307,7 @@ func (w *world) pid() int { return w.driver.Process.Pid }
 // until waits for something that is polled.
 func until(t *testing.T, limit time.Duration, what string, is func() bool) {
 	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.Now().Add(limit); !is(); <-tick.C {
-		if time.Now().After(end) {
-			t.Fatalf("%s: not within %v", what, limit)
-		}
-	}
+	polltest.Until(t, limit, what, is)
 }
 
 // pause lets time pass, for what has to happen at any moment.

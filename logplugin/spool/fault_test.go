@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/secretref/secretref/shared/polltest"
 )
 
 // smallDisk mounts a file system of so many bytes.
@@ -206,7 +208,8 @@ func TestQuietInMemory(t *testing.T) {
 			}
 			for n := range 20 {
 				write(appendLines(nil, n, n+1))
-				<-time.After(idleTime + 5*time.Millisecond) // the drain waits, and tries again
+				tried := s.Stats().Failures
+				await(t, s, "another try to return to the disk", func(g Stats) bool { return g.Failures > tried+1 })
 			}
 			if got := s.Stats(); got.RAMBytes != smallChunk || got.DroppedLines != 0 {
 				t.Errorf("%d bytes use %d, %d lines dropped", end, got.RAMBytes, got.DroppedLines)
@@ -251,9 +254,7 @@ func TestHangs(t *testing.T) {
 			st.room.Lock() // where it will hang, once it has asked for free space
 			p := newFIFO(t)
 			ended := startDrain(t, s, p)
-			for st.space.at.Load() == int64(never) {
-				<-time.After(time.Millisecond)
-			}
+			polltest.Until(t, 10*time.Second, "it asks for free space", func() bool { return st.space.at.Load() != int64(never) })
 			// It may hold any of these.
 			s.drops.Lock()
 			s.segs.out.Lock()

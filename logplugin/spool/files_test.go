@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/secretref/secretref/shared/polltest"
 )
 
 // idleStore is a Store that closes idle files soon.
@@ -18,12 +20,7 @@ func idleStore(t *testing.T, cfg Config) *Store {
 
 func awaitFiles(t *testing.T, st *Store, want int64) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for st.files.open.Load() != want {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d files are open, want %d", st.files.open.Load(), want)
-		}
-	}
+	polltest.Until(t, 10*time.Second, fmt.Sprintf("%d files are open", want), func() bool { return st.files.open.Load() == want })
 }
 
 // An idle spool holds no file but its FIFO, and goes on where it was.

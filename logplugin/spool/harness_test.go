@@ -17,6 +17,7 @@ import (
 
 	"github.com/secretref/secretref/logplugin/fifo"
 	"github.com/secretref/secretref/logplugin/frame"
+	"github.com/secretref/secretref/shared/polltest"
 )
 
 // appendLine appends a frame whose line is the number n and some filling.
@@ -276,13 +277,13 @@ func shut(t testing.TB, s *Spool) {
 // await waits until the spool's state is as it should be.
 func await(t testing.TB, s *Spool, what string, is func(Stats) bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for !is(s.Stats()) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: never; %+v", what, s.Stats())
+	var last Stats
+	defer func() {
+		if !is(last) {
+			t.Logf("last: %+v", last)
 		}
-		<-time.After(time.Millisecond)
-	}
+	}()
+	polltest.Until(t, 20*time.Second, what, func() bool { last = s.Stats(); return is(last) })
 }
 
 func files(t testing.TB, dir string) (names []string) {

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,9 +18,12 @@ import (
 
 	"github.com/secretref/secretref/logplugin/fifo"
 	"github.com/secretref/secretref/logplugin/frame"
+	"github.com/secretref/secretref/shared/polltest"
 )
 
 // childEnv makes the test program a driver that is killed: its value is the state directory, the FIFO, and what to do.
+const maxLines = 10000 // between two kills
+
 const childEnv = "SECRETREF_TEST_SPOOL_CHILD"
 
 func TestMain(m *testing.M) {
@@ -135,6 +139,7 @@ func kill(t *testing.T, dir, what string, kills int) {
 	}
 	stop := make(chan struct{})
 	wrote := make(chan int, 1)
+	var written atomic.Int64
 	go func() {
 		n := 0
 		defer func() { wrote <- n }()
@@ -152,11 +157,13 @@ func kill(t *testing.T, dir, what string, kills int) {
 				}
 				n++
 			}
+			written.Store(int64(n))
 		}
 	}()
 	for range kills {
 		cmd := start()
-		<-time.After(20*time.Millisecond + rand.N(60*time.Millisecond)) // any moment will do
+		goal := written.Load() + rand.N[int64](maxLines)
+		polltest.Until(t, 20*time.Second, "lines between two kills", func() bool { return written.Load() >= goal })
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
@@ -166,12 +173,13 @@ func kill(t *testing.T, dir, what string, kills int) {
 	close(stop)
 	lines := <-wrote
 	// The daemon keeps its end open for longer than this; with nobody at either end the kernel drops what is in a pipe.
-	for n := 1; n > 0; {
-		if n, err = unix.IoctlGetInt(int(p.w.Fd()), unix.TIOCINQ); err != nil || ctx.Err() != nil {
-			t.Fatalf("%d bytes are left in the pipe: %v, %v", n, err, ctx.Err())
+	polltest.Until(t, 20*time.Second, "the pipe is empty", func() bool {
+		n, err := unix.IoctlGetInt(int(p.w.Fd()), unix.TIOCINQ)
+		if err != nil {
+			t.Fatal(err)
 		}
-		<-time.After(time.Millisecond)
-	}
+		return n == 0
+	})
 	p.w.Close()
 	p.r.Close()
 	if err := cmd.Wait(); err != nil {

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/secretref/secretref/logplugin/fifo"
+	"github.com/secretref/secretref/shared/polltest"
 )
 
 func pipeSize(t *testing.T, f *os.File) int {
@@ -85,13 +86,7 @@ func TestPipesStaySmall(t *testing.T) {
 	if n := newPipeSize(t); n != 64<<10 {
 		t.Errorf("a new pipe of root's in a container has %d bytes", n)
 	}
-	deadline := time.Now().Add(10 * time.Second)
-	for st.Stats().PipeBytes > 0 {
-		if time.Now().After(deadline) {
-			t.Fatalf("idle, and still %d bytes in large pipes", st.Stats().PipeBytes)
-		}
-		<-time.After(time.Millisecond)
-	}
+	polltest.Until(t, 10*time.Second, "idle pipes are small", func() bool { return st.Stats().PipeBytes == 0 })
 	for _, p := range pipes {
 		if n := pipeSize(t, p.w); n != 64<<10 {
 			t.Errorf("an idle pipe has %d bytes", n)
@@ -115,11 +110,5 @@ func TestPipeFoundLarge(t *testing.T) {
 	if n := st.Stats().PipeBytes; n != fifo.LargePipe && n != 0 {
 		t.Errorf("%d bytes counted", n)
 	}
-	deadline := time.Now().Add(10 * time.Second)
-	for pipeSize(t, p.w) != 64<<10 {
-		if time.Now().After(deadline) {
-			t.Fatal("it stays large")
-		}
-		<-time.After(time.Millisecond)
-	}
+	polltest.Until(t, 10*time.Second, "the pipe is small", func() bool { return pipeSize(t, p.w) == 64<<10 })
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/secretref/secretref/logplugin/router"
+	"github.com/secretref/secretref/shared/polltest"
 	"github.com/secretref/secretref/shared/secret"
 )
 
@@ -130,15 +131,7 @@ func received(t *testing.T, s *Subject, want []string) {
 // Await waits until what is true, at most limit.
 func Await(t *testing.T, what string, true func() bool) {
 	t.Helper()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.After(limit); !true(); {
-		select {
-		case <-end:
-			t.Fatalf("not within %v: %s", limit, what)
-		case <-tick.C:
-		}
-	}
+	polltest.Until(t, limit, what, true)
 }
 
 func faults(t *testing.T, s *Subject) {
