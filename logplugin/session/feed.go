@@ -180,7 +180,7 @@ func (f *feed) emit(e *frame.Entry) {
 
 // missing puts one record where lines are missing.
 func (f *feed) missing(g spool.Gap) {
-	f.emit(&frame.Entry{Source: []byte("stderr"), TimeNano: time.Now().UnixNano(), Line: droppedText(g)})
+	f.emit(&frame.Entry{Source: []byte("stderr"), TimeNano: f.session.table.now().UnixNano(), Line: droppedText(g)})
 }
 
 // again is what Fill returns when the spool may get more; lines that stay open are looked at in time.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -19,14 +20,13 @@ const moments = 8
 
 // life is that of a container which is started twice, and of the driver, which is started twice too. It wants each line once and in
 // its order, and nothing left in the end. at is called at each moment, from 0.
-func life(t *testing.T, fsys state.FS, now func() time.Time, at func(moment int)) {
+func life(t *testing.T, fsys state.FS, c Config, at func(moment int)) {
 	t.Helper()
-	dir, m := t.TempDir(), &memory{}
+	// Lines whose acceptance the file system did not take when the driver ended come again.
+	dir, m := t.TempDir(), &memory{again: c.spoolFS != nil}
 	begin := func() *Sessions {
 		t.Helper()
-		s := startOn(t, dir, m, fsys)
-		s.now = now
-		return s
+		return startWith(t, dir, m, fsys, c)
 	}
 	first, second := filepath.Join(dir, "first"), filepath.Join(dir, "second")
 	f := newFIFO(t, first)
@@ -64,9 +64,11 @@ func life(t *testing.T, fsys state.FS, now func() time.Time, at func(moment int)
 	g.Close()
 	await(t, "the end of the sessions", func() bool { return len(s.Status()) == 0 })
 	for _, file := range []string{first, second} {
-		if _, err := os.Lstat(s.spoolDir(file)); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("the spool of %s: %v, want it gone", file, err)
-		}
+		await(t, "the end of the spool of "+file, func() bool {
+			_, err := os.Lstat(s.spoolDir(file))
+			return errors.Is(err, os.ErrNotExist)
+		})
+		await(t, "the end of the state of "+file, func() bool { return !s.dir.MayKnow(state.ID(file)) })
 	}
 }
 
@@ -78,7 +80,7 @@ func TestClockStepsInALife(t *testing.T) {
 				t.Parallel()
 				var offset atomic.Int64
 				now := func() time.Time { return time.Now().Round(0).Add(time.Duration(offset.Load())) }
-				life(t, state.OS{}, now, func(i int) {
+				life(t, state.OS{}, Config{Now: now}, func(i int) {
 					if i == moment {
 						offset.Store(int64(step))
 					}
@@ -88,13 +90,14 @@ func TestClockStepsInALife(t *testing.T) {
 	}
 }
 
+// passing are the failures that say nothing about a file.
+var passing = []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EIO, syscall.ENOSPC, syscall.EROFS, syscall.EINTR}
+
 // The file system refuses any one call for the state: that costs no line, and in the end everything is as without it.
 func TestStateFaultsInALife(t *testing.T) {
-	faults := []error{
-		syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EIO, syscall.ENOSPC, syscall.EROFS, syscall.EINTR, statetest.ShortWrite,
-	}
+	faults := append(slices.Clone(passing), statetest.ShortWrite)
 	none := &statetest.FS{}
-	life(t, none, time.Now, func(int) {})
+	life(t, none, Config{}, func(int) {})
 	calls := none.Calls()
 	if calls < 30 {
 		t.Fatalf("a life makes %d calls for the state: are they looked at?", calls)
@@ -110,10 +113,37 @@ func TestStateFaultsInALife(t *testing.T) {
 				}
 				return nil
 			})
-			life(t, fs, time.Now, func(int) {})
+			life(t, fs, Config{}, func(int) {})
 			if fs.Calls() < call {
 				t.Errorf("%d calls: the fault was not met", fs.Calls())
 			}
 		})
+	}
+}
+
+// The same for the calls for spools. How many there are depends on how fast lines come: a fault behind the last call is none.
+func TestSpoolFaultsInALife(t *testing.T) {
+	none := &refusing{}
+	life(t, state.OS{}, Config{spoolFS: none}, func(int) {})
+	calls := none.count()
+	if calls < 30 {
+		t.Fatalf("a life makes %d calls for spools: are they looked at?", calls)
+	}
+	var met atomic.Int64
+	t.Run("each", func(t *testing.T) {
+		for call := 1; call <= calls; call++ {
+			fault := passing[call%len(passing)]
+			t.Run(fmt.Sprintf("call %d: %v", call, fault), func(t *testing.T) {
+				t.Parallel()
+				fs := &refusing{at: call, fault: fault}
+				life(t, state.OS{}, Config{spoolFS: fs}, func(int) {})
+				if fs.count() >= call {
+					met.Add(1)
+				}
+			})
+		}
+	})
+	if n := int(met.Load()); n < calls*3/4 {
+		t.Errorf("%d of %d faults were met", n, calls)
 	}
 }

@@ -399,3 +399,43 @@ func usage(t *testing.T) used {
 	}
 	return used{runtime.NumGoroutine(), len(files), int64(mem.HeapAlloc)} //nolint:gosec // far below
 }
+
+// The files of sessions that have ended are removed when the disk takes it, also if it does not at first.
+func TestEndedFilesAreRemovedLater(t *testing.T) {
+	t.Parallel()
+	dir, m, fault := t.TempDir(), &memory{}, &statetest.FS{}
+	s := startOn(t, dir, m, fault)
+	fault.Fail(func(_ int, op, name string) error {
+		if op == "remove" && strings.HasSuffix(name, ".json") {
+			return unix.EROFS
+		}
+		return nil
+	})
+	var files []string
+	for i := range 3 {
+		file := filepath.Join(dir, fmt.Sprint(i))
+		f := newFIFO(t, file)
+		if err := s.Start(t.Context(), file, info()); err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		files = append(files, file)
+	}
+	await(t, "the end of the sessions", func() bool { return len(s.Status()) == 0 })
+	for _, file := range files {
+		if !s.dir.MayKnow(state.ID(file)) {
+			t.Errorf("the state of %s is gone, with a fault in the way", file)
+		}
+	}
+	before := s.StateFailures()
+	await(t, "another try", func() bool { return s.StateFailures() > before })
+	fault.Fail(nil)
+	for _, file := range files {
+		await(t, "the end of the state of "+file, func() bool { return !s.dir.MayKnow(state.ID(file)) })
+	}
+	await(t, "nothing left to do", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.later.ended) == 0
+	})
+}

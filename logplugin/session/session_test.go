@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -27,6 +28,7 @@ import (
 type memory struct {
 	block chan struct{} // until it is closed, Send does not return; nil = it does
 	deaf  bool          // not at the end of its context either
+	again bool          // lines that it has already had do not count
 
 	mu      sync.Mutex
 	verify  error
@@ -52,7 +54,11 @@ func (m *memory) Send(ctx context.Context, b *router.Batch) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.lines = append(m.lines, strings.Split(strings.TrimSuffix(string(b.Body), "\n"), "\n")...)
+	for line := range strings.SplitSeq(strings.TrimSuffix(string(b.Body), "\n"), "\n") {
+		if !m.again || !slices.Contains(m.lines, line) {
+			m.lines = append(m.lines, line)
+		}
+	}
 	return nil
 }
 func (m *memory) Verify(context.Context) error {
@@ -145,6 +151,12 @@ func start(t *testing.T, dir string, m *memory) *Sessions {
 
 func startOn(t *testing.T, dir string, m *memory, fsys state.FS) *Sessions {
 	t.Helper()
+	return startWith(t, dir, m, fsys, Config{})
+}
+
+// startWith starts Sessions with what c says of the time and of the spools' file system.
+func startWith(t *testing.T, dir string, m *memory, fsys state.FS, c Config) *Sessions {
+	t.Helper()
 	d, err := state.OpenFS(t.Context(), filepath.Join(dir, "state"), fsys)
 	if err != nil {
 		t.Fatal(err)
@@ -155,7 +167,8 @@ func startOn(t *testing.T, dir string, m *memory, fsys state.FS) *Sessions {
 	cfg.Logs.AllowOptions = true
 	cfg.Logs.SpoolMinFree, cfg.Logs.SpoolMaxBytes, cfg.Logs.SpoolTotal = -1, 64<<20, 1<<30
 	r := resolve.New(awsconf.New(cfg.AWS, "test", "1"), resolve.Options{Timeout: 1500 * time.Millisecond, Policy: ttl.Policy{TTL: time.Minute}})
-	s, err := New(Config{State: d, Config: cfg, Resolver: r, Kinds: kinds, pauses: quick})
+	c.State, c.Config, c.Resolver, c.Kinds, c.pauses = d, cfg, r, kinds, quick
+	s, err := New(c)
 	if err != nil {
 		t.Fatal(err)
 	}

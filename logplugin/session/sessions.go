@@ -39,7 +39,8 @@ type Config struct {
 	Files    filebudget.Budget // zero means no bound
 	Now      func() time.Time  // the time that people are shown; nil = time.Now
 
-	pauses pauses
+	pauses  pauses
+	spoolFS spool.FileSystem // nil means the host's
 }
 
 // Sessions is all FIFOs that are read. It is the dockerplugin.Sessions.
@@ -59,7 +60,7 @@ type Sessions struct {
 	mu        sync.Mutex
 	starting  map[string]bool // files of sessions that are to be made; true = somebody makes it
 	byFile    map[string]*session
-	marking   bool // a goroutine writes the marks of accepted containers that the disk has not taken
+	later     later
 	attaching attaching
 }
 
@@ -96,17 +97,15 @@ func New(c Config) (*Sessions, error) {
 // WrongDestinations returns what is wrong with the destinations of the configuration, one line for each.
 func (s *Sessions) WrongDestinations() []string { return s.admission.wrongDestinations() }
 
-// What the spools may use while the disk takes no lines, and how often they try again.
-const (
-	spoolMemory = 64 << 20
-	spoolRetry  = time.Second
-)
+// spoolMemory is what the spools may use while the disk takes no lines.
+const spoolMemory = 64 << 20
 
 // spoolConfig is the part of the configuration that all spools share.
 func spoolConfig(c Config) spool.Config {
 	logs := c.Config.Logs
 	sc := spool.Config{
-		Dir: c.State.Path(), Total: logs.SpoolTotal, MinFree: logs.SpoolMinFree, Memory: spoolMemory, Retry: spoolRetry, Log: c.Log,
+		Dir: c.State.Path(), Total: logs.SpoolTotal, MinFree: logs.SpoolMinFree, Memory: spoolMemory, Retry: c.pauses.again, Log: c.Log,
+		FS: c.spoolFS, Wall: c.Now,
 	}
 	if logs.SpoolMinFree == config.DefaultSpoolMinFree {
 		sc.MinFreePart = 20 // the default stands for 5 % where that is less
@@ -157,39 +156,10 @@ func (s *Sessions) Start(ctx context.Context, file string, info dockerplugin.Inf
 	}
 	if err := s.dir.Accept(info.ContainerID); err != nil {
 		s.log.Warn("cannot remember that a container was accepted, will retry", named(meta), "error", err)
+		s.attaching.failed()
 		s.acceptLater()
 	}
 	return nil
-}
-
-// acceptLater writes the marks of accepted containers as soon as the disk takes them. One goroutine does that for all.
-func (s *Sessions) acceptLater() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.marking || s.ctx.Err() != nil {
-		return
-	}
-	s.marking = true
-	s.wait.Go(s.acceptMissing)
-}
-
-func (s *Sessions) acceptMissing() {
-	again := time.NewTicker(s.pauses.again)
-	defer again.Stop()
-	for done := false; !done; {
-		select {
-		case <-s.ctx.Done():
-			return
-		case <-again.C:
-			done = s.dir.AcceptMissing() == nil
-		}
-	}
-	s.mu.Lock()
-	s.marking = false
-	s.mu.Unlock()
-	if s.dir.AcceptMissing() != nil { // of a container that began meanwhile
-		s.acceptLater()
-	}
 }
 
 // fifoShare is the part of the files for sessions that FIFOs may take, in eighths: the rest is for segments and cursors,
@@ -334,11 +304,9 @@ func (s *Sessions) finish(x *session) {
 // remove takes away all that there is of a session.
 func (s *Sessions) remove(x *session) {
 	d := x.output.end()
-	if err := x.spool.Remove(); err != nil {
-		s.log.Warn("the spool of a session that has ended cannot be removed", x.attrs(), "error", err)
-	}
-	if err := s.dir.Remove(x.meta.File); err != nil {
-		s.log.Warn("the state of a session that has ended cannot be removed", x.attrs(), "error", err)
+	err := s.removeFiles(x)
+	if err != nil {
+		s.log.Warn("the files of a session that has ended cannot be removed, will retry", x.attrs(), "error", err)
 	}
 	s.unlink(x.meta.File)
 	s.mu.Lock()
@@ -351,6 +319,9 @@ func (s *Sessions) remove(x *session) {
 		}
 	}
 	s.mu.Unlock()
+	if err != nil {
+		s.removeLater(x)
+	}
 	close(x.done)
 	for _, o := range next {
 		o.wake()

@@ -86,7 +86,7 @@ func (s *session) status() Status {
 	x := Status{
 		Session: s.id(), ContainerID: s.meta.ContainerID, ContainerName: strings.TrimPrefix(s.meta.ContainerName, "/"),
 		Router: s.meta.Options.Router, Address: s.meta.Options.Address, Destination: s.meta.Options.Destination, Mode: st.Mode, Started: s.meta.Started, LastLine: st.Last,
-		WaitingBytes: st.End - st.Committed, WaitingFor: st.Age(time.Now()),
+		WaitingBytes: st.End - st.Committed, WaitingFor: st.Age(s.table.now()),
 		SentLines: s.feed.sent.Load(), RejectedLines: s.feed.rejected.Load(), DroppedLines: st.DroppedLines,
 	}
 	d, unread := s.output.destination(), s.input.failure()
@@ -160,7 +160,7 @@ func (s *Sessions) Forget(id string, how Forgetting) (Status, error) {
 	}
 	x := found[0]
 	st := x.status()
-	if quiet := time.Since(st.LastLine); !how.Force && st.State != Delivering && quiet < QuietFor {
+	if quiet := s.now().Sub(st.LastLine); !how.Force && st.State != Delivering && quiet < QuietFor {
 		return st, fmt.Errorf("session %s of container %s has had lines %v ago, and a container that runs hangs when it is not read; stop it first, or use --force",
 			st.Session, shortName(x.meta), quiet.Round(time.Second))
 	}

@@ -84,7 +84,7 @@ var errNoSlot = errors.New("no whole slot in it")
 
 // readMark returns the newest whole slot of a cursor file. A missing or empty file is not an error. After errNoSlot there
 // is nothing to be read in it; every other error passes.
-func readMark(fsys fileSystem, path string) (m mark, ok bool, err error) {
+func readMark(fsys FileSystem, path string) (m mark, ok bool, err error) {
 	b, err := readAll(fsys, path, 2*slotBytes)
 	if isAbsent(err) || err == nil && len(b) == 0 {
 		return mark{}, false, nil
@@ -107,7 +107,7 @@ func readMark(fsys fileSystem, path string) (m mark, ok bool, err error) {
 type cursorFile struct {
 	path string
 	seq  uint64
-	f    file
+	f    File
 	used bool // since closeUnused has looked
 	buf  []byte
 }

@@ -10,7 +10,7 @@ import (
 func TestCursorFile(t *testing.T) {
 	st := newStore(t, Config{Dir: t.TempDir()})
 	c := cursorFile{path: filepath.Join(t.TempDir(), "cursor")}
-	if _, ok, err := readMark(system{}, c.path); ok || err != nil {
+	if _, ok, err := readMark(System{}, c.path); ok || err != nil {
 		t.Fatalf("a missing file: %v, %v", ok, err)
 	}
 	marks := []mark{
@@ -25,7 +25,7 @@ func TestCursorFile(t *testing.T) {
 		if err := c.write(st, &marks[i]); err != nil {
 			t.Fatal(err)
 		}
-		got, ok, err := readMark(system{}, c.path)
+		got, ok, err := readMark(System{}, c.path)
 		if !ok || err != nil || !reflect.DeepEqual(got, marks[i]) {
 			t.Fatalf("wrote %+v, read %+v, %v, %v", marks[i], got, ok, err)
 		}
@@ -47,7 +47,7 @@ func TestCursorFile(t *testing.T) {
 		if err := os.WriteFile(c.path, torn, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		got, ok, err := readMark(system{}, c.path)
+		got, ok, err := readMark(System{}, c.path)
 		if !ok || err != nil || !reflect.DeepEqual(got, before) && !reflect.DeepEqual(got, last) {
 			t.Fatalf("torn at %d: %+v, %v, %v", i, got, ok, err)
 		}
@@ -61,7 +61,7 @@ func TestCursorFile(t *testing.T) {
 	if err := os.WriteFile(c.path, whole, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok, err := readMark(system{}, c.path); ok || err == nil {
+	if _, ok, err := readMark(System{}, c.path); ok || err == nil {
 		t.Errorf("reads a spoiled file: %v, %v", ok, err)
 	}
 }

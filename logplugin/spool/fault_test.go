@@ -325,7 +325,7 @@ func TestMissingDirectory(t *testing.T) {
 	if len(r.gaps) != 0 || r.garbage != 0 {
 		t.Errorf("gaps %v, garbage %d", r.gaps, r.garbage)
 	}
-	if m, ok, err := readMark(system{}, filepath.Join(blocked, "one", cursorName)); !ok || m.cursor != s.Stats().Committed {
+	if m, ok, err := readMark(System{}, filepath.Join(blocked, "one", cursorName)); !ok || m.cursor != s.Stats().Committed {
 		t.Errorf("the cursor is not in the new directory: %+v, %v", m, err)
 	}
 }
@@ -379,13 +379,13 @@ func TestMinFree(t *testing.T) {
 
 func TestProbe(t *testing.T) {
 	dir := t.TempDir()
-	if err := probe(system{}, dir); err != nil {
+	if err := probe(System{}, dir); err != nil {
 		t.Errorf("probe(%s) = %v", dir, err)
 	}
 	if left := files(t, dir); len(left) != 0 {
 		t.Errorf("probe leaves %v", left)
 	}
-	if err := probe(system{}, filepath.Join(dir, "missing")); err == nil {
+	if err := probe(System{}, filepath.Join(dir, "missing")); err == nil {
 		t.Error("a missing directory can be spliced into")
 	}
 	st := NewStore(Config{Dir: smallDisk(t, "size=1m"), Total: 1 << 30})

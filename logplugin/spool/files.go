@@ -17,7 +17,7 @@ type openFiles struct {
 }
 
 // openFile opens a file that closeFile is to close.
-func (st *Store) openFile(path string, flag int) (file, error) {
+func (st *Store) openFile(path string, flag int) (File, error) {
 	f, err := st.fs.Open(path, flag)
 	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
 		st.closeUnused(true)
@@ -31,7 +31,7 @@ func (st *Store) openFile(path string, flag int) (file, error) {
 	return f, nil
 }
 
-func (st *Store) closeFile(f file) {
+func (st *Store) closeFile(f File) {
 	if f != nil {
 		st.files.open.Add(-1)
 		_ = f.Close() // what was written is in the kernel

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fileSystem is every call that a Store makes into the file system, so that tests can make each of them fail.
-type fileSystem interface {
-	Open(path string, flag int) (file, error) // with mode 0600
+// FileSystem is every call that a Store makes into the file system, so that tests can make each of them fail.
+type FileSystem interface {
+	Open(path string, flag int) (File, error) // with mode 0600
 	ReadDir(dir string) ([]fs.DirEntry, error)
 	Lstat(path string) (fs.FileInfo, error)
 	MkdirAll(dir string) error // with mode 0700
@@ -21,8 +21,8 @@ type fileSystem interface {
 	Statfs(dir string) (free, size int64, err error) // bytes; free for others than root
 }
 
-// file is an open file of a fileSystem.
-type file interface {
+// File is an open file of a FileSystem.
+type File interface {
 	io.ReaderAt
 	io.WriterAt
 	io.Closer
@@ -51,10 +51,19 @@ type systemClock struct{ start time.Time }
 func (systemClock) Wall() time.Time { return time.Now() }
 func (c systemClock) Mono() instant { return instant(time.Since(c.start)) }
 
-// system is the real fileSystem.
-type system struct{}
+// wallClock is a clock with another wall time.
+type wallClock struct {
+	clock
+	wall func() time.Time
+}
 
-func (system) Open(path string, flag int) (file, error) {
+func (c wallClock) Wall() time.Time { return c.wall() }
+
+// System is the real FileSystem.
+type System struct{}
+
+// Open implements FileSystem.
+func (System) Open(path string, flag int) (File, error) {
 	f, err := os.OpenFile(path, flag, 0o600)
 	if err != nil {
 		return nil, err
@@ -62,13 +71,23 @@ func (system) Open(path string, flag int) (file, error) {
 	return systemFile{f}, nil
 }
 
-func (system) ReadDir(dir string) ([]fs.DirEntry, error) { return os.ReadDir(dir) }
-func (system) Lstat(path string) (fs.FileInfo, error)    { return os.Lstat(path) }
-func (system) MkdirAll(dir string) error                 { return os.MkdirAll(dir, 0o700) }
-func (system) Rename(from, to string) error              { return os.Rename(from, to) }
-func (system) Remove(path string) error                  { return os.Remove(path) }
+// ReadDir implements FileSystem.
+func (System) ReadDir(dir string) ([]fs.DirEntry, error) { return os.ReadDir(dir) }
 
-func (system) Statfs(dir string) (free, size int64, err error) {
+// Lstat implements FileSystem.
+func (System) Lstat(path string) (fs.FileInfo, error) { return os.Lstat(path) }
+
+// MkdirAll implements FileSystem.
+func (System) MkdirAll(dir string) error { return os.MkdirAll(dir, 0o700) }
+
+// Rename implements FileSystem.
+func (System) Rename(from, to string) error { return os.Rename(from, to) }
+
+// Remove implements FileSystem.
+func (System) Remove(path string) error { return os.Remove(path) }
+
+// Statfs implements FileSystem.
+func (System) Statfs(dir string) (free, size int64, err error) {
 	var st unix.Statfs_t
 	err = uninterrupted(func() error { return unix.Statfs(dir, &st) })
 	return int64(st.Bavail) * st.Bsize, int64(st.Blocks) * st.Bsize, err
@@ -129,7 +148,7 @@ func isFull(err error) bool {
 }
 
 // readAll reads a small file, of which no more than limit bytes are wanted.
-func readAll(fsys fileSystem, path string, limit int) ([]byte, error) {
+func readAll(fsys FileSystem, path string, limit int) ([]byte, error) {
 	f, err := fsys.Open(path, os.O_RDONLY)
 	if err != nil {
 		return nil, err

@@ -51,10 +51,10 @@ func tmpfs(t *testing.T) string {
 
 func newStore(t testing.TB, cfg Config) *Store {
 	t.Helper()
-	return newFaultyStore(t, cfg, system{}, systemClock{time.Now()})
+	return newFaultyStore(t, cfg, System{}, systemClock{time.Now()})
 }
 
-func newFaultyStore(t testing.TB, cfg Config, fsys fileSystem, clk clock) *Store {
+func newFaultyStore(t testing.TB, cfg Config, fsys FileSystem, clk clock) *Store {
 	t.Helper()
 	cfg.Total = cmp.Or(cfg.Total, 2<<30)
 	cfg.Memory = cmp.Or(cfg.Memory, 64<<20)

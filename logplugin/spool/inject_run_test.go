@@ -59,7 +59,7 @@ func settled(t *testing.T, s *Spool, what string) {
 
 // session is what happens to a spool from a restart on: lines of an earlier process are read, others come, it is closed and
 // opened again. Each line has to come once and in order, whatever fails meanwhile.
-func session(t *testing.T, fsys fileSystem, clk clock, copies bool) {
+func session(t *testing.T, fsys FileSystem, clk clock, copies bool) {
 	t.Helper()
 	const before, lines = 60, 200
 	dir := t.TempDir()
@@ -299,11 +299,11 @@ func TestMemoryOfAll(t *testing.T) {
 // The clock steps by an hour at every moment at which the spool looks at it. Ages stay sensible, and nothing else changes.
 func TestClockSteps(t *testing.T) {
 	calm := newSteppingClock(1<<40, 0)
-	session(t, system{}, calm, false)
+	session(t, System{}, calm, false)
 	looks := min(calm.looks.Load(), 40)
 	for _, by := range []time.Duration{-time.Hour, time.Hour} {
 		for at := range looks {
-			session(t, system{}, newSteppingClock(at, by), false)
+			session(t, System{}, newSteppingClock(at, by), false)
 			if t.Failed() {
 				t.Fatalf("with a step of %v at look %d", by, at)
 			}
@@ -316,7 +316,7 @@ func TestClockSteps(t *testing.T) {
 func TestAgesWithSteps(t *testing.T) {
 	for _, by := range []time.Duration{-time.Hour, time.Hour, 24 * 365 * time.Hour} {
 		clk := newSteppingClock(1<<40, by)
-		st := newFaultyStore(t, Config{Dir: t.TempDir()}, system{}, clk)
+		st := newFaultyStore(t, Config{Dir: t.TempDir()}, System{}, clk)
 		s := open(st, st.cfg.Dir+"/one", Options{})
 		line := writer(t, s)
 		line()
@@ -354,7 +354,7 @@ func TestAgesWithSteps(t *testing.T) {
 func TestMinFreeWithStep(t *testing.T) {
 	dir := smallDisk(t, "size=4m")
 	clk := newSteppingClock(1<<40, -time.Hour)
-	st := newFaultyStore(t, Config{Dir: dir, MinFree: 1 << 20}, system{}, clk)
+	st := newFaultyStore(t, Config{Dir: dir, MinFree: 1 << 20}, System{}, clk)
 	clk.at = 0
 	if err := os.WriteFile(dir+"/filler", make([]byte, 3500<<10), 0o600); err != nil {
 		t.Fatal(err)

@@ -91,7 +91,7 @@ func (s *segments) closeUnused(now bool) {
 		defer s.out.Unlock()
 	}
 	s.mu.Lock()
-	var idle []file
+	var idle []File
 	for _, g := range s.list {
 		if g.f == nil || g.pins > 0 || writes && g == s.cur {
 			continue
@@ -113,7 +113,7 @@ func (s *segments) closeUnused(now bool) {
 func (s *segments) closeOthers(pos int64) {
 	s.mu.Lock()
 	reads := s.find(pos)
-	var idle []file
+	var idle []File
 	for _, g := range s.list {
 		if g.f != nil && g != s.cur && g != reads && g.pins == 0 {
 			idle = append(idle, g.f)

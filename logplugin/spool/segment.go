@@ -29,7 +29,7 @@ type segment struct {
 	size     int64
 	mem      []byte // nil = in a file
 	held     int64  // bytes of memory that are taken for it
-	f        file   // of a file, while it is open
+	f        File   // of a file, while it is open
 	writable bool   // f is
 	used     bool   // f has been used since closeUnused has looked
 	pins     int    // reads of f that are under way
@@ -70,7 +70,7 @@ func (s *segments) path(base int64) string {
 
 // scan returns the segments in dir, oldest first, and the names of files that were not finished. An error means that it
 // has not seen all.
-func scan(fsys fileSystem, dir string) (segs []*segment, trash []string, err error) {
+func scan(fsys FileSystem, dir string) (segs []*segment, trash []string, err error) {
 	entries, err := fsys.ReadDir(dir)
 	if isAbsent(err) {
 		return nil, nil, nil
@@ -107,7 +107,7 @@ func scan(fsys fileSystem, dir string) (segs []*segment, trash []string, err err
 }
 
 // removeFiles removes every file of a spool from dir.
-func removeFiles(fsys fileSystem, dir string) error {
+func removeFiles(fsys FileSystem, dir string) error {
 	entries, err := fsys.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -15,7 +15,7 @@ const freeInterval = 250 * time.Millisecond
 
 // space is how much there is on the file system.
 type space struct {
-	fs    fileSystem
+	fs    FileSystem
 	clock clock
 	cfg   *Config
 	part  int64 // all spools take at most one part in so many of the file system
@@ -26,7 +26,7 @@ type space struct {
 	total atomic.Int64 // the limit of all spools
 }
 
-func newSpace(fs fileSystem, clock clock, cfg *Config) *space {
+func newSpace(fs FileSystem, clock clock, cfg *Config) *space {
 	sp := &space{fs: fs, clock: clock, cfg: cfg, part: 10}
 	sp.at.Store(int64(never))
 	sp.total.Store(cfg.Total)
@@ -106,7 +106,7 @@ func (t threads) tryEnter() bool {
 func (t threads) leave() { <-t }
 
 // probe splices a byte into a file in dir, and returns the error.
-func probe(fsys fileSystem, dir string) error {
+func probe(fsys FileSystem, dir string) error {
 	path := dir + "/probe" + unfinished
 	f, err := fsys.Open(path, os.O_RDWR|os.O_CREATE)
 	if err != nil {

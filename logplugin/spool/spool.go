@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // The piece in which space on disk is given and taken: an eighth of what the spool may have, within these bounds.
@@ -261,7 +263,8 @@ func (s *Spool) loseMemory() {
 	_ = s.persist()
 }
 
-// Remove is Close without a further use: the files of the spool go, and its directory if nothing else is in it.
+// Remove is Close without a further use: the files of the spool go, and its directory if nothing else is in it. After an
+// error it may be called again.
 func (s *Spool) Remove() error {
 	first, err := s.shut()
 	if err != nil {
@@ -270,9 +273,13 @@ func (s *Spool) Remove() error {
 	if first {
 		s.release()
 	}
-	errs := removeFiles(s.store.fs, s.segs.dir)
-	_ = s.store.fs.Remove(s.segs.dir) // others may keep files there
-	return errs
+	if err := removeFiles(s.store.fs, s.segs.dir); err != nil {
+		return err
+	}
+	if err := s.store.fs.Remove(s.segs.dir); !isAbsent(err) && !errors.Is(err, unix.ENOTEMPTY) { // others may keep files there
+		return err
+	}
+	return nil
 }
 
 // shut ends the drain and returns whether this was the first call. A drain that hangs may hold any lock but life.mu: with an

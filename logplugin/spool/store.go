@@ -44,12 +44,15 @@ type Config struct {
 	Memory      int64         // bytes in memory of all spools, while the disk takes none
 	Retry       time.Duration // pause before what the file system has refused is tried again
 	Log         *slog.Logger  // nil means no log
+
+	FS   FileSystem       // nil means the host's
+	Wall func() time.Time // the time that people are shown; nil means time.Now
 }
 
 // Store is the spools of one state directory, and the limits that hold for all of them.
 type Store struct {
 	cfg      Config
-	fs       fileSystem
+	fs       FileSystem
 	clock    clock
 	copies   atomic.Bool  // the file system cannot splice
 	disk     atomic.Int64 // bytes in files
@@ -71,9 +74,19 @@ type Store struct {
 
 // NewStore returns the Store of cfg.Dir. The directory should exist; if not, or if it cannot be used, the spools start
 // in memory and move to it when they can.
-func NewStore(cfg Config) *Store { return newStoreOn(cfg, system{}, systemClock{time.Now()}) }
+func NewStore(cfg Config) *Store {
+	var fs FileSystem = System{}
+	if cfg.FS != nil {
+		fs = cfg.FS
+	}
+	var clk clock = systemClock{time.Now()}
+	if cfg.Wall != nil {
+		clk = wallClock{clk, cfg.Wall}
+	}
+	return newStoreOn(cfg, fs, clk)
+}
 
-func newStoreOn(cfg Config, fs fileSystem, clock clock) *Store {
+func newStoreOn(cfg Config, fs FileSystem, clock clock) *Store {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
