@@ -160,7 +160,11 @@ func (r *Reader) failed(err error) {
 // Skip takes the first n bytes that the last Peek has shown: whole frames, or what is none.
 func (r *Reader) Skip(n int) {
 	if !r.delivers {
+		before := r.pos
 		r.pos += int64(n)
+		if r.s.segs.differ(before, r.pos) {
+			r.s.segs.closeOthers(r.s.Taken())
+		}
 		return
 	}
 	l := &r.s.ledger

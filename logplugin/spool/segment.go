@@ -46,12 +46,13 @@ func (g *segment) end() int64 { return g.base + g.size }
 // the last segment, and only grows; disk and ram are what the segments of list, and the files of left, use.
 // Who changes cur, or the size of cur, holds out as well. File operations are never done under mu.
 type segments struct {
-	store *Store
-	dir   string
-	limit int64        // of the size of a file
-	made  func()       // called after dir was missing and has been made; under out
-	disk  atomic.Int64 // bytes in files
-	ram   atomic.Int64 // bytes of memory instead of files
+	store   *Store
+	dir     string
+	limit   int64        // of the size of a file
+	history History      // takes what has been accepted; nil means that it is removed
+	made    func()       // called after dir was missing and has been made; under out
+	disk    atomic.Int64 // bytes in files
+	ram     atomic.Int64 // bytes of memory instead of files
 
 	out sync.Mutex // while bytes move into cur; taken before mu
 
@@ -311,12 +312,17 @@ func (s *segments) forget(g *segment) (inFile bool) {
 	return inFile
 }
 
-// discard forgets a segment and removes its file. If that fails it still counts, and removeLeft tries again.
+// discard forgets a segment and removes its file.
 func (s *segments) discard(g *segment) {
+	s.dispose(g, func() error { return s.store.fs.Remove(s.path(g.base)) })
+}
+
+// dispose forgets a segment and takes its file away with remove. If that fails it still counts, and removeLeft tries again.
+func (s *segments) dispose(g *segment, remove func() error) {
 	if !s.forget(g) {
 		return
 	}
-	err := s.store.fs.Remove(s.path(g.base))
+	err := remove()
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		return
 	}
@@ -380,7 +386,7 @@ func (s *segments) trim(commit, persisted int64) {
 	}
 	s.mu.Unlock()
 	for _, g := range old {
-		s.discard(g)
+		s.dispose(g, func() error { return s.keep(g, false) })
 	}
 }
 
@@ -393,7 +399,11 @@ func (s *segments) retire(commit int64) {
 	defer s.out.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c := s.cur; c != nil && c.end() <= commit && c.size >= min(retireBytes, c.limit/2) {
+	least := int64(retireBytes)
+	if s.history != nil {
+		least = keptBytes // else there would be many small files
+	}
+	if c := s.cur; c != nil && c.end() <= commit && c.size >= min(least, c.limit/2) {
 		s.cur = nil
 	}
 }

@@ -26,15 +26,19 @@ const memoryBytes = 1 << 20
 const slack = 4
 
 // A current segment of which everything has been accepted is given up once it has this size.
-const retireBytes = 64 << 10
+const (
+	retireBytes = 64 << 10
+	keptBytes   = 1 << 20 // with a History
+)
 
 // A drain that is stopped ends at once, unless the file system hangs.
 const closeWait = 5 * time.Second
 
 // Options of one Spool.
 type Options struct {
-	MaxBytes int64  // on disk; must be set. What the delivery holds may come on top
-	Notify   func() // called when there may be more to read; only passes that on, and returns at once; may be nil
+	MaxBytes int64   // on disk; must be set. What the delivery holds may come on top
+	Notify   func()  // called when there may be more to read; only passes that on, and returns at once; may be nil
+	History  History // takes what has been accepted; nil means that it is removed
 
 	segmentBytes int64 // 0 = an eighth of MaxBytes, within bounds
 	memoryBytes  int64 // 0 = memoryBytes
@@ -105,7 +109,7 @@ func (st *Store) Open(dir string, o Options) *Spool {
 	}
 	s := &Spool{store: st, opt: o}
 	s.Reader = &Reader{s: s, delivers: true}
-	s.segs.store, s.segs.dir, s.segs.limit = st, dir, o.segmentBytes
+	s.segs.store, s.segs.dir, s.segs.limit, s.segs.history = st, dir, o.segmentBytes, o.History
 	s.segs.made = func() { s.ledger.forgetFile(st) } // somebody has removed it with the directory
 	s.ledger.file.path = filepath.Join(dir, cursorName)
 	s.ledger.age.since = never
@@ -263,15 +267,15 @@ func (s *Spool) loseMemory() {
 	_ = s.persist()
 }
 
-// Remove is Close without a further use: the files of the spool go, and its directory if nothing else is in it. After an
-// error it may be called again.
+// Remove is Close without a further use: the files of the spool go to its History, and its directory if nothing else is in it.
+// After an error it may be called again.
 func (s *Spool) Remove() error {
 	first, err := s.shut()
 	if err != nil {
 		return err
 	}
 	if first {
-		s.release()
+		s.segs.keepAll(s.release())
 	}
 	if err := removeFiles(s.store.fs, s.segs.dir); err != nil {
 		return err
@@ -320,8 +324,8 @@ func (s *Spool) leaveStore() {
 	s.store.mu.Unlock()
 }
 
-// release forgets the segments and closes what is open.
-func (s *Spool) release() {
+// release forgets the segments, which it returns, and closes what is open.
+func (s *Spool) release() []*segment {
 	s.leaveStore()
 	s.again.stop()
 	// A drop that has begun comes to its end first.
@@ -335,9 +339,11 @@ func (s *Spool) release() {
 	s.released = true
 	s.life.mu.Unlock()
 	s.ledger.file.close(s.store)
-	for _, g := range s.segs.takeAll() {
+	all := s.segs.takeAll()
+	for _, g := range all {
 		s.segs.forget(g)
 	}
+	return all
 }
 
 // Commit says that everything before pos has been accepted, and writes that down. It must not pass what Skip has taken, nor
@@ -436,7 +442,9 @@ func (s *Spool) settle(m mark, known bool, segs []*segment) {
 		if g.size == 0 || g.end() <= m.cursor || inGap {
 			// Its removal was under way. An empty one may be removed while its end still counts.
 			end = max(end, g.end())
-			old = append(old, g)
+			if inGap || s.segs.history == nil || s.segs.keep(g, false) != nil {
+				old = append(old, g)
+			}
 			continue
 		}
 		keep = append(keep, g)

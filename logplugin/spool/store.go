@@ -43,6 +43,7 @@ type Config struct {
 	MinFreePart int64         // MinFree is at most one part in so many of the file system; 0 = no bound
 	Memory      int64         // bytes in memory of all spools, while the disk takes none
 	Retry       time.Duration // pause before what the file system has refused is tried again
+	Spare       func() bool   // frees space on the file system that is worth less than a line, and reports whether there was any; nil means none
 	Log         *slog.Logger  // nil means no log
 
 	FS   FileSystem       // nil means the host's
@@ -146,6 +147,9 @@ func (st *Store) makeRoom() {
 	st.room.Lock()
 	defer st.room.Unlock()
 	for st.disk.Load() > st.space.total.Load() || st.space.low(true) {
+		if st.space.isLow.Load() && st.cfg.Spare != nil && st.cfg.Spare() {
+			continue
+		}
 		far := st.disk.Load() > st.space.total.Load()/slack*(slack+1)
 		if !st.dropLargest(func(s *Spool) int64 { return s.segs.disk.Load() }, func(s *Spool) bool { return s.drop(onDisk, far) }) {
 			return
