@@ -83,7 +83,10 @@ func (s *server) with(ctx context.Context, cfg *config.Config, broken error) (ne
 		next = s.awaitConfig(ctx, d)
 	})
 	s.log.Info("ready", "version", s.program.Version, "socket", s.socket.Addr().String(), "stateDir", dir.Path(), "files", s.files.Limit)
-	plugin := dockerplugin.New(sessions, dockerplugin.Options{Logger: s.log, CloseTimeout: 2 * time.Second, Connections: s.files.Daemon})
+	plugin := dockerplugin.New(sessions, dockerplugin.Options{
+		Logger: s.log, CloseTimeout: 2 * time.Second, Connections: s.files.Daemon,
+		Logs: sessions, Readers: s.files.Readers, ReadLogs: cfg.Logs.ReadLogs,
+	})
 	err = plugin.Serve(ctx, dockerplugin.Lend(s.socket))
 	end()
 	looking.Wait()

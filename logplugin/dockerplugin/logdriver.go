@@ -47,13 +47,13 @@ type logCall struct {
 	Info Info
 }
 
-// capabilities: ReadLogs is false, so `docker logs` reads the daemon's own cache, without a time limit on --follow.
+// capabilities says whether `docker logs` asks ReadLogs. If not, the daemon keeps a copy of each line for it.
 func (d logDriver) capabilities(http.ResponseWriter, *http.Request) (any, error) {
 	type capabilities struct{ ReadLogs bool }
 	return struct {
 		Cap capabilities
 		Err string
-	}{}, nil
+	}{Cap: capabilities{d.server.options.ReadLogs}}, nil
 }
 
 func (d logDriver) start(_ http.ResponseWriter, r *http.Request) (any, error) {

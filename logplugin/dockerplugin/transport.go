@@ -3,7 +3,7 @@
 //
 // The daemon makes these calls while it holds the container's lock, often without a time limit of its own. So every
 // call is answered within a time of our own, whatever the sessions do; a panic is an answer; and the status is always
-// 200, because the daemon shows the text of Err cleanly only then. StopLogging never has an Err: the daemon would leak
+// 200, because the daemon shows the text of Err cleanly only then. ReadLogs is the exception, see reader. StopLogging never has an Err: the daemon would leak
 // the container's FIFO.
 //
 // The transport (this file: listener, deadlines, recovery, decoding, one method for each path) knows nothing of what the
@@ -49,6 +49,9 @@ type Options struct {
 	StopTimeout  time.Duration // for StopLogging; 0 = 1 s
 	CloseTimeout time.Duration // for the calls that are under way when Serve ends; 0 = 3 s
 	Connections  int           // at once; 0 = 64
+	Logs         Logs          // answers docker logs; nil = nobody does
+	Readers      int           // answers to docker logs at once, besides Connections; 0 = 16
+	ReadLogs     bool          // the daemon asks Logs, and keeps no copy of its own
 	Logger       *slog.Logger  // nil = none
 
 	headerTimeout time.Duration // for the beginning of a call; 0 = 5 s
@@ -58,7 +61,9 @@ type Options struct {
 type Server struct {
 	options Options
 	methods map[string]method // by path
-	calls   sync.WaitGroup    // goroutines that are in a method's work, perhaps for longer than the daemon waits
+	ending  context.Context   // of Serve; here because answers to docker logs end with it, and with nothing else
+	end     context.CancelFunc
+	calls   sync.WaitGroup // goroutines that are in a method's work, perhaps for longer than the daemon waits
 }
 
 // New returns a Server for sessions.
@@ -68,11 +73,16 @@ func New(sessions Sessions, o Options) *Server {
 	o.CloseTimeout = cmp.Or(o.CloseTimeout, 3*time.Second)
 	o.headerTimeout = cmp.Or(o.headerTimeout, 5*time.Second)
 	o.Connections = cmp.Or(o.Connections, 64)
+	o.Readers = cmp.Or(o.Readers, 16)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{options: o}
+	s.ending, s.end = context.WithCancel(context.Background())
 	s.methods = logDriver{s, sessions}.methods()
+	if o.Logs != nil {
+		s.methods[readLogsPath] = reader{s, o.Logs, make(chan struct{}, o.Readers)}.read
+	}
 	s.methods["/Plugin.Activate"] = func(http.ResponseWriter, *http.Request) (any, error) {
 		return activated{Implements: []string{"LogDriver"}}, nil
 	}
@@ -94,7 +104,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 	h.SetKeepAlivesEnabled(false)
 	served := make(chan error, 1)
-	bounds := filebudget.Bounds{Name: "daemon", Connections: s.options.Connections, Spares: spareFiles, Log: s.options.Logger}
+	bounds := filebudget.Bounds{Name: "daemon", Connections: s.options.Connections + s.options.Readers, Spares: spareFiles, Log: s.options.Logger}
 	go func() { served <- h.Serve(filebudget.Bound(l, bounds)) }()
 	var err error
 	select {
@@ -102,6 +112,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		err = fmt.Errorf("listen on %s: %w", l.Addr(), err)
 	case <-ctx.Done():
 	}
+	s.end() // those who follow a log first
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.CloseTimeout)
 	defer cancel()
 	// A client that has just connected sends its request at once, and is answered; others are not waited for.
@@ -153,12 +164,17 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		return err
 	})
 	switch {
+	case errors.Is(err, errCut):
+		panic(http.ErrAbortHandler)
 	case err != nil:
 		a = failure{errText(err)}
 	case a == nil:
 		return
 	}
 	w.Header().Set("Content-Type", "application/vnd.docker.plugins.v1.2+json")
+	if err != nil && r.URL.Path == readLogsPath {
+		w.WriteHeader(http.StatusInternalServerError)
+	}
 	if err := json.NewEncoder(w).Encode(a); err != nil {
 		s.options.Logger.Warn("the daemon did not take an answer", "call", r.URL.Path, "error", err)
 	}

@@ -55,13 +55,23 @@ func IsGone(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is
 
 // IsEmpty reports whether there is nothing to read in an open FIFO. False if that cannot be found out.
 func IsEmpty(f *os.File) bool {
+	n, err := unread(f)
+	return n == 0 && err == nil
+}
+
+// Unread returns how many bytes lie in an open FIFO, 0 if that cannot be found out.
+func Unread(f *os.File) int {
+	n, _ := unread(f)
+	return n
+}
+
+func unread(f *os.File) (n int, err error) {
 	raw, err := f.SyscallConn()
 	if err != nil {
-		return false
+		return 0, err
 	}
-	n, failed := 0, error(nil)
-	err = raw.Control(func(fd uintptr) { n, failed = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
-	return n == 0 && err == nil && failed == nil
+	failed := raw.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
+	return n, errors.Join(err, failed)
 }
 
 // Remove removes the FIFO at path, and nothing that is not a FIFO. That there is none is not an error.

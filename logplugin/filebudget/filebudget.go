@@ -19,6 +19,7 @@ type Budget struct {
 	Status       int // connections to the status socket
 	Metrics      int // connections to metrics_address
 	Destinations int // connections to routers and to AWS
+	Readers      int // answers to docker logs at once; each has a connection of the daemon and a file
 	// Sessions is what the FIFOs and segments of all sessions may have together. A container that was never accepted is
 	// refused when it would need more.
 	Sessions int
@@ -36,9 +37,10 @@ func For(limit int) Budget {
 		Status:       between(2, limit/32, 8),
 		Metrics:      between(2, limit/32, 8),
 		Destinations: between(4, limit/8, 1024),
+		Readers:      between(1, limit/64, 256),
 	}
-	b.Sessions = max(1, limit-b.Fixed-b.Daemon-b.Status-b.Metrics-b.Destinations)
-	b.Accepted = max(b.Sessions, limit-b.Fixed-b.Daemon-b.Status)
+	b.Sessions = max(1, limit-b.Fixed-b.Daemon-b.Status-b.Metrics-b.Destinations-2*b.Readers)
+	b.Accepted = max(b.Sessions, limit-b.Fixed-b.Daemon-b.Status-2*b.Readers)
 	return b
 }
 

@@ -11,18 +11,18 @@ func TestFor(t *testing.T) {
 		limit int
 		want  Budget
 	}{
-		{0, Budget{0, 16, 4, 2, 2, 4, 1, 1}},
-		{60, Budget{60, 16, 4, 2, 2, 7, 29, 38}},
-		{64, Budget{64, 16, 4, 2, 2, 8, 32, 42}},
-		{128, Budget{128, 16, 8, 4, 4, 16, 80, 100}},
-		{1024, Budget{1024, 24, 64, 8, 8, 128, 792, 928}},
-		{65536, Budget{65536, 24, 64, 8, 8, 1024, 64408, 65440}},
+		{0, Budget{0, 16, 4, 2, 2, 4, 1, 1, 1}},
+		{60, Budget{60, 16, 4, 2, 2, 7, 1, 27, 36}},
+		{64, Budget{64, 16, 4, 2, 2, 8, 1, 30, 40}},
+		{128, Budget{128, 16, 8, 4, 4, 16, 2, 76, 96}},
+		{1024, Budget{1024, 24, 64, 8, 8, 128, 16, 760, 896}},
+		{65536, Budget{65536, 24, 64, 8, 8, 1024, 256, 63896, 64928}},
 	} {
 		got := For(tt.limit)
 		if got != tt.want {
 			t.Errorf("For(%d) = %+v, want %+v", tt.limit, got, tt.want)
 		}
-		if all := got.Fixed + got.Daemon + got.Status + got.Metrics + got.Destinations + got.Sessions; tt.limit > 32 && all != tt.limit {
+		if all := got.Fixed + got.Daemon + got.Status + got.Metrics + got.Destinations + 2*got.Readers + got.Sessions; tt.limit > 32 && all != tt.limit {
 			t.Errorf("For(%d): the parts are %d files together", tt.limit, all)
 		}
 		if got.Accepted < got.Sessions {

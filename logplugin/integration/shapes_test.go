@@ -49,7 +49,7 @@ func TestShapes(t *testing.T) {
 			}
 		}
 	}
-	// `docker logs` reads the daemon's own cache: the same bytes.
+	// `docker logs` shows the bytes as they were written.
 	if out := w.mustDocker("logs", "shapes"); !strings.Contains(out, "bad \xff\xfe utf-8 \xc3\n") {
 		t.Errorf("docker logs shows %d bytes, and not the lines as they were written", len(out))
 	}

@@ -17,6 +17,7 @@ func (s *Sessions) Attach() {
 	if !s.attach() {
 		s.wait.Go(s.attachLater)
 	}
+	s.wait.Go(s.expire)
 }
 
 // attaching is how far the sessions of an earlier process are read.

@@ -48,7 +48,9 @@ func (s *Sessions) begin(meta state.Session, b beginning) error {
 	x := &session{table: s, meta: meta, first: b.first, done: make(chan struct{})}
 	x.input.path, x.input.file = meta.File, b.fifo
 	x.output.config, x.output.parked = b.config, b.parked
-	x.spool = s.store.Open(s.spoolDir(meta.File), spool.Options{MaxBytes: cmp.Or(meta.Options.SpoolMaxBytes, s.admission.spoolMaxBytes), Notify: x.wake})
+	x.spool = s.store.Open(s.spoolDir(meta.File), spool.Options{
+		MaxBytes: cmp.Or(meta.Options.SpoolMaxBytes, s.admission.spoolMaxBytes), Notify: x.wake, History: s.keeper(x),
+	})
 	k := s.admission.kinds[meta.Options.Router] // nil = none that is known here, and the session is parked
 	x.feed.begin(x, k != nil && k.Pieces)
 	ctx, stop := context.WithCancel(s.ctx)
@@ -58,7 +60,10 @@ func (s *Sessions) begin(meta state.Session, b beginning) error {
 		stop()
 		return errors.Join(err, x.spool.Close())
 	}
-	x.join()
+	x.dormant.Store(s.mayBePhantom(x))
+	if !x.dormant.Load() {
+		x.join()
+	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -66,7 +71,7 @@ func (s *Sessions) begin(meta state.Session, b beginning) error {
 		return nil // Close has it
 	}
 	s.wait.Go(func() { x.run(ctx) })
-	s.wait.Go(x.connect)
+	s.wait.Go(x.arrive)
 	if saved != nil {
 		s.wait.Go(func() { s.saveLater(x, b.save) })
 	}
@@ -77,6 +82,19 @@ func (s *Sessions) begin(meta state.Session, b beginning) error {
 		s.wait.Go(func() { x.supersede(n) })
 	}
 	return nil
+}
+
+// mayBePhantom reports whether x may be one that the daemon begins for `docker logs` of a container that does not run. It cannot be
+// told from one of a container that starts again, until a line comes.
+func (s *Sessions) mayBePhantom(x *session) bool {
+	if x.first || x.output.parked != nil {
+		return false
+	}
+	if _, err := s.admission.sendable(x.meta.Options); err != nil {
+		return false // that it is parked should be seen
+	}
+	st := x.spool.Stats()
+	return st.Loaded && st.End == 0
 }
 
 // enter makes the session known in its place in the order of its container, and returns the others of the container that

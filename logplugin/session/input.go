@@ -61,6 +61,16 @@ func (i *input) isEmpty() bool {
 	return i.file != nil && fifo.IsEmpty(i.file)
 }
 
+// unreadBytes returns how many bytes lie in the FIFO, and whether it is open.
+func (i *input) unreadBytes() (n int, open bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.file == nil {
+		return 0, false
+	}
+	return fifo.Unread(i.file), true
+}
+
 // openFIFO opens the reading end without waiting for a writer.
 func openFIFO(path string) (*os.File, error) {
 	f, err := fifo.Open(path)

@@ -93,6 +93,27 @@ func (s *session) join() bool {
 	return !removed
 }
 
+// arrive gives the session its destination and its encoder, a dormant one with its first line.
+func (s *session) arrive() {
+	for s.dormant.Load() {
+		changed := s.changes.next()
+		if s.spool.Stats().End > 0 {
+			s.join()
+			s.dormant.Store(false)
+			s.table.wakeOthers(s) // they have waited for what becomes of it
+			break
+		}
+		select {
+		case <-changed:
+		case <-s.done:
+			return
+		case <-s.table.ctx.Done():
+			return
+		}
+	}
+	s.connect()
+}
+
 // connect makes the encoder, once there is a destination. The delivery does not wait for it: it has other sessions.
 func (s *session) connect() {
 	for {

@@ -38,6 +38,8 @@ type session struct {
 	drained   atomic.Bool   // no more bytes will come
 	stopping  atomic.Bool   // the daemon has called StopLogging
 	finishing atomic.Bool   // somebody takes it away
+	dormant   atomic.Bool   // it has no destination before its first line: the daemon may have begun it for `docker logs`
+	changes   broadcast     // for those who read the log besides the feed
 }
 
 // run drains the FIFO until its end, and sees to it that the rest is delivered.
@@ -54,6 +56,7 @@ func (s *session) run(ctx context.Context) {
 		return // the driver ends: the next one goes on from here
 	}
 	s.drained.Store(true)
+	s.changes.wake()
 	s.stop() // nothing uses its context any more, and the parent keeps it until then
 	s.spool.Finish()
 	if s.spool.IsDone() {
@@ -88,7 +91,7 @@ func (s *session) leave() {
 
 // supersede ends the session when its FIFO has been silent for a while: the daemon has made another for the container, newer. It
 // may have leaked this one, whose end never comes then.
-// One that ends without a line was for `docker logs`, and says nothing of this one; nor does one whose FIFO is gone.
+// One without a line may be for `docker logs`, and says nothing of this one; nor does one whose FIFO is gone.
 func (s *session) supersede(newer *session) {
 	quiet := time.NewTimer(s.table.pauses.silence)
 	defer quiet.Stop()
@@ -100,8 +103,13 @@ func (s *session) supersede(newer *session) {
 		case <-s.table.ctx.Done():
 			return
 		case <-quiet.C:
-			if (newer.stopping.Load() || newer.drained.Load()) && newer.spool.Stats().End == 0 || newer.input.gone.Load() {
+			silent := newer.spool.Stats().End == 0
+			if (newer.stopping.Load() || newer.drained.Load()) && silent || newer.input.gone.Load() {
 				return
+			}
+			if silent && newer.dormant.Load() {
+				quiet.Reset(s.table.pauses.silence)
+				continue
 			}
 			now := s.spool.Stats().End
 			if now == end && s.input.isEmpty() {
@@ -114,8 +122,9 @@ func (s *session) supersede(newer *session) {
 	}
 }
 
-// wake tells the delivery that there may be lines.
+// wake tells the delivery, and others who read, that there may be lines.
 func (s *session) wake() {
+	s.changes.wake()
 	if d := s.output.destination(); d != nil {
 		d.delivery.Ready(&s.feed)
 	}

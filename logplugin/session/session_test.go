@@ -164,7 +164,7 @@ func startWith(t *testing.T, dir string, m *memory, fsys state.FS, c Config) *Se
 	t.Cleanup(func() { _ = d.Close() })
 	kinds := []router.Kind{{Name: "memory", Options: []router.Option{{Name: "key"}}, New: func(router.Options) (router.Config, error) { return m, nil }}}
 	cfg := &config.Config{AWS: config.AWS{Region: "eu-west-1"}}
-	cfg.Logs.AllowOptions = true
+	cfg.Logs.AllowOptions, cfg.Logs.ReadLogs, cfg.Logs.HistoryTotal = true, true, 1<<30
 	cfg.Logs.SpoolMinFree, cfg.Logs.SpoolMaxBytes, cfg.Logs.SpoolTotal = -1, 64<<20, 1<<30
 	r := resolve.New(awsconf.New(cfg.AWS, "test", "1"), resolve.Options{Timeout: 1500 * time.Millisecond, Policy: ttl.Policy{TTL: time.Minute}})
 	c.State, c.Config, c.Resolver, c.Kinds, c.pauses = d, cfg, r, kinds, quick

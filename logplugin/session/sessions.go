@@ -20,6 +20,7 @@ import (
 	"github.com/secretref/secretref/logplugin/dockerplugin"
 	"github.com/secretref/secretref/logplugin/fifo"
 	"github.com/secretref/secretref/logplugin/filebudget"
+	"github.com/secretref/secretref/logplugin/history"
 	"github.com/secretref/secretref/logplugin/options"
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/spool"
@@ -62,6 +63,9 @@ type Sessions struct {
 	byFile    map[string]*session
 	later     later
 	attaching attaching
+
+	history  *history.Store // of delivered lines, for docker logs
+	readLogs bool           // lines are kept there
 }
 
 var _ dockerplugin.Sessions = (*Sessions)(nil)
@@ -85,8 +89,12 @@ func New(c Config) (*Sessions, error) {
 	}
 	s := &Sessions{
 		admission: a, dir: c.State, log: c.Log,
-		starting: map[string]bool{}, byFile: map[string]*session{}, store: spool.NewStore(spoolConfig(c)), pauses: c.pauses, now: c.Now,
+		starting: map[string]bool{}, byFile: map[string]*session{}, pauses: c.pauses, now: c.Now, readLogs: c.Config.Logs.ReadLogs,
 	}
+	s.history = s.newHistory(c)
+	spools := spoolConfig(c)
+	spools.Spare = s.history.Spare
+	s.store = spool.NewStore(spools)
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.destinations = destinations{
 		log: c.Log, ctx: s.ctx, wait: &s.wait, pauses: c.pauses, byConnection: map[options.Connection]*destination{}, tallies: map[target]*tally{},
@@ -134,6 +142,10 @@ func (s *Sessions) Start(ctx context.Context, file string, info dockerplugin.Inf
 		s.log.Error("the log of a container is kept, and not sent", named(meta), "error", err)
 		parked, err = err, nil
 	}
+	kept, wrong := options.History(info.Config)
+	if err == nil && !accepted {
+		err = wrong
+	}
 	if err == nil && !accepted {
 		err = s.reserve(file)
 		defer s.unclaim(file)
@@ -146,7 +158,7 @@ func (s *Sessions) Start(ctx context.Context, file string, info dockerplugin.Inf
 	for _, name := range s.admission.rules.InPlain(o) {
 		s.log.Warn("docker inspect shows a credential; give it as secretOptions."+name, named(meta), "log-opt", name)
 	}
-	meta.Number, meta.Options = s.dir.Number(), o
+	meta.Number, meta.Options, meta.History = s.dir.Number(), o, kept
 	if err := s.begin(meta, beginning{fifo: f, save: s.dir.Save, config: checked, parked: parked, first: !accepted}); err != nil {
 		if f != nil {
 			_ = f.Close()
@@ -312,22 +324,30 @@ func (s *Sessions) remove(x *session) {
 	s.mu.Lock()
 	delete(s.byFile, x.meta.File)
 	s.destinations.addDropped(x.target(), x.feed.dropped())
-	var next []*session
-	for _, o := range s.byFile {
-		if o.meta.ContainerID == x.meta.ContainerID {
-			next = append(next, o)
-		}
-	}
 	s.mu.Unlock()
 	if err != nil {
 		s.removeLater(x)
 	}
 	close(x.done)
-	for _, o := range next {
-		o.wake()
-	}
+	x.changes.wake()
+	s.wakeOthers(x)
 	if d != nil {
 		s.destinations.release(d)
+	}
+}
+
+// wakeOthers wakes the other sessions of the container of x, whose lines may have waited for those of x.
+func (s *Sessions) wakeOthers(x *session) {
+	s.mu.Lock()
+	var others []*session
+	for _, o := range s.byFile {
+		if o != x && o.meta.ContainerID == x.meta.ContainerID {
+			others = append(others, o)
+		}
+	}
+	s.mu.Unlock()
+	for _, o := range others {
+		o.wake()
 	}
 }
 

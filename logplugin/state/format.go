@@ -36,6 +36,7 @@ type file struct {
 	SecretFailure string            `json:"secretFailure,omitempty"`
 	Destination   string            `json:"destination,omitempty"` // then options are the container's own
 	Unnamed       bool              `json:"unnamed,omitempty"`     // so they are too
+	History       int64             `json:"historyMaxBytes,omitempty"`
 }
 
 func encode(s Session) ([]byte, error) {
@@ -44,7 +45,7 @@ func encode(s Session) ([]byte, error) {
 	}
 	o := s.Options
 	f := file{
-		Version: version, File: s.File, ContainerID: s.ContainerID, ContainerName: s.ContainerName, Started: s.Started, Number: s.Number,
+		Version: version, File: s.File, ContainerID: s.ContainerID, ContainerName: s.ContainerName, Started: s.Started, Number: s.Number, History: s.History,
 		Router: o.Router, Address: o.Address, Plain: o.Plain, References: map[string]string{}, Tag: o.Tag,
 		Attributes: o.Attributes, SpoolMaxBytes: o.SpoolMaxBytes, SecretFailure: string(o.SecretFailure),
 	}
@@ -84,7 +85,7 @@ func decode(b []byte) (Session, error) {
 		return Session{}, damage("it is not a state file")
 	}
 	s := Session{
-		File: f.File, ContainerID: f.ContainerID, ContainerName: f.ContainerName, Started: f.Started, Number: f.Number,
+		File: f.File, ContainerID: f.ContainerID, ContainerName: f.ContainerName, Started: f.Started, Number: f.Number, History: max(f.History, options.NoHistory),
 		Options: options.Options{
 			Router: f.Router, Address: f.Address, Plain: f.Plain, References: map[string]secretref.Ref{}, Tag: f.Tag,
 			Attributes: f.Attributes, SpoolMaxBytes: f.SpoolMaxBytes, SecretFailure: options.SecretFailure(f.SecretFailure),

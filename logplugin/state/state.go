@@ -58,6 +58,7 @@ type Session struct {
 	ContainerName string          // as the daemon gave it
 	Started       time.Time       // for people: the clock may have been wrong
 	Number        uint64          // its place in the order of all sessions; 0 = it was begun by a version that had none
+	History       int64           // see options.History
 	Options       options.Options // zero = this version cannot read them
 }
 

@@ -276,7 +276,7 @@ func (h *host) saved() time.Time {
 func (h *host) enable() {
 	h.t.Helper()
 	h.until(30*time.Second, "the plugin's being enabled", func() bool {
-		_, _ = h.try("plugin", "enable", name)
+		_, _ = h.try("plugin", "enable", "--timeout", "0", name)
 		return h.enabled() == "true"
 	})
 }
@@ -424,7 +424,7 @@ func (h *host) upgraded(t *testing.T) {
 	if pids, n := h.processes(), len(h.events("upgraded")); len(pids) > 0 || n > before {
 		t.Errorf("processes %v and %d more lines while the plugin is disabled", pids, n-before)
 	}
-	h.docker("plugin", "enable", name)
+	h.docker("plugin", "enable", "--timeout", "0", name)
 	h.flows("upgraded", lines/2)
 	h.complete("upgraded")
 	if id := h.docker("plugin", "inspect", "-f", "{{.Id}} {{.PluginReference}}", name); id != h.id+" "+image {
@@ -502,7 +502,7 @@ func TestKilledDaemon(t *testing.T) {
 	ok := t.Run("daemon", func(t *testing.T) {
 		h = newHost(t)
 		h.docker("plugin", "create", name, h.path("v1"))
-		h.docker("plugin", "enable", name)
+		h.docker("plugin", "enable", "--timeout", "0", name)
 		h.id = h.docker("plugin", "inspect", "-f", "{{.Id}}", name)
 		h.process(0)
 		if err := h.dockerd.Halt(syscall.SIGKILL); err != nil {

@@ -102,14 +102,17 @@ type Registry struct {
 
 // Logs is for the log driver alone. Sizes are in bytes.
 type Logs struct {
-	StateDir        string   // default /var/lib/secretref
-	SpoolMaxBytes   int64    // per container; default 256 MiB
-	SpoolTotal      int64    // default 2 GiB
-	SpoolMinFree    int64    // default 1 GiB, which stands for 5 % of the file system where that is less; 0 = none
-	AllowReferences []string // glob patterns; nil = any reference, empty = none
-	AllowRouters    []string // glob patterns of router addresses; nil = any, empty = none
-	MetricsAddress  string   // host:port; "" = none
-	Hostname        string   // of this host, as logs name it; "" = what the system says
+	StateDir        string        // default /var/lib/secretref
+	SpoolMaxBytes   int64         // per container; default 256 MiB
+	SpoolTotal      int64         // default 2 GiB
+	SpoolMinFree    int64         // default 1 GiB, which stands for 5 % of the file system where that is less; 0 = none
+	AllowReferences []string      // glob patterns; nil = any reference, empty = none
+	AllowRouters    []string      // glob patterns of router addresses; nil = any, empty = none
+	MetricsAddress  string        // host:port; "" = none
+	ReadLogs        bool          // docker logs reads the spool and what is kept of it; default true
+	HistoryTotal    int64         // kept of delivered lines for docker logs; default 4 GiB
+	KeepEnded       time.Duration // after the end of a container; default 168h
+	Hostname        string        // of this host, as logs name it; "" = what the system says
 
 	MetricsPerContainer bool // series for each container; default true
 	AllowOptions        bool // containers may give the options of a connection themselves; default true
@@ -148,6 +151,9 @@ func defaults() *Config {
 			SpoolMaxBytes: 256 << 20,
 			SpoolTotal:    2 << 30,
 			SpoolMinFree:  DefaultSpoolMinFree,
+			ReadLogs:      true,
+			HistoryTotal:  4 << 30,
+			KeepEnded:     7 * 24 * time.Hour,
 
 			MetricsPerContainer: true,
 			AllowOptions:        true,

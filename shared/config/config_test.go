@@ -96,6 +96,7 @@ func TestDefaults(t *testing.T) {
 			Cache:    Cache{Policy: ttl.Policy{TTL: 5 * time.Minute, Stale: time.Hour}, Store: "auto"},
 			Accounts: map[string]Role{},
 			Logs: Logs{StateDir: "/var/lib/secretref", SpoolMaxBytes: 268435456, SpoolTotal: 2147483648, SpoolMinFree: 1073741824,
+				ReadLogs: true, HistoryTotal: 4294967296, KeepEnded: 168 * time.Hour,
 				MetricsPerContainer: true, AllowOptions: true},
 		}
 		if !reflect.DeepEqual(got, want) {
@@ -151,6 +152,9 @@ state_dir = "/srv/secretref"
 spool_max_bytes = "1024"
 spool_total = "3 TiB"
 spool_min_free = "0"
+read_logs = false
+history_total = "1GiB"
+keep_ended = "24h"
 allow_references = ["arn:aws:secretsmanager:*:*:secret:logs/*", "*"]
 allow_routers = []
 metrics_address = "[::1]:9475"
@@ -191,6 +195,7 @@ func TestEveryKey(t *testing.T) {
 		},
 		Logs: Logs{
 			StateDir: "/srv/secretref", SpoolMaxBytes: 1024, SpoolTotal: 3 << 40, SpoolMinFree: 0,
+			ReadLogs: false, HistoryTotal: 1 << 30, KeepEnded: 24 * time.Hour,
 			AllowReferences: []string{"arn:aws:secretsmanager:*:*:secret:logs/*", "*"},
 			AllowRouters:    []string{}, MetricsAddress: "[::1]:9475",
 			Hostname: "web-1", DefaultDestination: "prod", Destinations: map[string]map[string]string{"prod": {"logDriver": "splunk"}},

@@ -3,7 +3,7 @@ package config
 import "slices"
 
 // fallbackKeys are those that say where and how much the log driver keeps, and where it says how it is.
-var fallbackKeys = []string{"state_dir", "spool_max_bytes", "spool_total", "spool_min_free", "metrics_address"}
+var fallbackKeys = []string{"state_dir", "spool_max_bytes", "spool_total", "spool_min_free", "read_logs", "history_total", "keep_ended", "metrics_address"}
 
 // Fallback returns what the log driver needs to go on reading containers' logs while Load fails: where it keeps them. It
 // takes that from whatever can be read, and defaults for the rest. No reference may be named, and no router reached:

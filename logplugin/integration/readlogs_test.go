@@ -1,0 +1,151 @@
+//go:build integration
+
+package integration
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+// shown is what one `docker logs` has shown.
+type shown struct {
+	stdout, stderr string
+	err            error
+}
+
+// logs runs `docker logs`. Times are masked, and what is not UTF-8 is as json-file shows it.
+func (w *world) logs(args ...string) shown {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.t.Context()), 60*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "docker", append([]string{"logs"}, args...)...)
+	cmd.Env = w.dockerd.Env()
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	return shown{alike(stdout.String()), alike(stderr.String()), err}
+}
+
+var stamp = regexp.MustCompile(`(?m)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z `)
+
+func alike(text string) string {
+	text = stamp.ReplaceAllString(text, "TIME ")
+	if utf8.ValidString(text) {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range text { // one U+FFFD for each bad byte, as encoding/json writes it
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// differ says where two texts differ first.
+func differ(got, want string) string {
+	n := 0
+	for n < len(got) && n < len(want) && got[n] == want[n] {
+		n++
+	}
+	return fmt.Sprintf("%d bytes, want %d; from byte %d on %.80q, want %.80q", len(got), len(want), n, got[n:], want[n:])
+}
+
+// pair is a container with our driver and one with json-file, which write the same.
+type pair struct{ ours, theirs string }
+
+func (w *world) pair(name string, docker []string, talker ...string) pair {
+	w.t.Helper()
+	p := pair{name, name + "-json"}
+	args := w.args(p.ours)
+	w.mustDocker(slices.Concat(args[:1], docker, args[1:], []string{"talker"}, talker)...)
+	w.mine = append(w.mine, p.theirs)
+	w.mustDocker(slices.Concat([]string{"run", "-d", "--network", "none", "--log-driver", "json-file", "--name", p.theirs}, docker, []string{"talker"}, talker)...)
+	return p
+}
+
+// wait waits until both have ended.
+func (w *world) wait(p pair) {
+	w.t.Helper()
+	w.mustDocker("wait", p.ours, p.theirs)
+}
+
+// same fails unless `docker logs` shows the same of both.
+func (w *world) same(p pair, when string, args ...string) {
+	w.t.Helper()
+	got, want := w.logs(append(slices.Clone(args), p.ours)...), w.logs(append(slices.Clone(args), p.theirs)...)
+	if got.err != nil || want.err != nil {
+		w.t.Errorf("%s: docker logs %v: %v %.200s; json-file: %v", when, args, got.err, got.stderr, want.err)
+		return
+	}
+	if got.stdout != want.stdout {
+		w.t.Errorf("%s: docker logs %v: stdout has %s", when, args, differ(got.stdout, want.stdout))
+	}
+	if got.stderr != want.stderr {
+		w.t.Errorf("%s: docker logs %v: stderr has %s", when, args, differ(got.stderr, want.stderr))
+	}
+}
+
+// The options of `docker logs` that are compared. Of two streams nobody knows in which order their lines come.
+var (
+	queries = [][]string{
+		nil, {"-t"}, {"--details"}, {"--since", "1h"}, {"--since", "2000-01-01"}, {"--until", "2000-01-01"}, {"--until", "0s"},
+	}
+	tails = [][]string{
+		{"--tail", "0"}, {"--tail", "1"}, {"--tail", "30"}, {"--tail", "all"}, {"--tail", "-3"}, {"-t", "--tail", "5"},
+		{"--tail", "3", "--since", "1h"}, {"--tail", "4", "--until", "0s"},
+	}
+)
+
+// `docker logs` shows of a container with our driver what it shows with json-file, whatever happens to the driver, and to the
+// router.
+func TestDockerLogs(t *testing.T) {
+	w := newWorld(t, worldOptions{})
+	shapes := w.pair("logs-shapes", nil, "-shapes")
+	tty := w.pair("logs-tty", []string{"-t"}, "-n", "50")
+	running := w.pair("logs-running", nil, "-n", "300", "-stay")
+	both := w.pair("logs-both", nil, "-n", "5000", "-both")
+	for _, p := range []pair{shapes, tty, both} {
+		w.wait(p)
+	}
+	until(t, 20*time.Second, "the lines of containers that run", func() bool {
+		return strings.Contains(w.logs(running.ours).stdout, "end") && strings.Contains(w.logs(running.theirs).stdout, "end")
+	})
+	compare := func(when string, of [][]string, pairs ...pair) {
+		for _, q := range of {
+			for _, p := range pairs {
+				w.same(p, when, q...)
+			}
+		}
+	}
+	compare("while it runs", slices.Concat(queries, tails), running)
+	compare("of one that has ended", tails, tty)
+	compare("of one that has ended", [][]string{nil, {"-t"}, {"--until", "0s"}}, shapes, both)
+	w.end(syscall.SIGKILL)
+	w.start()
+	few := [][]string{nil, {"--tail", "2"}}
+	compare("after kill -9 of the driver", few, running, tty)
+	w.delivered(running.ours)
+	compare("after delivery", few, running, tty)
+	compare("after delivery", [][]string{nil, {"-t"}}, shapes, both)
+	w.mustDocker("restart", "-t", "5", running.ours, running.theirs)
+	compare("after a restart of the container", few, running)
+	w.mustDocker("stop", "-t", "5", running.ours, running.theirs)
+	compare("after a stop", append(tails, nil, []string{"-f"}), running)
+}
+
+// delivered waits until all is delivered of all but one container.
+func (w *world) delivered(except string) {
+	w.t.Helper()
+	until(w.t, 60*time.Second, "the sessions' end", func() bool {
+		all, err := w.status()
+		return err == nil && len(all) == len(w.statusOf(except))
+	})
+}
