@@ -1,0 +1,99 @@
+package state_test
+
+import (
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/secretref/secretref/logplugin/options"
+	"github.com/secretref/secretref/logplugin/state"
+	"github.com/secretref/secretref/shared/secretref"
+)
+
+// firstFormat is how the version before sessions had numbers reads a state file: with encoding/json, which leaves out keys that it
+// does not know. It is written out here so that it stays as it was.
+type firstFormat struct {
+	Version       int               `json:"version"`
+	File          string            `json:"file"`
+	ContainerID   string            `json:"containerId"`
+	ContainerName string            `json:"containerName,omitempty"`
+	Started       time.Time         `json:"started"`
+	Router        string            `json:"logDriver"`
+	Address       string            `json:"address,omitempty"`
+	Plain         map[string]string `json:"options,omitempty"`
+	References    map[string]string `json:"secretOptions,omitempty"`
+	Tag           string            `json:"tag,omitempty"`
+	Attributes    map[string]string `json:"attributes,omitempty"`
+	SpoolMaxBytes int64             `json:"spoolMaxBytes"`
+	SecretFailure string            `json:"secretFailure,omitempty"`
+}
+
+// firstVersion is the newest version of the format that it reads. A file that says more is kept, and its lines are not sent.
+const firstVersion = 1
+
+// Going back to the first version loses nothing: it goes on with sessions whose options it knows, and keeps the lines of the others,
+// which have no logDriver for it. The next version after that finds all as it was.
+func TestGoingBack(t *testing.T) {
+	ref, err := secretref.Parse("arn:aws:secretsmanager:eu-west-1:111122223333:secret:prod/splunk-AbCdEf:token::")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := options.Plain{"tag": "web"}
+	plain := session("/f/plain", "a")
+	plain.ContainerName, plain.Number = "/web", 7
+	plain.Options.Address, plain.Options.References = "https://hec.example.com:8088", map[string]secretref.Ref{"splunk-token": ref}
+	plain.Options.Attributes, plain.Options.SpoolMaxBytes, plain.Options.SecretFailure = map[string]string{"tier": "front"}, 1<<30, options.SecretFailureFail
+	named, unnamed := session("/f/named", "b"), session("/f/unnamed", "c")
+	named.Options = options.Options{Destination: "prod", Router: "splunk", Plain: plain.Options.Plain, Own: own}
+	unnamed.Options = options.Options{Unnamed: true, Own: own}
+	for _, tt := range []struct {
+		name   string
+		meta   state.Session
+		router string // what the first version sends it with; "" = it keeps the lines
+		plain  map[string]string
+	}{
+		{"options of its own", plain, "splunk", plain.Options.Plain},
+		{"a named destination", named, "", own},
+		{"no destination yet", unnamed, "", own},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := t.TempDir()
+			d := open(t, path, state.OS{})
+			if err := d.Save(tt.meta); err != nil {
+				t.Fatal(err)
+			}
+			text, err := os.ReadFile(filepath.Join(path, "sessions", state.ID(tt.meta.File)+".json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got firstFormat
+			if err := json.Unmarshal(text, &got); err != nil {
+				t.Fatalf("the first version takes it for damaged: %v\n%s", err, text)
+			}
+			if got.Version < 1 || got.Version > firstVersion {
+				t.Errorf("version %d, want one that the first version reads", got.Version)
+			}
+			if got.File != tt.meta.File || got.ContainerID != tt.meta.ContainerID || got.ContainerName != tt.meta.ContainerName || !got.Started.Equal(tt.meta.Started) {
+				t.Errorf("it is the session of %s, %s, %s, %v", got.File, got.ContainerID, got.ContainerName, got.Started)
+			}
+			if got.Router != tt.router || !maps.Equal(got.Plain, tt.plain) {
+				t.Errorf("router %q and options %v, want %q and %v", got.Router, got.Plain, tt.router, tt.plain)
+			}
+			o := tt.meta.Options
+			if got.SpoolMaxBytes != o.SpoolMaxBytes || got.Tag != o.Tag || !maps.Equal(got.Attributes, o.Attributes) || got.SecretFailure != string(o.SecretFailure) {
+				t.Errorf("%+v, want what belongs to the session", got)
+			}
+			if tt.router != "" && (got.Address != o.Address || len(got.References) != len(o.References) || got.References["splunk-token"] != ref.String()) {
+				t.Errorf("address %q, references %v", got.Address, got.References)
+			}
+			_ = d.Close()
+			all, err := open(t, path, state.OS{}).Load()
+			if err != nil || len(all.Sessions) != 1 || all.Sessions[0].Number != tt.meta.Number || all.Sessions[0].Options.Unnamed != o.Unnamed || all.Sessions[0].Options.Destination != o.Destination {
+				t.Errorf("after that: %+v, %v", all, err)
+			}
+		})
+	}
+}
