@@ -1,5 +1,3 @@
-//go:build style
-
 package shared_test
 
 import (

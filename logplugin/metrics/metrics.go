@@ -124,37 +124,59 @@ type collector struct{ o Options }
 // Describe sends nothing: which routers there are is not known before.
 func (c *collector) Describe(chan<- *prometheus.Desc) {}
 
+// output takes metrics with the values that they have now.
+type output chan<- prometheus.Metric
+
+func (o output) gauge(m metric, v float64, labels ...string) {
+	o <- prometheus.MustNewConstMetric(m.desc, prometheus.GaugeValue, v, clean(labels)...)
+}
+
+func (o output) counter(m metric, v float64, labels ...string) {
+	o <- prometheus.MustNewConstMetric(m.desc, prometheus.CounterValue, v, clean(labels)...)
+}
+
 // Collect sends the present numbers.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
-	gauge := func(m metric, v float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(m.desc, prometheus.GaugeValue, v, clean(labels)...)
-	}
-	counter := func(m metric, v float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(m.desc, prometheus.CounterValue, v, clean(labels)...)
-	}
-	gauge(buildInfo, 1, c.o.Version, runtime.Version())
-	gauge(broken, bit(c.o.Health.Broken()))
-	gauge(attention, float64(len(c.o.Health.Attention())))
+	o := output(ch)
+	o.gauge(buildInfo, 1, c.o.Version, runtime.Version())
+	o.gauge(broken, bit(c.o.Health.Broken()))
+	o.gauge(attention, float64(len(c.o.Health.Attention())))
 	tallies, n := c.o.Sessions.Tallies()
-	counter(refused, float64(n))
+	o.counter(refused, float64(n))
 	for _, t := range tallies {
-		gauge(sessions, float64(t.Sessions), t.Router, t.Address)
-		counter(lines, float64(t.Sent), t.Router, t.Address, "sent")
-		counter(lines, float64(t.Rejected), t.Router, t.Address, "rejected")
-		counter(lines, float64(t.Dropped), t.Router, t.Address, "dropped")
-		counter(requests, float64(t.Requests[""]), t.Router, t.Address, "ok")
-		for _, class := range router.Classes() {
-			counter(requests, float64(t.Requests[class]), t.Router, t.Address, label(string(class)))
-		}
-		counter(took, t.RequestTime.Seconds(), t.Router, t.Address)
-		counter(sentBytes, float64(t.Bytes), t.Router, t.Address)
-		if !t.LastSuccess.IsZero() {
-			gauge(success, float64(t.LastSuccess.UnixMilli())/1000, t.Router, t.Address)
-		}
-		gauge(waiting, float64(t.WaitingBytes), t.Router, t.Address)
-		gauge(age, t.WaitingFor.Seconds(), t.Router, t.Address)
-		gauge(failing, bit(t.Failing), t.Router, t.Address)
+		o.destination(t)
 	}
+	c.collectSessions(o)
+	o.store(c.o.Sessions.Store())
+	o.counter(stateFailures, float64(c.o.Sessions.StateFailures()))
+	count := c.o.Resolves.counts()
+	o.counter(resolved, count[""], "ok")
+	for _, k := range fault.Kinds() {
+		o.counter(resolved, count[k], label(string(k)))
+	}
+}
+
+func (o output) destination(t session.Tally) {
+	o.gauge(sessions, float64(t.Sessions), t.Router, t.Address)
+	o.counter(lines, float64(t.Sent), t.Router, t.Address, "sent")
+	o.counter(lines, float64(t.Rejected), t.Router, t.Address, "rejected")
+	o.counter(lines, float64(t.Dropped), t.Router, t.Address, "dropped")
+	o.counter(requests, float64(t.Requests[""]), t.Router, t.Address, "ok")
+	for _, class := range router.Classes() {
+		o.counter(requests, float64(t.Requests[class]), t.Router, t.Address, label(string(class)))
+	}
+	o.counter(took, t.RequestTime.Seconds(), t.Router, t.Address)
+	o.counter(sentBytes, float64(t.Bytes), t.Router, t.Address)
+	if !t.LastSuccess.IsZero() {
+		o.gauge(success, float64(t.LastSuccess.UnixMilli())/1000, t.Router, t.Address)
+	}
+	o.gauge(waiting, float64(t.WaitingBytes), t.Router, t.Address)
+	o.gauge(age, t.WaitingFor.Seconds(), t.Router, t.Address)
+	o.gauge(failing, bit(t.Failing), t.Router, t.Address)
+}
+
+// collectSessions sends the modes of all sessions and, if the configuration says so, the numbers of each.
+func (c *collector) collectSessions(o output) {
 	modes := map[spool.Mode]int{}
 	perContainer := c.o.PerContainer()
 	for _, s := range c.o.Sessions.Status() {
@@ -164,29 +186,25 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		}
 		labels := []string{s.ContainerID, s.ContainerName, s.Router, s.Session}
 		for outcome, v := range map[string]int64{"sent": s.SentLines, "rejected": s.RejectedLines, "dropped": s.DroppedLines} {
-			counter(containerLines, float64(v), append(labels, outcome)...)
+			o.counter(containerLines, float64(v), append(labels, outcome)...)
 		}
-		gauge(containerWaiting, float64(s.WaitingBytes), labels...)
-		gauge(containerAge, s.WaitingFor.Seconds(), labels...)
+		o.gauge(containerWaiting, float64(s.WaitingBytes), labels...)
+		o.gauge(containerAge, s.WaitingFor.Seconds(), labels...)
 	}
 	for _, m := range []spool.Mode{spool.Splice, spool.Copy, spool.Memory} {
-		gauge(spoolModes, float64(modes[m]), string(m))
+		o.gauge(spoolModes, float64(modes[m]), string(m))
 	}
-	st := c.o.Sessions.Store()
-	gauge(spoolDisk, float64(st.DiskBytes))
-	gauge(spoolLimit, float64(st.MaxBytes))
-	gauge(spoolMemory, float64(st.RAMBytes))
-	gauge(spoolMemoryLimit, float64(st.MaxRAM))
-	gauge(spoolFiles, float64(st.OpenFiles))
-	counter(spoolFailures, float64(st.Failures))
-	counter(stateFailures, float64(c.o.Sessions.StateFailures()))
-	gauge(spoolLow, bit(st.LowSpace))
-	gauge(pipes, float64(st.PipeBytes))
-	count := c.o.Resolves.counts()
-	counter(resolved, count[""], "ok")
-	for _, k := range fault.Kinds() {
-		counter(resolved, count[k], label(string(k)))
-	}
+}
+
+func (o output) store(st spool.StoreStats) {
+	o.gauge(spoolDisk, float64(st.DiskBytes))
+	o.gauge(spoolLimit, float64(st.MaxBytes))
+	o.gauge(spoolMemory, float64(st.RAMBytes))
+	o.gauge(spoolMemoryLimit, float64(st.MaxRAM))
+	o.gauge(spoolFiles, float64(st.OpenFiles))
+	o.counter(spoolFailures, float64(st.Failures))
+	o.gauge(spoolLow, bit(st.LowSpace))
+	o.gauge(pipes, float64(st.PipeBytes))
 }
 
 // label returns a word of a closed set as labels spell it: bad_reference for BadReference.

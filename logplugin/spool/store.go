@@ -50,7 +50,8 @@ type Config struct {
 	Wall func() time.Time // the time that people are shown; nil means time.Now
 }
 
-// Store is the spools of one state directory, and the limits that hold for all of them.
+// Store is the spools of one state directory, and the limits that hold for all of them (many fields, reason: each is a
+// limit or a count that all spools share, with a lock of its own or none).
 type Store struct {
 	cfg      Config
 	fs       FileSystem
