@@ -44,7 +44,8 @@ type Config struct {
 	spoolFS spool.FileSystem // nil means the host's
 }
 
-// Sessions is all FIFOs that are read. It is the dockerplugin.Sessions.
+// Sessions is all FIFOs that are read. It is the dockerplugin.Sessions. It has many fields (reason: it connects the parts that
+// sessions share, and each of them has a type of its own).
 type Sessions struct {
 	admission    *admission
 	destinations destinations
