@@ -33,7 +33,7 @@ func commands() []command {
 		{"serve", "", "answer the daemon, in the foreground; logs to standard error", common("socket", "log-level", "log-format"), Program.serve},
 		{"status", "", "one line for each container's log; exit status 3 if one needs attention", common("json", "watch"), Program.status},
 		{"forget", "ID", "end a session that waits for a FIFO which the daemon has leaked; ID is the first column of status",
-			common("discard", "force"), Program.forget},
+			common("discard", "force", "ended"), Program.forget},
 		{"check", "", "try the configuration, and with --log-opt a container's options, references and router, without a container",
 			common("log-opt", "send"), Program.check},
 		{"version", "", "print the version", nil, Program.version},
@@ -60,6 +60,8 @@ func (p Program) options() []option {
 		{"watch", "", "again every two seconds, the worst sessions first", func(s *flag.FlagSet, f *flags) { s.BoolVar(&f.watch, "watch", false, "") }},
 		{"discard", "", "give up the lines that are not delivered", func(s *flag.FlagSet, f *flags) { s.BoolVar(&f.discard, "discard", false, "") }},
 		{"force", "", "also when the session has had lines in the last minute", func(s *flag.FlagSet, f *flags) { s.BoolVar(&f.force, "force", false, "") }},
+		{"ended", "", "delete what is kept for docker logs of a container that has ended, whose id is ID, or of all without ID",
+			func(s *flag.FlagSet, f *flags) { s.BoolVar(&f.ended, "ended", false, "") }},
 		{"log-opt", "NAME=VALUE", "as of docker run; any number of them", func(s *flag.FlagSet, f *flags) { s.Func("log-opt", "", f.addLogOpt) }},
 		{"send", "", "send one marked line there, and show the answer", func(s *flag.FlagSet, f *flags) { s.BoolVar(&f.send, "send", false, "") }},
 	}
@@ -154,10 +156,12 @@ func (p Program) flags(c command, args []string) (flags, error) {
 	}
 	err := parse(set, c, args)
 	if err == nil && c.arg != "" {
-		if f.id = set.Arg(0); f.id == "" {
+		if f.id = set.Arg(0); f.id != "" {
+			err = parse(set, c, set.Args()[1:]) // options may stand behind it
+		}
+		if err == nil && f.id == "" && !f.ended {
 			return f, errors.New("forget: which session? status shows them in its first column")
 		}
-		err = parse(set, c, set.Args()[1:]) // options may stand behind it
 	}
 	if err != nil {
 		return f, err

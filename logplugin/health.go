@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/secretref/secretref/logplugin/control"
+	"github.com/secretref/secretref/logplugin/history"
 	"github.com/secretref/secretref/logplugin/metrics"
 	"github.com/secretref/secretref/logplugin/session"
 	"github.com/secretref/secretref/shared/config"
@@ -80,12 +81,17 @@ func (s *service) attention(all []session.Status) []string {
 // Report answers `status`.
 func (s *service) Report() control.Report {
 	all := s.sessions.Status()
-	return control.Report{Version: control.ReportVersion, Program: s.version, Attention: s.attention(all), Sessions: all}
+	return control.Report{Version: control.ReportVersion, Program: s.version, Attention: s.attention(all), Sessions: all, History: s.sessions.History()}
 }
 
 // Forget ends a session.
 func (s *service) Forget(id string, how session.Forgetting) (session.Status, error) {
 	return s.sessions.Forget(id, how)
+}
+
+// ForgetEnded deletes what is kept of the log of a container that has ended.
+func (s *service) ForgetEnded(container string) (history.Stats, error) {
+	return s.sessions.ForgetEnded(container)
 }
 
 // perContainer reports whether each session has metrics of its own.

@@ -45,6 +45,7 @@ type flags struct {
 	logFormat        logFormat // "" is text
 	json, watch      bool      // status
 	discard, force   bool      // forget
+	ended            bool      // forget
 	id               string
 	logOpts          map[string]string // check
 	send             bool              // check

@@ -276,6 +276,18 @@ func TestServe(t *testing.T) {
 	if code, out := d.run(t, "status", "--json"); code != 0 || !strings.Contains(out, `"attention":[],"sessions":[]`) {
 		t.Errorf("status afterwards: %d, %s", code, out)
 	}
+	if code, out := d.run(t, "status"); code != 0 || !strings.Contains(out, "kept for docker logs: ") || !strings.Contains(out, " of 1 containers") {
+		t.Errorf("status does not say what is kept: %d, %s", code, out)
+	}
+	if code, out := d.run(t, "forget", "--ended", "ffff"); code != 1 || !strings.Contains(out, `nothing is kept of a container "ffff"`) {
+		t.Errorf("forget --ended of an unknown container: %d, %s", code, out)
+	}
+	if code, out := d.run(t, "forget", "--ended"); code != 0 || !strings.Contains(out, "deleted what was kept for docker logs: ") || !strings.Contains(out, " of 1 containers") {
+		t.Errorf("forget --ended: %d, %s", code, out)
+	}
+	if code, out := d.run(t, "status", "--json"); code != 0 || !strings.Contains(out, `"history":{"bytes":0,"containers":0}`) {
+		t.Errorf("status after forget --ended: %d, %s", code, out)
+	}
 	if a := d.call(t, "LogDriver.StopLogging", map[string]any{"File": f.Name()}); a != `{"Err":""}` {
 		t.Errorf("StopLogging of a forgotten session: %s", a)
 	}

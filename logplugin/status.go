@@ -40,7 +40,7 @@ func (p Program) status(ctx context.Context, f flags) error {
 	if f.json {
 		err = json.NewEncoder(p.Stdout).Encode(report)
 	} else {
-		err = writeStatus(p.Stdout, report.Sessions)
+		err = writeStatus(p.Stdout, report)
 	}
 	if err == nil && len(report.Attention) > 0 {
 		return attentionError(report.Attention)
@@ -184,14 +184,18 @@ func routerName(s session.Status) string {
 	return strings.TrimSpace(cmp.Or(s.Router, "?") + " " + s.Address)
 }
 
-func writeStatus(w io.Writer, all []session.Status) error {
+func writeStatus(w io.Writer, report control.Report) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "SESSION\tCONTAINER\tROUTER\tSTATE\tSPOOL\tWAITING\tAGE\tSENT\tDROPPED\tREJECTED\tLAST ERROR")
-	for _, s := range all {
+	for _, s := range report.Sessions {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%v\t%d\t%d\t%d\t%s\n", s.Session, containerName(s), routerName(s), s.State, s.Mode,
 			inBytes(s.WaitingBytes), s.WaitingFor.Round(time.Second), s.SentLines, s.DroppedLines, s.RejectedLines, lastError(s))
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil || report.History.Bytes == 0 {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "kept for docker logs: %s of %d containers\n", inBytes(report.History.Bytes), report.History.Containers)
+	return err
 }
 
 // inBytes shows a size for people.
@@ -208,6 +212,13 @@ func inBytes(n int64) string {
 }
 
 func (p Program) forget(ctx context.Context, f flags) error {
+	if f.ended {
+		deleted, err := p.client(f).ForgetEnded(ctx, f.id)
+		if err == nil {
+			_, err = fmt.Fprintf(p.Stdout, "deleted what was kept for docker logs: %s of %d containers\n", inBytes(deleted.Bytes), deleted.Containers)
+		}
+		return err
+	}
 	st, err := p.client(f).Forget(ctx, f.id, session.Forgetting{Discard: f.discard, Force: f.force})
 	if err != nil {
 		return err

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/secretref/secretref/logplugin/history"
 	"github.com/secretref/secretref/logplugin/session"
 )
 
@@ -65,6 +66,14 @@ func (c *Client) Forget(ctx context.Context, id string, how session.Forgetting) 
 	var st session.Status
 	err := c.ask(ctx, question{method: http.MethodPost, path: "/forget?" + q.Encode()}, func(b []byte) error { return json.Unmarshal(b, &st) })
 	return st, err
+}
+
+// ForgetEnded deletes what is kept of the log of a container, see session.Sessions.ForgetEnded.
+func (c *Client) ForgetEnded(ctx context.Context, container string) (history.Stats, error) {
+	q := url.Values{"container": {container}}
+	var deleted history.Stats
+	err := c.ask(ctx, question{method: http.MethodPost, path: "/forget-ended?" + q.Encode()}, func(b []byte) error { return json.Unmarshal(b, &deleted) })
+	return deleted, err
 }
 
 // question is what the driver is asked.

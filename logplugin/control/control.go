@@ -5,6 +5,7 @@
 //	GET  /metrics  the same numbers for Prometheus
 //	GET  /healthz  200 if nobody need look, else 503 and the reasons, one per line
 //	POST /forget?session=ID[&discard=true][&force=true]
+//	POST /forget-ended[?container=ID]
 //	POST /check    a Trial, answered with a CheckReport
 //
 // It answers while a router, AWS or the disk hangs, and never shows a line, an option's value or a secret. It is no
@@ -30,6 +31,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/secretref/secretref/logplugin/filebudget"
+	"github.com/secretref/secretref/logplugin/history"
 	"github.com/secretref/secretref/logplugin/session"
 )
 
@@ -41,6 +43,7 @@ type Report struct {
 	Program   string           `json:"program"`   // the driver's own version
 	Attention []string         `json:"attention"` // why a person should look, one line each; empty means nobody need
 	Sessions  []session.Status `json:"sessions"`  // the oldest first
+	History   history.Stats    `json:"history"`   // kept of delivered lines for docker logs
 }
 
 // ReportVersion is Report.Version of this program.
@@ -50,6 +53,7 @@ const ReportVersion = 1
 type Driver interface {
 	Report() Report
 	Forget(id string, how session.Forgetting) (session.Status, error)
+	ForgetEnded(container string) (history.Stats, error)
 	Check(ctx context.Context, t Trial) (CheckReport, error)
 }
 
@@ -68,6 +72,14 @@ func Handler(d Driver, metrics http.Handler) http.Handler {
 			return
 		}
 		answer(w, http.StatusOK, st)
+	})
+	mux.HandleFunc("POST /forget-ended", func(w http.ResponseWriter, r *http.Request) {
+		deleted, err := d.ForgetEnded(r.URL.Query().Get("container"))
+		if err != nil {
+			answer(w, http.StatusConflict, failure{err.Error()})
+			return
+		}
+		answer(w, http.StatusOK, deleted)
 	})
 	mux.Handle("POST /check", checks(d))
 	mux.Handle("GET /metrics", metrics)

@@ -313,17 +313,17 @@ func (s *Store) Expire() {
 }
 
 // Forget deletes the history of a container that has ended, or of all of them for "", and returns how much that was.
-func (s *Store) Forget(container string) (containers int, bytes int64) {
+func (s *Store) Forget(container string) (deleted Stats) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.byAge() {
 		if c.live || container != "" && c.name != container {
 			continue
 		}
-		containers++
-		bytes += s.fit(c.name, 0)
+		deleted.Containers++
+		deleted.Bytes += s.fit(c.name, 0)
 	}
-	return containers, bytes
+	return deleted
 }
 
 // Containers returns the names of the containers that have history and begin with prefix.
@@ -341,8 +341,8 @@ func (s *Store) Containers(prefix string) (names []string) {
 
 // Stats is how much there is.
 type Stats struct {
-	Bytes      int64
-	Containers int
+	Bytes      int64 `json:"bytes"`
+	Containers int   `json:"containers"`
 }
 
 // Stats returns the present numbers.

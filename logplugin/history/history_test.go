@@ -156,11 +156,11 @@ func TestExpireAndForget(t *testing.T) {
 	if got := s.Containers(""); len(got) != 2 || s.text("old") != "" {
 		t.Errorf("after Expire: %v, want runs and young", got)
 	}
-	if n, bytes := s.Forget("runs"); n != 0 || bytes != 0 {
-		t.Errorf("Forget(runs) = %d, %d, want nothing: it has sessions", n, bytes)
+	if got := s.Forget("runs"); got != (Stats{}) {
+		t.Errorf("Forget(runs) = %+v, want nothing: it has sessions", got)
 	}
-	if n, bytes := s.Forget(""); n != 1 || bytes != 4 || s.text("runs") != "text" {
-		t.Errorf("Forget() = %d, %d, want one container with 4 bytes, and that runs has its own", n, bytes)
+	if got := s.Forget(""); got != (Stats{Bytes: 4, Containers: 1}) || s.text("runs") != "text" {
+		t.Errorf("Forget() = %+v, want one container with 4 bytes, and that runs has its own", got)
 	}
 }
 

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -58,6 +59,28 @@ func (s *Sessions) expire() {
 
 // History returns how much is kept of delivered lines.
 func (s *Sessions) History() history.Stats { return s.history.Stats() }
+
+// ForgetEnded deletes what is kept of a container that has no session, or of all of them for "". container is the beginning of its id, at
+// least four digits.
+func (s *Sessions) ForgetEnded(container string) (history.Stats, error) {
+	if container == "" {
+		return s.history.Forget(""), nil
+	}
+	var found []string
+	if len(container) >= 4 {
+		found = s.history.Containers(container)
+	}
+	switch {
+	case len(found) == 0:
+		return history.Stats{}, fmt.Errorf("nothing is kept of a container %q; give its id, of which docker shows the first 12 digits", container)
+	case len(found) > 1:
+		return history.Stats{}, fmt.Errorf("%d containers of which something is kept begin with %s; give more digits", len(found), container)
+	case s.containers()[found[0]]:
+		return history.Stats{}, fmt.Errorf("container %s has a session: its log is read, or is still being delivered", short(found[0]))
+	}
+	s.log.Warn("what is kept of the log of a container is deleted", "container", short(found[0]))
+	return s.history.Forget(found[0]), nil
+}
 
 // ReadLogs implements dockerplugin.Logs.
 func (s *Sessions) ReadLogs(ctx context.Context, info dockerplugin.Info, q readlogs.Query) (dockerplugin.Answer, error) {
