@@ -29,7 +29,8 @@ type Need struct {
 type Asker struct {
 	config   *config.Config
 	resolver *resolve.Resolver
-	again    time.Duration // see deniedAgain
+
+	Again time.Duration // the pause before a denial counts; NewAsker sets it
 }
 
 // NewAsker returns an Asker.
@@ -65,7 +66,7 @@ func (a *Asker) Admit(ctx context.Context, wait time.Duration, needs []Need) err
 	if !errors.Is(err, fault.Denied) {
 		return err
 	}
-	pause := time.NewTimer(a.again)
+	pause := time.NewTimer(a.Again)
 	defer pause.Stop()
 	select {
 	case <-pause.C:

@@ -23,7 +23,7 @@ func asker(t *testing.T, audit func(resolve.Access)) *Asker {
 	r := resolve.New(awsconf.New(c.AWS, "test", "1"), resolve.Options{Timeout: time.Second, Policy: ttl.Policy{TTL: time.Minute}, Audit: audit})
 	t.Cleanup(r.Close)
 	a := NewAsker(c, r)
-	a.again = 10 * time.Millisecond
+	a.Again = 10 * time.Millisecond
 	return a
 }
 

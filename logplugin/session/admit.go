@@ -20,9 +20,6 @@ import (
 	"github.com/secretref/secretref/shared/secretref"
 )
 
-// resolveWait is how long StartLogging waits for references: the daemon holds the container's lock meanwhile.
-const resolveWait = time.Second
-
 // admission is what it takes to understand a container's log options, and to decide whether it may start.
 type admission struct {
 	asker         *references.Asker
@@ -31,6 +28,7 @@ type admission struct {
 	spoolMaxBytes int64 // of a container that does not say
 	hostname      string
 	broken        error             // the configuration; nil = it is whole
+	wait          time.Duration     // for references; see pauses.resolve
 	files         filebudget.Budget // zero means no bound
 	refused       atomic.Uint64     // containers
 }
@@ -45,11 +43,14 @@ func newAdmission(c Config) (*admission, error) {
 	}
 	logs := c.Config.Logs
 	a := &admission{
-		asker: references.NewAsker(c.Config, c.Resolver), kinds: map[string]*router.Kind{}, hostname: hostname, broken: c.Broken, spoolMaxBytes: logs.SpoolMaxBytes, files: c.Files,
+		asker: references.NewAsker(c.Config, c.Resolver), kinds: map[string]*router.Kind{}, hostname: hostname, broken: c.Broken, spoolMaxBytes: logs.SpoolMaxBytes, files: c.Files, wait: c.pauses.resolve,
 		rules: &options.Rules{
 			Kinds: c.Kinds, References: references.Allowed{Patterns: logs.AllowReferences, Setting: "allow_references in [logs]"}, AllowRouters: logs.AllowRouters, Hostname: hostname,
 			Destinations: logs.Destinations, DefaultDestination: logs.DefaultDestination, OnlyDestinations: !logs.AllowOptions,
 		},
+	}
+	if c.pauses.denied != 0 {
+		a.asker.Again = c.pauses.denied
 	}
 	for i, k := range c.Kinds {
 		a.kinds[k.Name] = &c.Kinds[i]
@@ -86,7 +87,7 @@ func (a *admission) admit(ctx context.Context, containerID string, o options.Opt
 	if len(o.References) == 0 || o.SecretFailure == options.SecretFailureStart {
 		return nil
 	}
-	err := a.asker.Admit(ctx, resolveWait, needs(audited(containerID), o))
+	err := a.asker.Admit(ctx, a.wait, needs(audited(containerID), o))
 	if err == nil || fault.KindOf(err).Transient() && o.SecretFailure != options.SecretFailureFail {
 		return nil
 	}

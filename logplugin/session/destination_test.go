@@ -94,7 +94,7 @@ func TestDestinationChanges(t *testing.T) {
 
 // All containers of a destination share what it takes to connect.
 func TestDestinationIsShared(t *testing.T) {
-	dir := t.TempDir()
+	dir := inMemory(t)
 	receivers := map[string]*memory{"https://a.example.com": {}}
 	s := startNamed(t, dir, "https://a.example.com", receivers)
 	const containers = 1000

@@ -345,7 +345,7 @@ func TestGoneDoesNotSupersede(t *testing.T) {
 
 // What a session has used is free after its end.
 func TestSessionsLeaveNothing(t *testing.T) {
-	dir, m := t.TempDir(), &memory{}
+	dir, m := inMemory(t), &memory{}
 	s := start(t, dir, m)
 	cycle := func(n int) {
 		for i := range n {

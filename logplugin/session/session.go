@@ -18,9 +18,11 @@ type pauses struct {
 	hold    time.Duration // see attaching.holds
 	verify  time.Duration // before a router is asked for the first time whether it is there
 	linger  time.Duration // see delivery.Config; 0 = its default
+	resolve time.Duration // that StartLogging waits for references: the daemon holds the container's lock meanwhile
+	denied  time.Duration // see references.Asker.Again; 0 = its default
 }
 
-var usual = pauses{again: time.Second, silence: 2 * time.Second, hold: 30 * time.Second, verify: 2 * time.Second}
+var usual = pauses{again: time.Second, silence: 2 * time.Second, hold: 30 * time.Second, verify: 2 * time.Second, resolve: time.Second}
 
 // session is the life of one FIFO: one goroutine drains it into the spool, from which the feed takes the lines.
 type session struct {

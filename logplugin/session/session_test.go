@@ -131,7 +131,7 @@ func poll(is func() bool) bool {
 }
 
 // quick are the pauses of tests.
-var quick = pauses{again: 20 * time.Millisecond, silence: 200 * time.Millisecond, hold: 500 * time.Millisecond, verify: 100 * time.Millisecond, linger: 10 * time.Millisecond}
+var quick = pauses{again: 20 * time.Millisecond, silence: 200 * time.Millisecond, hold: 500 * time.Millisecond, verify: 100 * time.Millisecond, linger: 10 * time.Millisecond, resolve: time.Second, denied: 10 * time.Millisecond}
 
 // pause lets time pass in which something must not happen.
 func pause(t *testing.T, d time.Duration) {
@@ -142,6 +142,21 @@ func pause(t *testing.T, d time.Duration) {
 	case <-over.C:
 	case <-t.Context().Done():
 	}
+}
+
+// inMemory returns a directory whose file system is in memory: ten times as fast as a disk for small files.
+func inMemory(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "session-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 func start(t *testing.T, dir string, m *memory) *Sessions {
@@ -166,8 +181,11 @@ func startWith(t *testing.T, dir string, m *memory, fsys state.FS, c Config) *Se
 	cfg := &config.Config{AWS: config.AWS{Region: "eu-west-1"}}
 	cfg.Logs.AllowOptions, cfg.Logs.ReadLogs, cfg.Logs.HistoryTotal = true, true, 1<<30
 	cfg.Logs.SpoolMinFree, cfg.Logs.SpoolMaxBytes, cfg.Logs.SpoolTotal = -1, 64<<20, 1<<30
-	r := resolve.New(awsconf.New(cfg.AWS, "test", "1"), resolve.Options{Timeout: 1500 * time.Millisecond, Policy: ttl.Policy{TTL: time.Minute}})
-	c.State, c.Config, c.Resolver, c.Kinds, c.pauses = d, cfg, r, kinds, quick
+	if c.pauses == (pauses{}) {
+		c.pauses = quick
+	}
+	r := resolve.New(awsconf.New(cfg.AWS, "test", "1"), resolve.Options{Timeout: c.pauses.resolve * 3 / 2, Policy: ttl.Policy{TTL: time.Minute}})
+	c.State, c.Config, c.Resolver, c.Kinds = d, cfg, r, kinds
 	s, err := New(c)
 	if err != nil {
 		t.Fatal(err)
@@ -308,7 +326,11 @@ func TestPolicy(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
-			s, file := start(t, dir, &memory{}), filepath.Join(dir, "f")
+			waits := quick
+			if tt.fault.Kind == fakeaws.Hang { // the others wait for an answer
+				waits.resolve = 200 * time.Millisecond
+			}
+			s, file := startWith(t, dir, &memory{}, state.OS{}, Config{pauses: waits}), filepath.Join(dir, "f")
 			newFIFO(t, file)
 			aws.ResetCalls()
 			if tt.fault.Kind != "" {

@@ -75,10 +75,6 @@ var errEnding = errors.New("the log driver is ending; try again")
 
 // New returns Sessions without any session. Attach takes over what an earlier process has left.
 func New(c Config) (*Sessions, error) {
-	a, err := newAdmission(c)
-	if err != nil {
-		return nil, err
-	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -87,6 +83,10 @@ func New(c Config) (*Sessions, error) {
 	}
 	if c.pauses == (pauses{}) {
 		c.pauses = usual
+	}
+	a, err := newAdmission(c)
+	if err != nil {
+		return nil, err
 	}
 	s := &Sessions{
 		admission: a, dir: c.State, log: c.Log,
