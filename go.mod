@@ -35,6 +35,7 @@ require (
 require (
 	github.com/grafana/loki/pkg/push v0.0.0-20250630054201-94c0ba7b0952 // tests only
 	github.com/prometheus/client_golang v1.25.0
+	go.opentelemetry.io/proto/slim/otlp v1.11.1 // tests only
 	google.golang.org/protobuf v1.36.12
 )
 

@@ -4,6 +4,7 @@ import (
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/router/fluentd"
 	"github.com/secretref/secretref/logplugin/router/loki"
+	"github.com/secretref/secretref/logplugin/router/otlp"
 	"github.com/secretref/secretref/logplugin/router/splunk"
 )
 
@@ -13,5 +14,6 @@ func Routers() []router.Kind {
 		splunk.Kind(),
 		fluentd.Kind(),
 		loki.Kind(),
+		otlp.Kind(),
 	}
 }

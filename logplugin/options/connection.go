@@ -5,9 +5,8 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
-
-	"github.com/secretref/secretref/logplugin/router"
 )
 
 // Connection identifies what a router needs to know to connect. Sessions with equal ones share a router. It is
@@ -25,7 +24,11 @@ func (r *Rules) Connection(o Options) (Connection, error) {
 		return Connection{}, fmt.Errorf("%q is not a router here", o.Router)
 	}
 	text := appendText(nil, o.Router)
-	for _, name := range slices.Sorted(slices.Values(k.Names(router.Option.IsConnection))) {
+	given := slices.Concat(slices.Collect(maps.Keys(o.Plain)), slices.Collect(maps.Keys(o.References)))
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(given))) {
+		if l := k.Option(name); l == nil || !l.IsConnection() {
+			continue
+		}
 		if ref, ok := o.References[name]; ok {
 			text = appendText(appendText(append(text, 'r'), name), ref.String())
 		} else if value, ok := o.Plain[name]; ok {

@@ -100,6 +100,11 @@ func (r *Rules) parseNamed(name string, given map[string]string, info Info) (Opt
 	for option := range own {
 		own[option] = o.Plain[option] // a template is rendered
 	}
+	for _, option := range k.Options { // what its templates gave stays as it is for the container's life
+		if text, ok := o.Plain[option.Name]; ok && option.Template {
+			own[option.Name] = text
+		}
+	}
 	o.Destination, o.Own = name, own
 	return o, nil
 }
@@ -144,8 +149,14 @@ func (r *Rules) Expand(o Options) (Options, error) {
 	if err != nil {
 		return o, inDestination(o.Destination, err)
 	}
+	rendered := Plain{}
 	for option, value := range o.Own {
-		if x := k.Option(option); x != nil && x.Session { // else the destination has another router now
+		switch x := k.Option(option); {
+		case x == nil || !x.Session: // the destination has another router now
+		case x.Template:
+			rendered[option] = value
+			delete(all, option)
+		default:
 			all[option] = value
 		}
 	}
@@ -153,6 +164,7 @@ func (r *Rules) Expand(o Options) (Options, error) {
 	if err != nil {
 		return o, inDestination(o.Destination, err)
 	}
+	maps.Copy(full.Plain, rendered)
 	full.Destination, full.Own = o.Destination, o.Own
 	full.Tag, full.Attributes, full.SpoolMaxBytes, full.SecretFailure = o.Tag, o.Attributes, o.SpoolMaxBytes, o.SecretFailure
 	return full, nil

@@ -105,3 +105,21 @@ func TestDestinationNames(t *testing.T) {
 		t.Errorf("wrong destinations %v, want bad alone", wrong)
 	}
 }
+
+// A template of a destination is rendered for each container, once: a restart keeps what it gave, whatever that looks like.
+func TestDestinationTemplates(t *testing.T) {
+	r := destinationRules()
+	r.Destinations["loki"] = map[string]string{"logDriver": "loki", "loki-url": "https://loki.example.com", "loki-external-labels": `app={{.Name}},l={{index .ContainerLabels "l"}}`}
+	for label, want := range map[string]string{"x": "app=web,l=x", "{{odd}},y=z": `app=web,l={{odd}}\,y=z`} {
+		i := somebody
+		i.ContainerLabels = map[string]string{"l": label}
+		o, err := r.Parse(map[string]string{"destination": "loki"}, i)
+		if err != nil || o.Plain["loki-external-labels"] != want {
+			t.Fatalf("labels %q, %v; want %q", o.Plain["loki-external-labels"], err, want)
+		}
+		again, err := r.Expand(options.Options{Destination: "loki", Own: o.Own, Tag: o.Tag})
+		if err != nil || again.Plain["loki-external-labels"] != want {
+			t.Errorf("after a restart: labels %q, %v; want %q", again.Plain["loki-external-labels"], err, want)
+		}
+	}
+}

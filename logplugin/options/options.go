@@ -117,8 +117,8 @@ func (r *Rules) parse(config map[string]string, info Info) (Options, error) {
 	if config, err = clean(k, config); err != nil {
 		return Options{}, err
 	}
-	for _, name := range k.Names(nil) {
-		if value, ok := config[name]; ok {
+	for name, value := range config {
+		if k.Option(name) != nil {
 			o.Plain[name] = value
 		}
 	}
@@ -199,7 +199,13 @@ func (r *Rules) InPlain(o Options) []string {
 	if k == nil || o.Destination != "" { // docker inspect does not show a destination's options
 		return nil
 	}
-	return k.Names(func(l router.Option) bool { return l.Credential && o.Plain[l.Name] != "" })
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(o.Plain)) {
+		if l := k.Option(name); l != nil && l.Credential && o.Plain[name] != "" {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 func (r *Rules) kind(name string) *router.Kind {
@@ -226,9 +232,9 @@ func (r *Rules) kindOf(given map[string]string) (*router.Kind, error) {
 
 // known refuses an option that the router does not know. One of another router without a value takes that option back.
 func (r *Rules) known(k *router.Kind, given map[string]string) error {
-	all := slices.Concat(k.Names(nil), ours, common, dockers)
+	all := slices.Concat(ours, common, dockers)
 	for _, name := range slices.Sorted(maps.Keys(given)) {
-		if slices.Contains(all, name) || isDotted(name) || given[name] == "" && r.owner(name) != "" {
+		if k.Option(name) != nil || slices.Contains(all, name) || isDotted(name) || given[name] == "" && r.owner(name) != "" {
 			continue
 		}
 		return r.unknownOption(k, name)

@@ -31,6 +31,7 @@ func rules() *Rules {
 					{Name: "splunk-url", Required: true, Address: true}, {Name: "splunk-token", Required: true, Credential: true},
 					{Name: "splunk-capath"}, {Name: "splunk-gzip"}, {Name: "splunk-index", Session: true, Apart: true},
 					{Name: "splunk-source", Session: true, Template: true}, {Name: "splunk-format", Session: true},
+					{Name: "splunk-header", Family: true, Credential: true},
 					{Name: "splunk-labels", Session: true, Template: true, Pairs: true},
 				},
 				EmptyTag: true, Refused: map[string]string{"splunk-pipeline": "lines are sent as they are"},
@@ -85,6 +86,34 @@ func TestPairsAreTemplates(t *testing.T) {
 	for _, bad := range []string{"job", "a=1,,", "a={{.Nope}}", "a={{"} {
 		if _, err := rules().Parse(splunk("splunk-labels", bad), i); err == nil || !strings.Contains(err.Error(), "splunk-labels") {
 			t.Errorf("%s: %v, want an error that names the option", bad, err)
+		}
+	}
+}
+
+// A family has as many options as are given; each of them may be a reference, and counts for the connection.
+func TestFamily(t *testing.T) {
+	o, err := rules().Parse(splunk("splunk-header.X-A", "1", "secretOptions.splunk-header.X-B", arn+":b::"), info())
+	if err != nil || o.Plain["splunk-header.X-A"] != "1" || o.References["splunk-header.X-B"].String() == "" {
+		t.Fatalf("%v, %v", o, err)
+	}
+	if got := rules().InPlain(o); !slices.Equal(got, []string{"splunk-header.X-A"}) {
+		t.Errorf("InPlain: %q", got)
+	}
+	seen := map[Connection]string{}
+	for _, pairs := range [][]string{{}, {"splunk-header.X-A", "1"}, {"splunk-header.X-A", "2"}, {"splunk-header.X-B", "1"}, {"secretOptions.splunk-header.X-A", arn + ":b::"}} {
+		o, err := rules().Parse(splunk(pairs...), info())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := rules().Connection(o)
+		if other, ok := seen[c]; err != nil || ok {
+			t.Errorf("%q has the connection of %s, %v", pairs, other, err)
+		}
+		seen[c] = fmt.Sprintf("%q", pairs)
+	}
+	for _, bad := range []string{"splunk-header", "splunk-header.", "splunk-headerX"} {
+		if _, err := rules().Parse(splunk(bad, "1"), info()); err == nil {
+			t.Errorf("%s is taken", bad)
 		}
 	}
 }
@@ -153,7 +182,7 @@ func TestMistakes(t *testing.T) {
 		"firelens":                    {splunk("logDriver", "awsfirelens"), []string{`"awsfirelens"`, "known are fluentd, splunk"}},
 		"unknown option":              {splunk("splunk-ulr", canary), []string{`"splunk-ulr"`, "did you mean splunk-url?"}},
 		"option of another router":    {splunk("fluentd-address", "x"), []string{`"fluentd-address"`, "logDriver splunk", "it belongs to logDriver fluentd"}},
-		"each known option once":      {splunk("zzzzzzzzzzzzzz", "x"), []string{"splunk-gzip, splunk-index, splunk-labels, splunk-source"}},
+		"each known option once":      {splunk("zzzzzzzzzzzzzz", "x"), []string{"splunk-gzip, splunk-header.NAME, splunk-index, splunk-labels, splunk-source"}},
 		"unknown common option":       {splunk("lables", "x"), []string{"did you mean labels?"}},
 		"case of secretOptions":       {splunk("SecretOptions", "[]"), []string{"did you mean secretOptions?"}},
 		"missing required":            {splunk("secretOptions.splunk-token", "-"), []string{"splunk-token is required", "secretOptions.splunk-token"}},

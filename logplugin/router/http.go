@@ -96,6 +96,7 @@ type Answer struct {
 	Status     int
 	Body       []byte // at most MaxAnswer bytes
 	Cut        bool   // there was more
+	Media      string // type and subtype of the body, as the receiver calls it
 	HTML       bool
 	RetryAfter time.Duration // at most MaxRetryAfter
 	Location   string        // of a redirect: scheme and host
@@ -135,8 +136,8 @@ func (h *HTTP) Do(ctx context.Context, r Request) (Answer, *Error) {
 	if a.Cut = len(said) > MaxAnswer; a.Cut {
 		a.Body = said[:MaxAnswer]
 	}
-	media, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
-	a.HTML = media == "text/html" || strings.HasPrefix(strings.TrimSpace(string(a.Body[:min(len(a.Body), 64)])), "<")
+	a.Media, _, _ = mime.ParseMediaType(res.Header.Get("Content-Type"))
+	a.HTML = a.Media == "text/html" || strings.HasPrefix(strings.TrimSpace(string(a.Body[:min(len(a.Body), 64)])), "<")
 	if u, err := res.Location(); err == nil && !h.config.Hidden {
 		a.Location = u.Scheme + "://" + u.Host
 	}

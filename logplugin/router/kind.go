@@ -1,6 +1,9 @@
 package router
 
-import "context"
+import (
+	"context"
+	"strings"
+)
 
 // Kind describes one kind of log router: all that the rest of the log driver knows of it. Each router's package has one
 // function that returns it, and logplugin/routers.go lists them.
@@ -53,6 +56,8 @@ type Option struct {
 	// Pairs says that the value is NAME=VALUE,NAME=VALUE, as the function Pairs reads it. With Template each VALUE is a
 	// template.
 	Pairs bool
+	// Family says that the option is one of many, NAME.anything, as an HTTP header is. NAME alone is not an option.
+	Family bool
 	// Ignored says that the option is taken and checked because Docker's driver has it, and has no effect here.
 	Ignored bool
 }
@@ -60,21 +65,27 @@ type Option struct {
 // IsConnection reports whether sessions that differ in the option use different routers.
 func (o Option) IsConnection() bool { return !o.Session || o.Apart }
 
-// Option returns the option of that name, or nil.
-func (k *Kind) Option(name string) *Option {
-	for i := range k.Options {
-		if k.Options[i].Name == name {
-			return &k.Options[i]
+// Option returns the option of that name, or nil. That of a family's member is the family's.
+func (k *Kind) Option(name string) *Option { return find(k.Options, name) }
+
+func find(list []Option, name string) *Option {
+	for i := range list {
+		if o := &list[i]; o.Name == name && !o.Family || o.Family && len(name) > len(o.Name)+1 && strings.HasPrefix(name, o.Name+".") {
+			return o
 		}
 	}
 	return nil
 }
 
-// Names returns the names of all options that want accepts; nil accepts all.
+// Names returns the names of all options that want accepts; nil accepts all. A family is written OPTION.NAME.
 func (k *Kind) Names(want func(Option) bool) []string {
 	var names []string
 	for _, o := range k.Options {
-		if want == nil || want(o) {
+		switch {
+		case want != nil && !want(o):
+		case o.Family:
+			names = append(names, o.Name+".NAME")
+		default:
 			names = append(names, o.Name)
 		}
 	}

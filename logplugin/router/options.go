@@ -52,6 +52,20 @@ func (o Options) Rename(names map[string]string) (Options, error) {
 	return o, nil
 }
 
+// Members returns the names of the given options of a family, in order.
+func (o Options) Members(family string) []string {
+	var names []string
+	for _, all := range [][]string{slices.Collect(maps.Keys(o.Plain)), slices.Collect(maps.Keys(o.Secrets))} {
+		for _, name := range all {
+			if strings.HasPrefix(name, family+".") {
+				names = append(names, name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // Unresolved returns the options with every secret unknown, to check all that can be checked without one.
 func (o Options) Unresolved() *Values {
 	v := &Values{plain: o.Plain, secrets: map[string]secret.Value{}, unknown: true}
@@ -86,16 +100,15 @@ func (o Options) Session(ctx context.Context, list []Option) (*Values, error) {
 
 func (o Options) resolve(ctx context.Context, list []Option, want func(Option) bool) (*Values, error) {
 	v := &Values{plain: o.Plain, secrets: map[string]secret.Value{}}
-	for _, l := range list {
-		source := o.Secrets[l.Name]
-		if source == nil || !want(l) {
+	for _, name := range slices.Sorted(maps.Keys(o.Secrets)) {
+		if l := find(list, name); l == nil || !want(*l) {
 			continue
 		}
-		value, err := source.Get(ctx)
+		value, err := o.Secrets[name].Get(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("log-opt %s: %w", l.Name, err)
+			return nil, fmt.Errorf("log-opt %s: %w", name, err)
 		}
-		v.secrets[l.Name] = value
+		v.secrets[name] = value
 	}
 	return v, nil
 }

@@ -91,6 +91,18 @@ func (v *Values) CheckHeader(name string) {
 	}
 }
 
+// CheckHeaderLine refuses a value that cannot be a whole header, in which there may be blanks.
+func (v *Values) CheckHeaderLine(name string) {
+	if !v.Waits(name) && strings.ContainsFunc(v.Credential(name).Reveal(), func(r rune) bool { return r < ' ' || r >= 0x7f }) {
+		v.fail("log-opt %s has a line break or another character that cannot be in a header", name)
+	}
+}
+
+// SetHeader sets a header to the value of the option name.
+func (v *Values) SetHeader(h http.Header, header, name string) {
+	h.Set(header, v.Secret(name).Reveal())
+}
+
 // Shown is how errors call the receiver at a: without its path, and as the name of the router alone when the address
 // came by reference.
 func (a Address) Shown(hidden bool, router string) string {

@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"html"
+	"iter"
+	"maps"
 	"net/url"
 	"strings"
 )
@@ -20,10 +22,12 @@ const redacted = "[redacted]"
 // in which it can appear there. Call it before a text is cut: half of a secret is not found.
 func (v *Values) Redact(list []Option, text string, more ...string) string {
 	secrets := more
-	for _, o := range list {
-		s := v.Secret(o.Name).Reveal()
-		if s != "" && (o.Credential || v.IsSecret(o.Name) && len(s) >= shortestHidden) {
-			secrets = append(secrets[:len(secrets):len(secrets)], s)
+	for _, names := range []iter.Seq[string]{maps.Keys(v.plain), maps.Keys(v.secrets)} {
+		for name := range names {
+			o, s := find(list, name), v.Secret(name).Reveal()
+			if o != nil && s != "" && (o.Credential || v.IsSecret(name) && len(s) >= shortestHidden) {
+				secrets = append(secrets[:len(secrets):len(secrets)], s)
+			}
 		}
 	}
 	for _, s := range secrets {

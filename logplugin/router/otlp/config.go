@@ -1,0 +1,196 @@
+// Package otlp sends container logs to an OpenTelemetry Collector, or to anything that takes OTLP over HTTP.
+//
+// Use it through package router. Requests are protocol buffers, with resource and log attributes named by OpenTelemetry's
+// semantic conventions. Certificates and keys may also be PEM text, and any option may be a secret.
+//
+// It promises at-least-once delivery: a batch is delivered when the receiver answers 200 with OTLP's message. Records that
+// the message says were rejected are counted, and not sent again. It refuses to follow redirects, which would carry a
+// credential elsewhere.
+//
+// Protocol: https://opentelemetry.io/docs/specs/otlp/#otlphttp
+package otlp
+
+import (
+	"context"
+	"crypto/tls"
+	"net/http"
+	"net/textproto"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/secretref/secretref/logplugin/router"
+)
+
+const (
+	endpoint    = "otlp-endpoint"
+	headers     = "otlp-headers"
+	compression = "otlp-compression"
+	timeout     = "otlp-timeout"
+	resource    = "otlp-resource"
+	severities  = "otlp-severity"
+	parseJSON   = "otlp-parse-json"
+)
+
+// Words of otlp-severity.
+const (
+	bySource = "stream"
+	byLevel  = "level"
+	unknown  = "none"
+)
+
+const (
+	logsPath       = "/v1/logs"
+	addressExample = "https://HOST:4318"
+)
+
+var options = slices.Concat([]router.Option{
+	{Name: endpoint, Required: true, Address: true},
+	{Name: headers, Family: true, Credential: true},
+	{Name: compression, Default: router.Gzip},
+	{Name: timeout, Default: "10s"},
+	{Name: resource, Session: true, Template: true, Pairs: true},
+	{Name: severities, Session: true, Default: bySource},
+	{Name: parseJSON, Session: true, Default: "false"},
+}, router.TLSOptions("otlp"))
+
+var addressForm = router.AddressForm{
+	Option: endpoint, Ports: map[string]string{"https": "443", "http": "80"}, Path: true, Example: addressExample,
+}
+
+// Kind describes the router.
+func Kind() router.Kind {
+	return addressForm.Kind(router.Kind{
+		Name: "otlp", Options: slices.Clone(options),
+		New: func(o router.Options) (router.Config, error) { return Parse(o) },
+	})
+}
+
+var tlsNames = router.PrefixTLS("otlp", "http:// in "+endpoint)
+
+// Config is a checked set of options. Only Parse makes one.
+type Config struct{ options router.Options }
+
+// Parse checks o as far as that is possible without asking for a secret. Options of other drivers are not looked at.
+func Parse(o router.Options) (Config, error) {
+	v := o.Unresolved()
+	c := Config{o}
+	c.check(v)
+	c.connection(v, nil)
+	sessionOf(v, router.Session{})
+	return c, v.Err()
+}
+
+// Batches implements router.Config.
+func (c Config) Batches() int { return 0 }
+
+// Router implements router.Config.
+func (c Config) Router() router.Router { return New(c) }
+
+// Encoder implements router.Config.
+func (c Config) Encoder(ctx context.Context, s router.Session) (router.Encoder, error) {
+	const op = "read otlp log-opts"
+	v, err := c.options.Session(ctx, options)
+	if err != nil {
+		return nil, router.FromSource(op, err)
+	}
+	e := sessionOf(v, s)
+	if err := v.Err(); err != nil {
+		return nil, &router.Error{Class: router.ClassConfig, Op: op, Cause: err.Error(), Bad: router.NoRecord}
+	}
+	return e, nil
+}
+
+// connection is what the options say of the receiver. It holds no credential.
+type connection struct {
+	base     string // scheme, host and path of the request
+	name     string // how errors call the receiver
+	hidden   bool   // the address came by reference, and is shown nowhere
+	portHint string // for a receiver that does not answer
+	tls      *tls.Config
+	timeout  time.Duration
+	encoding string // of bodies; "" = none
+}
+
+// reserved headers are the router's, or those of the connection.
+var reserved = []string{"Connection", "Content-Encoding", "Content-Length", "Content-Type", "Host", "Transfer-Encoding", "Upgrade"}
+
+// headerNames returns the names of the headers that are given, by option.
+func (c Config) headerNames() map[string]string {
+	names := map[string]string{}
+	for _, option := range c.options.Members(headers) {
+		names[option] = textproto.CanonicalMIMEHeaderKey(strings.TrimPrefix(option, headers+"."))
+	}
+	return names
+}
+
+// check looks at the headers.
+func (c Config) check(v *router.Values) {
+	var seen []string
+	names := c.headerNames()
+	for _, option := range c.options.Members(headers) {
+		name := names[option]
+		switch {
+		case !isToken(name):
+			v.Refuse("log-opt %s: that is not the name of a header", option)
+		case slices.Contains(reserved, name):
+			v.Refuse("log-opt %s: this header is the log driver's own", option)
+		case slices.Contains(seen, name):
+			v.Refuse("log-opt %s: the header %s is given twice", option, name)
+		}
+		v.CheckHeaderLine(option)
+		seen = append(seen, name)
+	}
+}
+
+// isToken reports whether s can be the name of a header.
+func isToken(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
+	})
+}
+
+// setHeaders sets the headers that are given.
+func (c Config) setHeaders(h http.Header, v *router.Values) {
+	for option, name := range c.headerNames() {
+		v.SetHeader(h, name, option)
+	}
+}
+
+// connection reads the connection's options; the faults are in v. nil certificates are read from their files now.
+func (c Config) connection(v *router.Values, certificates *router.Certificates) connection {
+	conn := connection{
+		hidden:   v.IsSecret(endpoint),
+		timeout:  v.Duration(timeout, 10*time.Second, time.Second, 10*time.Minute),
+		encoding: v.OneOf(compression, router.Gzip, router.Zstd, "none"),
+	}
+	if conn.encoding == "none" {
+		conn.encoding = ""
+	}
+	a := v.Address(addressForm)
+	switch {
+	case v.Waits(endpoint):
+	case strings.HasSuffix(a.Path, logsPath):
+		conn.base = a.Base() + a.Path
+	default:
+		conn.base = a.Base() + a.Path + logsPath
+	}
+	switch {
+	case a.NoPort:
+		conn.portHint = "collectors listen on port 4318, and " + endpoint + " has no port"
+	case a.Port == "4317":
+		conn.portHint = "port 4317 is that of OTLP over gRPC; over HTTP it is 4318"
+	}
+	conn.name = a.Shown(conn.hidden, "otlp")
+	v.CheckPlaintext("otlp", a, c.options.Members(headers)...)
+	conn.tls = certificates.Config(v, tlsNames)
+	return conn
+}
+
+// client says how the client of c is made.
+func (c connection) client() router.HTTPConfig {
+	return router.HTTPConfig{Base: c.base, Hidden: c.hidden, TLS: c.tls, Timeout: c.timeout, Encoding: c.encoding, Level: router.DefaultLevel, Redact: redact}
+}
+
+// redact takes out of a text what the options hide.
+func redact(v *router.Values, text string) string { return v.RedactAddress(options, addressForm, text) }

@@ -1,0 +1,146 @@
+package otlp
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/secretref/secretref/logplugin/protobuf"
+	"github.com/secretref/secretref/logplugin/router"
+)
+
+// Router sends batches to one receiver.
+type Router struct {
+	config Config
+	link   *router.Link[connection]
+	bare   atomic.Bool // the receiver answers 200 without a message
+	idle   sync.Pool   // of *[]byte
+}
+
+var (
+	_ router.Router             = (*Router)(nil)
+	_ router.Verifier           = (*Router)(nil)
+	_ router.CredentialVerifier = (*Router)(nil)
+	_ router.Noter              = (*Router)(nil)
+)
+
+// maxKept bounds the memory of a request that is kept for the next.
+const maxKept = 2 << 20
+
+// New returns a router for c. It connects when there is something to send.
+func New(c Config) *Router {
+	return &Router{
+		config: c,
+		link: router.NewLink(router.LinkConfig[connection]{
+			Op: "read otlp log-opts", Options: c.options, List: options, TLS: tlsNames, Credentials: c.options.Members(headers),
+			Check: c.check, Read: c.connection, Client: connection.client,
+		}),
+		idle: sync.Pool{New: func() any { return new([]byte) }},
+	}
+}
+
+// Close implements router.Router.
+func (r *Router) Close() error {
+	r.link.Close()
+	return nil
+}
+
+// Note implements router.Noter.
+func (r *Router) Note() string {
+	var notes []string
+	if note := r.link.Note(); note != "" {
+		notes = append(notes, note)
+	}
+	if r.bare.Load() {
+		notes = append(notes, "the receiver answers 200 without OTLP's message, so records that it rejects are not counted")
+	}
+	return strings.Join(notes, "; ")
+}
+
+// Send implements router.Router.
+func (r *Router) Send(ctx context.Context, b *router.Batch) error {
+	if b.Len() == 0 {
+		return nil
+	}
+	if failed := r.export(ctx, "send to ", b); failed != nil {
+		return failed
+	}
+	return nil
+}
+
+// Verify implements router.Verifier. It sends a request without records, which is answered like any other.
+func (r *Router) Verify(ctx context.Context) error {
+	failed := r.export(ctx, "reach ", &router.Batch{})
+	if failed == nil {
+		return nil
+	}
+	if failed.Class == router.ClassBadRecords || failed.Class == router.ClassTooLarge {
+		failed.Class = router.ClassConfig // nothing was sent
+	}
+	return failed
+}
+
+// VerifyCredentials implements router.CredentialVerifier.
+func (r *Router) VerifyCredentials(ctx context.Context) error { return r.Verify(ctx) }
+
+// export makes one request.
+func (r *Router) export(ctx context.Context, doing string, b *router.Batch) *router.Error {
+	u, failed := r.link.Begin(ctx)
+	if failed != nil {
+		return failed
+	}
+	op := doing + u.Conn.name
+	buf, _ := r.idle.Get().(*[]byte)
+	defer func() {
+		if cap(*buf) <= maxKept {
+			r.idle.Put(buf)
+		}
+	}()
+	*buf = appendRequest((*buf)[:0], b)
+	header := http.Header{"Content-Type": {protobufType}}
+	r.config.setHeaders(header, u.Values)
+	a, failed := u.Do(ctx, router.Request{Op: op, Method: http.MethodPost, Header: header, Body: *buf})
+	if failed != nil {
+		if !failed.IsTLS && failed.Hint == "" {
+			failed.Hint = u.Conn.portHint
+		}
+		return failed
+	}
+	failed, bare := judge(&a, op, b.Len())
+	switch {
+	case failed == nil:
+		r.bare.Store(bare)
+	case failed.Class == router.ClassCredentials:
+		u.Refused()
+	case failed.Class == router.ClassConfig && failed.Hint == "":
+		failed.Hint = u.Conn.portHint
+	}
+	return failed
+}
+
+// scopeField is the scope of all records, as a field of ScopeLogs.
+var scopeField = func() []byte {
+	name := protobuf.AppendString(nil, scopeName, scope)
+	return append(protobuf.AppendHead(nil, scopeLogsScope, len(name)), name...)
+}()
+
+// appendRequest appends a request with all records of b: a ResourceLogs for each run.
+func appendRequest(dst []byte, b *router.Batch) []byte {
+	from := 0
+	for _, run := range b.Runs {
+		e, ok := run.Encoder.(*Encoder)
+		if !ok {
+			continue // of another router: it cannot be
+		}
+		records := b.Body[b.Start(from):b.Ends[run.End-1]]
+		scopeLen := len(scopeField) + len(records)
+		dst = protobuf.AppendHead(dst, requestResourceLogs, len(e.head)+protobuf.FieldLen(logsScopeLogs, scopeLen))
+		dst = append(dst, e.head...)
+		dst = protobuf.AppendHead(dst, logsScopeLogs, scopeLen)
+		dst = append(append(dst, scopeField...), records...)
+		from = run.End
+	}
+	return dst
+}
