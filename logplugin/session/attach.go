@@ -78,11 +78,11 @@ func (s *Sessions) attach() (all bool) {
 	loaded, err := s.dir.Load()
 	first := s.noteUnread(len(loaded.Unread), err)
 	for _, d := range loaded.Damaged {
-		s.log.Error("the state of a session is damaged and was set aside", "error", d)
+		s.log.Error("the state of a session is damaged and was set aside", "session", short(d.ID), "error", d)
 	}
 	if first { // and not at every try
 		for _, u := range loaded.Unread {
-			s.log.Error("the state of a session cannot be read, will retry", "error", u)
+			s.log.Error("the state of a session cannot be read, will retry", "session", short(u.ID), "error", u)
 		}
 	}
 	for _, meta := range loaded.Sessions {
@@ -150,11 +150,11 @@ func (s *Sessions) sweep() {
 		switch {
 		case known[e.Name()]:
 		case s.dir.MayKnow(e.Name()):
-			s.log.Error("a spool waits for the state of its session, which cannot be read", "dir", dir)
+			s.log.Error("a spool waits for the state of its session, which cannot be read", "session", short(e.Name()), "dir", dir)
 		default:
-			s.log.Warn("a spool that belongs to no session is removed", "dir", dir)
+			s.log.Warn("a spool that belongs to no session is removed", "session", short(e.Name()), "dir", dir)
 			if err := os.RemoveAll(dir); err != nil {
-				s.log.Warn("cannot remove a spool", "dir", dir, "error", err)
+				s.log.Warn("cannot remove a spool", "session", short(e.Name()), "dir", dir, "error", err)
 			}
 		}
 	}

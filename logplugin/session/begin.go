@@ -49,7 +49,7 @@ func (s *Sessions) begin(meta state.Session, b beginning) error {
 	x.input.path, x.input.file = meta.File, b.fifo
 	x.output.config, x.output.parked = b.config, b.parked
 	x.spool = s.store.Open(s.spoolDir(meta.File), spool.Options{
-		MaxBytes: cmp.Or(meta.Options.SpoolMaxBytes, s.admission.spoolMaxBytes), Notify: x.wake, History: s.keeper(x),
+		MaxBytes: cmp.Or(meta.Options.SpoolMaxBytes, s.admission.spoolMaxBytes), Notify: x.wake, History: s.keeper(x), About: x.attrs(),
 	})
 	k := s.admission.kinds[meta.Options.Router] // nil = none that is known here, and the session is parked
 	x.feed.begin(x, k != nil && k.Pieces)

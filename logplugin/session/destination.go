@@ -26,7 +26,8 @@ type destination struct {
 	router   router.Router
 	delivery *delivery.Delivery
 	tally    *tally
-	users    int // guarded by destinations.mu
+	log      *slog.Logger // names the router
+	users    int          // guarded by destinations.mu
 	stop     context.CancelFunc
 
 	mu      sync.Mutex
@@ -77,12 +78,12 @@ func (ds *destinations) join(key options.Connection, w target, c router.Config) 
 		r := c.Router()
 		t := ds.tallyOf(w)
 		log := ds.log.With("router", w.router, "address", w.address)
-		d = &destination{key: key, router: r, tally: t, delivery: delivery.New(counted{r, t}, delivery.Config{Workers: c.Batches(), Linger: ds.pauses.linger, Log: log, Observe: t.observe})}
+		d = &destination{key: key, router: r, tally: t, log: log, delivery: delivery.New(counted{r, t}, delivery.Config{Workers: c.Batches(), Linger: ds.pauses.linger, Log: log, Observe: t.observe})}
 		var ctx context.Context
 		ctx, d.stop = context.WithCancel(ds.ctx)
 		ds.byConnection[key] = d
 		if v, ok := r.(router.Verifier); ok {
-			ds.wait.Go(func() { d.verify(ctx, v, ds.pauses.verify, log) })
+			ds.wait.Go(func() { d.verify(ctx, v, ds.pauses.verify) })
 		}
 	}
 	d.users++
@@ -101,7 +102,7 @@ func (ds *destinations) release(d *destination) {
 	if last {
 		d.stop()
 		if err := d.delivery.Close(); err != nil {
-			ds.log.Warn("a router cannot be closed", "error", err)
+			d.log.Warn("a router cannot be closed", "error", err)
 		}
 	}
 }
@@ -118,7 +119,7 @@ func (ds *destinations) closers() []func() error {
 }
 
 // verify looks at the router until it is well, or lines have gone there.
-func (d *destination) verify(ctx context.Context, v router.Verifier, pause time.Duration, log *slog.Logger) {
+func (d *destination) verify(ctx context.Context, v router.Verifier, pause time.Duration) {
 	for ; ; pause = min(2*pause, verifyRare) {
 		next := time.NewTimer(pause)
 		select {
@@ -147,7 +148,7 @@ func (d *destination) verify(ctx context.Context, v router.Verifier, pause time.
 		case err == nil:
 			return
 		case first:
-			log.Warn("the router does not answer as it should; lines are sent all the same", "error", err)
+			d.log.Warn("the router does not answer as it should; lines are sent all the same", "error", err)
 		}
 	}
 }

@@ -150,4 +150,4 @@ func named(m state.Session) slog.Attr {
 }
 
 // sessionID is the name of a session for people: the beginning of that of its spool.
-func sessionID(m state.Session) string { return state.ID(m.File)[:12] }
+func sessionID(m state.Session) string { return short(state.ID(m.File)) }

@@ -258,7 +258,7 @@ func (d *drain) toFile(fd int, g *segment) {
 			return
 		}
 		st.copies.Store(true)
-		st.cfg.Log.Warn("the file system cannot splice: bytes on their way are lost if the driver is killed", "dir", d.s.segs.dir)
+		st.cfg.Log.Warn("the file system cannot splice: bytes that are being moved are lost if the driver is killed", "dir", st.cfg.Dir)
 	}
 	d.copyToFile(uintptr(fd), g)
 }
@@ -303,7 +303,7 @@ func (d *drain) next() {
 		return
 	}
 	if d.disk.active {
-		s.store.cfg.Log.Info("spool is back on disk", "dir", s.segs.dir)
+		s.trouble.log.Info("spool is back on disk")
 		d.disk.active = false
 		s.inRAM.Store(false)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -36,9 +37,10 @@ const closeWait = 5 * time.Second
 
 // Options of one Spool.
 type Options struct {
-	MaxBytes int64   // on disk; must be set. What the delivery holds may come on top
-	Notify   func()  // called when there may be more to read; only passes that on, and returns at once; may be nil
-	History  History // takes what has been accepted; nil means that it is removed
+	MaxBytes int64     // on disk; must be set. What the delivery holds may come on top
+	Notify   func()    // called when there may be more to read; only passes that on, and returns at once; may be nil
+	History  History   // takes what has been accepted; nil means that it is removed
+	About    slog.Attr // whose log it is, for log messages
 
 	segmentBytes int64 // 0 = an eighth of MaxBytes, within bounds
 	memoryBytes  int64 // 0 = memoryBytes
@@ -113,7 +115,7 @@ func (st *Store) Open(dir string, o Options) *Spool {
 	s.segs.made = func() { s.ledger.forgetFile(st) } // somebody has removed it with the directory
 	s.ledger.file.path = filepath.Join(dir, cursorName)
 	s.ledger.age.since = never
-	s.trouble.log, s.trouble.dir = st.cfg.Log, dir
+	s.trouble.log = st.cfg.Log.With(o.About, "dir", dir)
 	s.last.Store(int64(never))
 	s.load()
 	st.mu.Lock()
@@ -466,7 +468,7 @@ func (s *Spool) settle(m mark, known bool, segs []*segment) {
 	s.ledger.marks.Unlock()
 	s.segs.out.Unlock()
 	if missing > 0 {
-		s.store.cfg.Log.Error("the end of the log is missing: it was only in memory, or the host has crashed", "dir", s.segs.dir, "bytes", missing)
+		s.trouble.log.Error("the end of the log is missing: it was only in memory, or the host has crashed", "bytes", missing)
 	}
 	s.removeLeft()
 }

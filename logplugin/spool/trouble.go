@@ -27,8 +27,7 @@ func (t task) String() string {
 
 // troubles is what goes wrong with a spool at the moment, and how often something has.
 type troubles struct {
-	log *slog.Logger
-	dir string
+	log *slog.Logger // names the spool, and whose it is
 
 	mu    sync.Mutex
 	errs  [tasks]error
@@ -47,15 +46,15 @@ func (t *troubles) set(what task, err error) {
 	t.mu.Unlock()
 	switch {
 	case err != nil && before == nil:
-		t.log.Warn("the file system refuses a spool, will retry", "task", what.String(), "dir", t.dir, "error", err)
+		t.log.Warn("the file system refuses a spool, will retry", "task", what.String(), "error", err)
 	case err == nil && before != nil:
-		t.log.Info("the file system serves a spool again", "task", what.String(), "dir", t.dir)
+		t.log.Info("the file system serves a spool again", "task", what.String())
 	}
 }
 
 // damaged notes bytes that are gone for good.
 func (t *troubles) damaged(err error) {
-	t.log.Error("a part of a spool is damaged", "dir", t.dir, "error", err)
+	t.log.Error("a part of a spool is damaged", "error", err)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.lost = err
