@@ -18,7 +18,7 @@ unit: # a first look, in under a minute: no root, no Docker
 	./.ci/unit
 
 test: deps # everything, as root
-	./.ci/test
+	./.ci/test $(AFTER)
 
 race: # the race detector, where goroutines share memory; it needs a C compiler
 	./packaging/install-test-deps race && CGO_ENABLED=1 go test -race -short -count=1 -p 2 -parallel 8 -timeout 15m $$(./.ci/list race)
