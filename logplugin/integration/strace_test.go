@@ -33,13 +33,22 @@ func TestInjectedErrors(t *testing.T) {
 		{"read: interrupted", "pread64:error=EINTR:when=1+4"},
 		{"rename: input/output error", "renameat:error=EIO:when=1..6+2"},
 		{"socket: too many open files", "socket:error=EMFILE:when=2+2"},
+		{"open: too many open files", "openat:error=EMFILE:when=6..60+3"},
+		{"open: too many open files on the host", "openat:error=ENFILE:when=6..60+4"},
+		{"open: input/output error", "openat:error=EIO:when=7..60+3"},
+		{"open: no memory", "openat:error=ENOMEM:when=6..60+4"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			prefix, trace := injected(t, tt.inject)
 			w := newWorld(t, worldOptions{prefix: prefix})
 			f := newFakes(w)
 			for c := range 5 {
-				if _, refused := f.start(fmt.Sprintf("inj%02d-%d", i, c)); refused != "" {
+				_, refused := f.start(fmt.Sprintf("inj%02d-%d", i, c))
+				for try := 0; strings.Contains(refused, "open the container's log") && try < 3; try++ {
+					_, refused = f.start(fmt.Sprintf("inj%02d-%d-%d", i, c, try)) // a new container may be refused, and is started again
+				}
+				if refused != "" {
 					t.Fatalf("container %d is refused: %s", c, refused)
 				}
 			}

@@ -386,8 +386,9 @@ func (w *world) gone() {
 		state = w.systemd.Dir() + "/lib/secretref"
 	}
 	for _, pattern := range []string{"/sessions/*", "/spool/*"} {
-		if left, err := filepath.Glob(state + pattern); err != nil || len(left) > 0 {
-			w.t.Errorf("left in the state directory: %q, %v", left, err)
-		}
+		until(w.t, 10*time.Second, "that nothing is left of "+pattern+" in the state directory", func() bool {
+			left, err := filepath.Glob(state + pattern)
+			return err == nil && len(left) == 0
+		})
 	}
 }
