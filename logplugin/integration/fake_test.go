@@ -122,6 +122,19 @@ func (f *fakes) write(n int) {
 	}
 }
 
+// complete writes n times, looks that every line arrives and the driver stays prompt, and ends the containers.
+func (f *fakes) complete(t *testing.T, n int) {
+	t.Helper()
+	for range n {
+		f.write(100)
+	}
+	f.prompt(t)
+	f.arrived(time.Minute)
+	f.stop()
+	f.prompt(t)
+	f.w.gone()
+}
+
 // arrived waits until every line of every container is there, in order.
 func (f *fakes) arrived(limit time.Duration) {
 	f.w.t.Helper()

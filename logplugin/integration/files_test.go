@@ -28,14 +28,7 @@ func TestFewFiles(t *testing.T) {
 			t.Errorf("container %d is refused: %s", i, refused)
 		}
 	}
-	for range 5 {
-		f.write(100)
-	}
-	f.prompt(t)
-	f.arrived(time.Minute)
-	f.stop()
-	f.prompt(t)
-	w.gone()
+	f.complete(t, 5)
 }
 
 // With 64 files, containers that would go over the budget are refused with the reason, and the others lose nothing.
@@ -55,14 +48,7 @@ func TestTooFewFiles(t *testing.T) {
 	if refused < 10 || refused > 45 {
 		t.Errorf("%d of 60 containers were refused, want some", refused)
 	}
-	for range 5 {
-		f.write(100)
-	}
-	f.prompt(t)
-	f.arrived(time.Minute)
-	f.stop()
-	f.prompt(t)
-	w.gone()
+	f.complete(t, 5)
 }
 
 // 30 containers that were accepted go on after a restart with a limit of 60 files.
@@ -79,12 +65,7 @@ func TestRestartWithFewFiles(t *testing.T) {
 	f.write(100)
 	w.prefix = limits("-n 60")
 	w.start()
-	f.write(100)
-	f.prompt(t)
-	f.arrived(time.Minute)
-	f.stop()
-	f.prompt(t)
-	w.gone()
+	f.complete(t, 1)
 }
 
 // The same with a daemon, which then removes them.
