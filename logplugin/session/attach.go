@@ -86,7 +86,7 @@ func (s *Sessions) attach() (all bool) {
 		}
 	}
 	for _, meta := range loaded.Sessions {
-		if err := s.begin(meta, beginning{save: func(state.Session) error { return nil }}); err != nil {
+		if err := s.begin(meta, beginning{again: true, save: func(state.Session) error { return nil }}); err != nil {
 			s.log.Error("a session cannot go on", named(meta), "error", err)
 		}
 	}

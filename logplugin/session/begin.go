@@ -19,6 +19,7 @@ type beginning struct {
 	config router.Config // of the router; nil = to be made of the session's options
 	parked error         // why it cannot be sent, as far as Start knows; nil = it knows of no reason
 	first  bool          // no session of the container was accepted before
+	again  bool          // an earlier process had it
 }
 
 // begin makes the session of meta and starts it, and then has the fifo. A session that cannot have its router is read all
@@ -55,12 +56,12 @@ func (s *Sessions) begin(meta state.Session, b beginning) error {
 	x.feed.begin(x, k != nil && k.Pieces)
 	ctx, stop := context.WithCancel(s.ctx)
 	x.stop = stop
+	x.dormant.Store(!b.again && s.mayBePhantom(x))
 	older, newer, err := s.enter(x)
 	if err != nil {
 		stop()
 		return errors.Join(err, x.spool.Close())
 	}
-	x.dormant.Store(s.mayBePhantom(x))
 	if !x.dormant.Load() {
 		x.join()
 	}

@@ -106,7 +106,7 @@ func (f *feed) waits() bool {
 		select {
 		case <-p.done:
 		default:
-			if p.output.destination() != nil || p.dormant.Load() && p.spool.Stats().End > 0 {
+			if p.output.destination() != nil || p.dormant.Load() && p.hasBytes() {
 				return true
 			}
 		}

@@ -60,7 +60,7 @@ func TestMessagesNameTheSession(t *testing.T) {
 			}
 		}
 	}
-	for _, text := range []string{"spool goes on in memory: the disk does not take the log", "spool is back on disk", "the file system refuses a spool, will retry", "the file system serves a spool again"} {
+	for _, text := range []string{"spool goes on in memory: the disk does not take the log", "the file system refuses a spool, will retry", "the file system serves a spool again"} {
 		if !texts[text] {
 			t.Errorf("%q was not logged; there was %v", text, texts)
 		}

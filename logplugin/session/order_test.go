@@ -2,6 +2,7 @@ package session
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -154,4 +155,26 @@ func TestSweep(t *testing.T) {
 	if _, err := os.Stat(spoolDir(kept)); err != nil {
 		t.Errorf("the spool of a damaged state: %v, want it there", err)
 	}
+}
+
+// Lines that still lie in the FIFO of an older session come before those of a newer one, also when they are the first of the older.
+func TestUndrainedOlderComesFirst(t *testing.T) {
+	t.Parallel()
+	dir, m := t.TempDir(), &memory{}
+	old, next := filepath.Join(dir, "old"), filepath.Join(dir, "next")
+	fsys := &stalled{dir: filepath.Join(dir, "state", "spool", state.ID(old)), release: make(chan struct{})}
+	s := startWith(t, dir, m, state.OS{}, Config{spoolFS: fsys})
+	if err := s.dir.Accept(info().ContainerID); err != nil {
+		t.Fatal(err)
+	}
+	for i, file := range []string{old, next} {
+		write(t, newFIFO(t, file), fmt.Sprint(i+1))
+		if err := s.Start(t.Context(), file, info()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	await(t, "the newer line in its spool", func() bool { return s.byFile[next].spool.Stats().End > 0 })
+	pause(t, quick.silence)
+	close(fsys.release)
+	m.wait(t, "1 2")
 }

@@ -2,10 +2,26 @@ package session
 
 import (
 	"io/fs"
+	"os"
+	"path/filepath"
 	"sync"
 
 	"github.com/secretref/secretref/logplugin/spool"
 )
+
+// stalled is the host's file system for spools, which makes no file in dir until it is released.
+type stalled struct {
+	spool.System
+	dir     string
+	release chan struct{}
+}
+
+func (s *stalled) Open(path string, flag int) (spool.File, error) {
+	if filepath.Dir(path) == s.dir && flag&os.O_CREATE != 0 {
+		<-s.release
+	}
+	return s.System.Open(path, flag)
+}
 
 // refusing is the host's file system for spools. It refuses one call; a write has done half of its work then.
 type refusing struct {

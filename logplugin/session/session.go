@@ -73,6 +73,9 @@ func (s *session) read(ctx context.Context) (again bool) {
 	f, err := s.input.open()
 	if err == nil {
 		defer f.Close()
+		if s.dormant.Load() {
+			s.table.wakeOthers(s) // now they see whether it has lines
+		}
 		err = s.spool.Drain(ctx, f)
 	}
 	ended := err == nil || ctx.Err() != nil || isGone(err) // gone: the daemon has removed it, and what is left is in the spool
@@ -84,6 +87,9 @@ func (s *session) read(ctx context.Context) (again bool) {
 	}
 	return !ended
 }
+
+// hasBytes reports whether the session has had lines, or may have: some lie in its FIFO, or that is not open yet.
+func (s *session) hasBytes() bool { return !s.input.isEmpty() || s.spool.Stats().End > 0 }
 
 // leave ends the session without waiting for the end of its FIFO.
 func (s *session) leave() {
