@@ -35,6 +35,7 @@ func commands() []command {
 		{"get", "", "Print user name and password of a registry as a JSON object." + stdin, nil},
 		{"store", "", "Succeed when the credentials are the ones that the reference gives; otherwise say which secret to change.\nThe client writes a JSON object to standard input.", nil},
 		{"erase", "", "Drop the cached value, so that the next get asks AWS." + stdin, nil},
+		{actionKubelet, "", "Answer the kubelet, as an image credential provider of version credentialprovider.kubelet.k8s.io/v1.\nThe kubelet writes a JSON object to standard input.", nil},
 		{"list", "", "Print the hosts that the configuration names, without asking AWS.", nil},
 		{
 			"check", "[HOST ...]", "Resolve every mapping, or those of the hosts, for real, look whether clients ask this helper for them, and explain\nfailures. No value is printed.",
@@ -223,7 +224,7 @@ func overlay(getenv func(string) string, over map[string]string) func(string) st
 // isProtocol reports whether clients, not people, run a command.
 func isProtocol(name string) bool {
 	switch name {
-	case credentials.ActionGet, credentials.ActionStore, credentials.ActionErase, credentials.ActionList:
+	case credentials.ActionGet, credentials.ActionStore, credentials.ActionErase, credentials.ActionList, actionKubelet:
 		return true
 	}
 	return false

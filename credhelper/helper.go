@@ -36,9 +36,9 @@ type Helper struct {
 	cfg      *config.Config
 	getenv   func(string) string
 	cache    *hostcache.Cache
-	fetcher  Fetcher                      // nil in the front program
-	handOver func(serverURL string) error // for a nil fetcher; returns only when it could not
-	debug    func(text string)            // takes a decision; nil means that none is wanted
+	fetcher  Fetcher           // nil in the front program
+	handOver func() error      // of the whole run, for a nil fetcher; returns only when it could not
+	debug    func(text string) // takes a decision; nil means that none is wanted
 }
 
 // decided passes a decision on.
@@ -51,7 +51,10 @@ func (h *Helper) decided(parts ...string) {
 var _ credentials.Helper = (*Helper)(nil)
 
 // Get returns the user name and password for a registry.
-func (h *Helper) Get(serverURL string) (string, string, error) {
+func (h *Helper) Get(serverURL string) (string, string, error) { return h.get(serverURL, serverURL) }
+
+// get is Get. Another helper is asked for theirs.
+func (h *Helper) get(serverURL, theirs string) (string, string, error) {
 	t, err := find(h.cfg, serverURL)
 	if err != nil {
 		h.decided("get: ", err.Error())
@@ -65,14 +68,14 @@ func (h *Helper) Get(serverURL string) (string, string, error) {
 		if err != nil {
 			return "", "", err
 		}
-		c, err := d.Get(h.ctx, serverURL)
+		c, err := d.Get(h.ctx, theirs)
 		return c.Username, c.Secret.Reveal(), wrap(t, err)
 	}
-	c, err := h.credentials(t, serverURL)
+	c, err := h.credentials(t)
 	return c.Username, c.Secret.Reveal(), wrap(t, err)
 }
 
-func (h *Helper) credentials(t Target, serverURL string) (payload.Credentials, error) {
+func (h *Helper) credentials(t Target) (payload.Credentials, error) {
 	cache, key := h.cacheOf(t), t.key(h.cfg, h.getenv)
 	if a, ok := cache.Lookup(key); ok {
 		h.decided("cache: it has an answer, AWS is not asked")
@@ -84,7 +87,7 @@ func (h *Helper) credentials(t Target, serverURL string) (payload.Credentials, e
 	h.decided("cache: no answer ", cache.Disabled())
 	if h.fetcher == nil {
 		h.decided("hand over to secretref-resolve, which asks AWS")
-		return payload.Credentials{}, h.handOver(serverURL)
+		return payload.Credentials{}, h.handOver()
 	}
 	a, err := cache.Do(h.ctx, key, func(ctx context.Context) (hostcache.Fetched, error) { return h.fetcher.Fetch(ctx, t) })
 	if err != nil {
@@ -128,7 +131,7 @@ func (h *Helper) Add(c *credentials.Credentials) error {
 		}
 		return wrap(t, d.Store(h.ctx, c.ServerURL, c.Username, secret.New(c.Secret)))
 	}
-	resolved, err := h.credentials(t, c.ServerURL)
+	resolved, err := h.credentials(t)
 	if err != nil {
 		return wrap(t, err)
 	}

@@ -54,6 +54,13 @@ func registryOf(action string, input []byte) string {
 		}
 		server = c.ServerURL
 	}
+	if action == actionKubelet {
+		image, err := kubeletImage(input)
+		if err != nil {
+			return ""
+		}
+		server = image
+	}
 	name, err := registryhost.Normalize(server)
 	if err != nil {
 		return ""

@@ -206,10 +206,13 @@ func (p Program) remaining(began time.Time, timeout time.Duration) time.Duration
 
 // answer returns what goes to standard output.
 func (p Program) answer(ctx context.Context, end time.Time, cfg *config.Config, action string, input []byte) ([]byte, error) {
-	h := p.helper(ctx, end, cfg)
+	h := p.helper(ctx, end, cfg, action, input)
 	defer h.cache.Close() //nolint:errcheck // only looked into
-	if action == credentials.ActionStore {
+	switch action {
+	case credentials.ActionStore:
 		return nil, store(h, input)
+	case actionKubelet:
+		return h.kubelet(input)
 	}
 	var out bytes.Buffer
 	err := credentials.HandleCommand(h, action, bytes.NewReader(input), &out)
@@ -229,6 +232,18 @@ func withoutConfig(action string, input []byte, err error) ([]byte, error) {
 		name, nerr := normalize(string(input))
 		if nerr != nil || !broken.Concerns(name) {
 			return nil, nil
+		}
+	case action == actionKubelet:
+		image, nerr := kubeletImage(input)
+		if nerr != nil {
+			return nil, nerr
+		}
+		name, nerr := normalize(image)
+		switch {
+		case credentials.IsErrCredentialsNotFound(nerr), nerr == nil && !broken.Concerns(name):
+			return kubeletAnswer(nil)
+		case nerr != nil:
+			return nil, nerr
 		}
 	case action == credentials.ActionGet:
 		name, nerr := normalize(string(input))
@@ -256,11 +271,12 @@ func notFound(how config.NotFound, serverURL []byte) ([]byte, error) {
 // euid is who runs this.
 func (Program) euid() int { return os.Geteuid() }
 
-func (p Program) helper(ctx context.Context, end time.Time, cfg *config.Config) *Helper {
+// helper returns what answers an action, or hands it over with its input.
+func (p Program) helper(ctx context.Context, end time.Time, cfg *config.Config, action string, input []byte) *Helper {
 	h := &Helper{
 		ctx: ctx, cfg: cfg, getenv: p.Getenv, cache: hostcache.Open(hostcache.Options{}),
-		handOver: func(serverURL string) error {
-			return p.HandOver([]string{credentials.ActionGet}, []byte(serverURL), deadline+"="+strconv.FormatInt(end.UnixMilli(), 10))
+		handOver: func() error {
+			return p.HandOver([]string{action}, input, deadline+"="+strconv.FormatInt(end.UnixMilli(), 10))
 		},
 	}
 	if p.debugs() {
@@ -278,19 +294,24 @@ func (p Program) input(action string) ([]byte, error) {
 		return nil, nil // "unused", says the protocol
 	}
 	limit := maxURL
-	if action == credentials.ActionStore {
+	switch action {
+	case credentials.ActionStore:
 		limit = maxStore
+	case actionKubelet:
+		limit = maxKubelet
 	}
 	in, err := io.ReadAll(io.LimitReader(p.Stdin, int64(limit)+1))
 	in = bytes.TrimSpace(in)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("read standard input: %w", err)
+	case len(in) == 0 && action == actionKubelet:
+		return nil, fmt.Errorf("standard input is empty; the client writes %s to it", wants(action))
 	case len(in) == 0:
 		return nil, credentials.NewErrCredentialsMissingServerURL()
 	case len(in) > limit:
 		return nil, fmt.Errorf("standard input is longer than %d bytes; the client writes %s to it", limit, wants(action))
-	case action != credentials.ActionStore && bytes.ContainsAny(in, "\r\n"):
+	case action != credentials.ActionStore && action != actionKubelet && bytes.ContainsAny(in, "\r\n"):
 		return nil, errors.New("standard input has more than one line; the client writes one server URL to it")
 	}
 	return in, nil
@@ -312,8 +333,11 @@ func store(h *Helper, input []byte) error {
 }
 
 func wants(action string) string {
-	if action == credentials.ActionStore {
+	switch action {
+	case credentials.ActionStore:
 		return `{"ServerURL": "...", "Username": "...", "Secret": "..."}`
+	case actionKubelet:
+		return `{"apiVersion": "` + kubeletAPI + `", "kind": "CredentialProviderRequest", "image": "..."}`
 	}
 	return "one server URL"
 }

@@ -364,6 +364,8 @@ func render(r result) string {
 		if string(again) == text && c.ServerURL == strings.TrimSpace(r.stdin) {
 			return "gives " + c.Username + " " + c.Secret
 		}
+	case r.code == 0 && oneLine && r.stderr == "" && strings.Contains(text, "CredentialProviderResponse"):
+		return renderKubelet(text)
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "exit %d", r.code)
@@ -373,6 +375,28 @@ func render(r result) string {
 		}
 	}
 	return b.String()
+}
+
+// renderKubelet is render for an answer to the kubelet, which refuses fields that it does not know.
+func renderKubelet(text string) string {
+	var a struct {
+		APIVersion, Kind, CacheKeyType, CacheDuration string
+		Auth                                          map[string]struct{ Username, Password string }
+	}
+	d := json.NewDecoder(strings.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&a); err != nil || a.APIVersion != "credentialprovider.kubelet.k8s.io/v1" || a.CacheKeyType != "Image" || a.CacheDuration != "0s" {
+		return fmt.Sprintf("an answer that the kubelet refuses: %v, %s", err, text)
+	}
+	if len(a.Auth) == 0 {
+		return "no credentials"
+	}
+	var all []string
+	for image, c := range a.Auth {
+		all = append(all, "gives "+c.Username+" "+c.Password+" for "+image)
+	}
+	slices.Sort(all)
+	return strings.Join(all, "; ")
 }
 
 // calls compares the calls since the last look: their names after the directive, or more of each in a block.

@@ -10,6 +10,9 @@ For Docker and other clients, which write to standard input (docker-credential-h
   erase    drops the cached value, so that the next get asks AWS
   list     the hosts that the configuration names, without asking AWS
 
+For the kubelet, as one of its image credential providers:
+  kubelet  a CredentialProviderRequest in, a CredentialProviderResponse out
+
 For people; none prints a value, and --help after each says more:
   check [HOST ...]    resolve every mapping, or those of the hosts, for real, and look whether clients ask
   explain HOST        say which rule answers for a host and which clients ask, from files alone
