@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/secretref/secretref/logplugin/frame"
+	"github.com/secretref/secretref/logplugin/router/datadog/datadogtest"
 	"github.com/secretref/secretref/logplugin/router/loki/lokitest"
 	"github.com/secretref/secretref/logplugin/router/otlp/otlptest"
 	"github.com/secretref/secretref/logplugin/router/routertest"
@@ -78,6 +79,21 @@ func otlpTarget() target {
 	}
 }
 
+func datadogTarget() target {
+	s := datadogtest.Start(datadogtest.Options{Reject: func(message string) bool { return strings.HasPrefix(message, "refused") }})
+	return target{
+		name: "datadog", receiver: s.Receiver, options: map[string]string{"logDriver": "datadog", "datadog-host": s.URL(), "secretOptions.datadog-api-key": "SECRET"},
+		lines: func() (lines []string) {
+			for _, log := range s.Logs() {
+				lines = append(lines, fmt.Sprint(log["message"]))
+			}
+			return lines
+		},
+		setToken: func(token string) { s.SetKeys(token) },
+		refused:  func(_ *frame.Entry, n int) string { return fmt.Sprint("refused ", n) },
+	}
+}
+
 // killable is a driver in a process of its own.
 type killable struct {
 	driver
@@ -133,7 +149,7 @@ func startKillable(t *testing.T) *killable {
 // Two containers write 20,000 lines, while the driver is killed twice, the secret is rotated, and the receiver is away.
 // Then it refuses some lines. Every other line arrives, those of a container in order, and what comes twice was under way.
 func TestRoutersLoseNothing(t *testing.T) {
-	for _, start := range []func() target{lokiTarget, otlpTarget} {
+	for _, start := range []func() target{lokiTarget, otlpTarget, datadogTarget} {
 		x := start()
 		t.Run(x.name, func(t *testing.T) {
 			t.Cleanup(x.receiver.Close)

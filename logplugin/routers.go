@@ -2,6 +2,7 @@ package logplugin
 
 import (
 	"github.com/secretref/secretref/logplugin/router"
+	"github.com/secretref/secretref/logplugin/router/datadog"
 	"github.com/secretref/secretref/logplugin/router/fluentd"
 	"github.com/secretref/secretref/logplugin/router/loki"
 	"github.com/secretref/secretref/logplugin/router/otlp"
@@ -15,5 +16,6 @@ func Routers() []router.Kind {
 		fluentd.Kind(),
 		loki.Kind(),
 		otlp.Kind(),
+		datadog.Kind(),
 	}
 }

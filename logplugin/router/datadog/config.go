@@ -1,0 +1,160 @@
+// Package datadog sends container logs to Datadog, or to anything that speaks its intake protocol.
+//
+// Use it through package router. Any option may be a secret.
+//
+// It promises at-least-once delivery: a batch is delivered when Datadog answers 202. A request never has more than what
+// Datadog takes: 1,000 lines and 5 MB, and a line that is too long for it is cut with a mark. It refuses to follow
+// redirects, which would carry the key elsewhere.
+//
+// Protocol: https://docs.datadoghq.com/api/latest/logs/#send-logs
+package datadog
+
+import (
+	"context"
+	"crypto/tls"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/secretref/secretref/logplugin/router"
+)
+
+const (
+	apiKey       = "datadog-api-key"
+	site         = "datadog-site"
+	intake       = "datadog-host"
+	service      = "datadog-service"
+	source       = "datadog-source"
+	tags         = "datadog-tags"
+	hostname     = "datadog-hostname"
+	compress     = "datadog-compress"
+	timeout      = "datadog-timeout"
+	parseJSON    = "datadog-parse-json"
+	defaultSite  = "datadoghq.com"
+	noneEncoding = "none"
+)
+
+const intakePath = "/api/v2/logs"
+
+var options = slices.Concat([]router.Option{
+	{Name: apiKey, Required: true, Credential: true},
+	{Name: site, Address: true, Default: defaultSite},
+	{Name: intake, Address: true},
+	{Name: service, Session: true, Template: true, Default: "{{.Name}}"},
+	{Name: source, Session: true, Template: true, Default: "docker"},
+	{Name: tags, Session: true, Template: true},
+	{Name: hostname, Session: true, Template: true},
+	{Name: compress, Default: router.Gzip},
+	{Name: timeout, Default: "30s"},
+	{Name: parseJSON, Session: true, Default: "false"},
+}, router.TLSOptions("datadog"))
+
+// addressForm is that of datadog-host. What it has by default is made of datadog-site.
+var addressForm = router.AddressForm{
+	Option: intake, Ports: map[string]string{"https": "443", "http": "80"}, Path: true, Example: "https://http-intake.logs.datadoghq.com",
+}
+
+// Kind describes the router.
+func Kind() router.Kind {
+	return router.Kind{
+		Name: "datadog", Options: slices.Clone(options), Ports: addressForm.Ports,
+		Addresses: func(v *router.Values) []router.Address {
+			if v.Waits(intake) || v.Waits(site) {
+				return nil
+			}
+			return []router.Address{addressOf(v)}
+		},
+		New: func(o router.Options) (router.Config, error) { return Parse(o) },
+	}
+}
+
+var siteName = regexp.MustCompile(`^([a-z0-9-]+\.)+[a-z]+$`)
+
+// addressOf returns where lines go; the faults are in v.
+func addressOf(v *router.Values) router.Address {
+	form := addressForm
+	name := v.String(site, defaultSite)
+	switch {
+	case v.Waits(intake) || v.Waits(site):
+		return router.Address{}
+	case v.Has(intake) && v.Has(site):
+		v.Refuse("log-opts %s and %s both say where to send; give one", site, intake)
+	case v.Has(intake):
+	case !siteName.MatchString(name):
+		v.Refuse("log-opt %s: %s is not a site; write one such as %s, datadoghq.eu or us5.datadoghq.com", site, v.Shown(site), defaultSite)
+		return router.Address{}
+	default:
+		form.Default = "https://http-intake.logs." + name
+	}
+	return v.Address(form)
+}
+
+var tlsNames = router.PrefixTLS("datadog", "http:// in "+intake)
+
+// Config is a checked set of options. Only Parse makes one.
+type Config struct{ options router.Options }
+
+// Parse checks o as far as that is possible without asking for a secret. Options of other drivers are not looked at.
+func Parse(o router.Options) (Config, error) {
+	v := o.Unresolved()
+	v.CheckHeader(apiKey)
+	connectionOf(v, nil)
+	sessionOf(v, router.Session{})
+	return Config{o}, v.Err()
+}
+
+// Batches implements router.Config.
+func (c Config) Batches() int { return 0 }
+
+// Router implements router.Config.
+func (c Config) Router() router.Router { return New(c) }
+
+// Encoder implements router.Config.
+func (c Config) Encoder(ctx context.Context, s router.Session) (router.Encoder, error) {
+	const op = "read datadog log-opts"
+	v, err := c.options.Session(ctx, options)
+	if err != nil {
+		return nil, router.FromSource(op, err)
+	}
+	e := sessionOf(v, s)
+	if err := v.Err(); err != nil {
+		return nil, &router.Error{Class: router.ClassConfig, Op: op, Cause: err.Error(), Bad: router.NoRecord}
+	}
+	return e, nil
+}
+
+// connection is what the options say of the receiver. It holds no credential.
+type connection struct {
+	base     string // scheme, host and path
+	name     string // how errors call the receiver
+	hidden   bool   // the address came by reference, and is shown nowhere
+	tls      *tls.Config
+	encoding string // "" = none
+	timeout  time.Duration
+}
+
+// connectionOf reads the connection's options; the faults are in v. nil certificates are read from their files now.
+func connectionOf(v *router.Values, certificates *router.Certificates) connection {
+	c := connection{
+		hidden:   v.IsSecret(intake) || v.IsSecret(site),
+		encoding: v.OneOf(compress, router.Gzip, router.Zstd, noneEncoding),
+		timeout:  v.Duration(timeout, 30*time.Second, time.Second, 10*time.Minute),
+	}
+	if c.encoding == noneEncoding {
+		c.encoding = ""
+	}
+	a := addressOf(v)
+	c.base = a.Base() + a.Path + intakePath
+	c.name = a.Shown(c.hidden, "datadog")
+	v.CheckPlaintext("datadog", a, apiKey)
+	c.tls = certificates.Config(v, tlsNames)
+	return c
+}
+
+// client says how the client of c is made.
+func (c connection) client() router.HTTPConfig {
+	return router.HTTPConfig{Base: c.base, Hidden: c.hidden, TLS: c.tls, Timeout: c.timeout, Encoding: c.encoding, Level: router.DefaultLevel, Redact: redact}
+}
+
+// redact takes out of a text what the options hide.
+func redact(v *router.Values, text string) string { return v.RedactAddress(options, addressForm, text) }
