@@ -6,10 +6,29 @@ import (
 	"strings"
 
 	"github.com/secretref/secretref/logplugin/bounded"
+	"github.com/secretref/secretref/logplugin/router"
 )
 
 // maxAttributes bounds what goes with every single line, in bytes.
 const maxAttributes = 64 << 10
+
+// maxAbout bounds each text of what describes a container without having been asked for, in bytes.
+const maxAbout = 512
+
+// about reads what Compose and Swarm say of the containers that they make. Other labels go nowhere unless they are picked.
+func about(info Info) router.About {
+	label := func(name string) string {
+		text := info.ContainerLabels[name]
+		return strings.ToValidUTF8(text[:min(len(text), maxAbout)], "")
+	}
+	a := router.About{Project: label("com.docker.compose.project"), Service: label("com.docker.compose.service")}
+	if a.Project == "" && a.Service == "" {
+		a.Project, a.Service = label("com.docker.stack.namespace"), label("com.docker.swarm.service.name")
+		a.Swarm = a.Project != "" || a.Service != ""
+	}
+	a.Image = strings.ToValidUTF8(info.ContainerImageName[:min(len(info.ContainerImageName), maxAbout)], "")
+	return a
+}
 
 // attributes picks labels and variables as Docker does: what the container does not have is left out, an empty value is
 // kept, a variable wins over a label of the same name.

@@ -166,6 +166,7 @@ func (r *Rules) Expand(o Options) (Options, error) {
 	}
 	maps.Copy(full.Plain, rendered)
 	full.Destination, full.Own = o.Destination, o.Own
+	full.About = o.About
 	full.Tag, full.Attributes, full.SpoolMaxBytes, full.SecretFailure = o.Tag, o.Attributes, o.SpoolMaxBytes, o.SecretFailure
 	return full, nil
 }

@@ -67,6 +67,7 @@ type Options struct {
 	References    map[string]secretref.Ref // the router's options that are references, by name
 	Tag           string                   // "" = none, when the router's Kind has EmptyTag
 	Attributes    map[string]string        // picks of labels, labels-regex, env and env-regex
+	About         router.About             // what else is known of the container
 	SpoolMaxBytes int64                    // 0 = the host's
 	SecretFailure SecretFailure
 	Destination   string // the name of the one in the configuration that the rest comes from; "" = none
@@ -168,6 +169,7 @@ func (r *Rules) fix(o *Options, k *router.Kind, config map[string]string, info I
 	if o.Attributes, err = attributes(config, info); err != nil {
 		return err
 	}
+	o.About = about(info)
 	if o.Tag, err = r.tag(k, config, info, o.Attributes); err != nil {
 		return err
 	}

@@ -118,6 +118,24 @@ func TestFamily(t *testing.T) {
 	}
 }
 
+func TestAbout(t *testing.T) {
+	for name, c := range map[string]struct {
+		labels map[string]string
+		want   router.About
+	}{
+		"neither": {nil, router.About{Image: "wire/emit:1.0"}},
+		"Compose": {map[string]string{"com.docker.compose.project": "shop", "com.docker.compose.service": "web"}, router.About{Image: "wire/emit:1.0", Project: "shop", Service: "web"}},
+		"Swarm":   {map[string]string{"com.docker.stack.namespace": "shop", "com.docker.swarm.service.name": "shop_web"}, router.About{Image: "wire/emit:1.0", Project: "shop", Service: "shop_web", Swarm: true}},
+		"long":    {map[string]string{"com.docker.compose.project": strings.Repeat("é", 1000)}, router.About{Image: "wire/emit:1.0", Project: strings.Repeat("é", maxAbout/2)}},
+	} {
+		i := info()
+		maps.Copy(i.ContainerLabels, c.labels)
+		if o, err := rules().Parse(splunk(), i); err != nil || o.About != c.want {
+			t.Errorf("%s: %+v, %v; want %+v", name, o.About, err, c.want)
+		}
+	}
+}
+
 func TestRefusedOption(t *testing.T) {
 	_, err := rules().Parse(splunk("splunk-pipeline", "x"), info())
 	if want := "log-opt splunk-pipeline is not supported by logDriver splunk: lines are sent as they are"; err == nil || err.Error() != want {

@@ -63,8 +63,17 @@ type Session struct {
 	ContainerName string // as the daemon gives it, with a slash in front
 	Tag           string // rendered; "" = none
 	Host          string // of the machine
+	About         About
 	// Attrs are the labels and variables that the options labels, labels-regex, env and env-regex have picked.
 	Attrs map[string]string
+}
+
+// About is what is known of a container besides its name and id; "" = nothing. Who wrote it is the user: it may be anything.
+type About struct {
+	Image   string // as it was named when the container was made
+	Project string // of Docker Compose, or the stack of Docker Swarm
+	Service string // in that project or stack
+	Swarm   bool   // they are those of Swarm
 }
 
 // Batch is a sequence of encoded records, of one or more sessions.

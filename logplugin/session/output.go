@@ -156,6 +156,6 @@ func (s *session) encode() bool {
 func (s *session) describe() router.Session {
 	return router.Session{
 		ContainerID: s.meta.ContainerID, ContainerName: s.meta.ContainerName, Host: s.table.admission.hostname,
-		Tag: s.meta.Options.Tag, Attrs: s.meta.Options.Attributes,
+		Tag: s.meta.Options.Tag, About: s.meta.Options.About, Attrs: s.meta.Options.Attributes,
 	}
 }

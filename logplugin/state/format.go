@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/secretref/secretref/logplugin/options"
+	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/shared/secretref"
 )
 
@@ -32,11 +33,20 @@ type file struct {
 	References    map[string]string `json:"secretOptions,omitempty"` // name to valueFrom
 	Tag           string            `json:"tag,omitempty"`
 	Attributes    map[string]string `json:"attributes,omitempty"`
+	About         about             `json:"about,omitzero"`
 	SpoolMaxBytes int64             `json:"spoolMaxBytes"`
 	SecretFailure string            `json:"secretFailure,omitempty"`
 	Destination   string            `json:"destination,omitempty"` // then options are the container's own
 	Unnamed       bool              `json:"unnamed,omitempty"`     // so they are too
 	History       int64             `json:"historyMaxBytes,omitempty"`
+}
+
+// about is what else is known of the container.
+type about struct {
+	Image   string `json:"image,omitempty"`
+	Project string `json:"project,omitempty"`
+	Service string `json:"service,omitempty"`
+	Swarm   bool   `json:"swarm,omitempty"`
 }
 
 func encode(s Session) ([]byte, error) {
@@ -47,7 +57,7 @@ func encode(s Session) ([]byte, error) {
 	f := file{
 		Version: version, File: s.File, ContainerID: s.ContainerID, ContainerName: s.ContainerName, Started: s.Started, Number: s.Number, History: s.History,
 		Router: o.Router, Address: o.Address, Plain: o.Plain, References: map[string]string{}, Tag: o.Tag,
-		Attributes: o.Attributes, SpoolMaxBytes: o.SpoolMaxBytes, SecretFailure: string(o.SecretFailure),
+		Attributes: o.Attributes, About: about(o.About), SpoolMaxBytes: o.SpoolMaxBytes, SecretFailure: string(o.SecretFailure),
 	}
 	if o.Unnamed {
 		f.Unnamed, f.Plain = true, o.Own
@@ -88,7 +98,7 @@ func decode(b []byte) (Session, error) {
 		File: f.File, ContainerID: f.ContainerID, ContainerName: f.ContainerName, Started: f.Started, Number: f.Number, History: max(f.History, options.NoHistory),
 		Options: options.Options{
 			Router: f.Router, Address: f.Address, Plain: f.Plain, References: map[string]secretref.Ref{}, Tag: f.Tag,
-			Attributes: f.Attributes, SpoolMaxBytes: f.SpoolMaxBytes, SecretFailure: options.SecretFailure(f.SecretFailure),
+			Attributes: f.Attributes, About: router.About(f.About), SpoolMaxBytes: f.SpoolMaxBytes, SecretFailure: options.SecretFailure(f.SecretFailure),
 		},
 	}
 	if f.Destination != "" || f.Unnamed {

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/secretref/secretref/logplugin/options"
+	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/shared/secretref"
 )
 
@@ -78,6 +79,7 @@ func session(t *testing.T, file string) Session {
 		Options: options.Options{
 			Router: "splunk", Address: "https://hec.example.com:8088", Plain: options.Plain{"splunk-url": "https://hec.example.com:8088"},
 			References: map[string]secretref.Ref{"splunk-token": ref}, Tag: "web/é<>", Attributes: map[string]string{"tier": "front", "EMPTY": ""},
+			About:         router.About{Image: "nginx:1", Project: "shop", Service: "web", Swarm: true},
 			SpoolMaxBytes: 1 << 30, SecretFailure: options.SecretFailureStart,
 		},
 	}
@@ -122,7 +124,7 @@ func plain(sessions []Session) (list []any) {
 		o := s.Options
 		list = append(list, []any{
 			s.File, s.ContainerID, s.ContainerName, s.Started.UnixNano(), o.Router, o.Address, map[string]string(o.Plain), o.References, o.Tag, o.Attributes,
-			o.SpoolMaxBytes, o.SecretFailure,
+			o.About, o.SpoolMaxBytes, o.SecretFailure,
 		})
 	}
 	return list
@@ -148,6 +150,12 @@ func TestFormat(t *testing.T) {
   "attributes": {
     "EMPTY": "",
     "tier": "front"
+  },
+  "about": {
+    "image": "nginx:1",
+    "project": "shop",
+    "service": "web",
+    "swarm": true
   },
   "spoolMaxBytes": 1073741824,
   "secretFailure": "start"

@@ -35,8 +35,8 @@ func TestParseRefuses(t *testing.T) {
 		{"label twice", map[string]string{"loki-external-labels": "a=1,a=2"}, nil, "a is given twice"},
 		{"two commas", map[string]string{"loki-external-labels": "a=1,,b=2"}, nil, "nothing between two commas"},
 		{"bad name of a label", map[string]string{"loki-external-labels": "a-b=1"}, nil, `"a-b" is not the name of a label`},
-		{"too many labels", map[string]string{"loki-external-labels": "a=1,b=1,c=1,d=1,e=1,f=1,g=1,h=1,i=1,j=1,k=1,l=1,m=1"}, nil, "has 13 labels"},
-		{"as many as may be", map[string]string{"loki-external-labels": "a=1,b=1,c=1,d=1,e=1,f=1,g=1,h=1,i=1,j=1,k=1,l=1"}, nil, ""},
+		{"too many labels", map[string]string{"loki-external-labels": "a=1,b=1,c=1,d=1,e=1,f=1,g=1,h=1,i=1,j=1,k=1"}, nil, "has 11 labels"},
+		{"as many as may be", map[string]string{"loki-external-labels": "a=1,b=1,c=1,d=1,e=1,f=1,g=1,h=1,i=1,j=1"}, nil, ""},
 		{"user without password", map[string]string{"loki-user": "u"}, nil, "need each other"},
 		{"user and token", map[string]string{"loki-user": "u"}, map[string]string{"loki-password": "x", "loki-bearer-token": "x"}, "two ways to log in"},
 		{"user with a colon", map[string]string{"loki-user": "u:v"}, map[string]string{"loki-password": "x"}, "colon"},
@@ -176,19 +176,23 @@ func TestLabels(t *testing.T) {
 	for _, c := range []struct {
 		name, given string
 		attrs       map[string]string
+		about       router.About
 		want        string
 		metadata    string // in it
 	}{
-		{"default", "", nil, `{container_name="web", host="h", source="stdout"}`, "container_id"},
-		{"given", "job=docker,app=a b", nil, `{app="a b", container_name="web", host="h", job="docker", source="stdout"}`, ""},
-		{"with the name", "job=x-web-1", nil, `{host="h", job="x-web-1", source="stdout"}`, ""},
-		{"with the id", "job=0123456789ab", nil, `{host="h", job="0123456789ab", source="stdout"}`, ""},
-		{"a comma", `job=a\,b\\c,x=y`, nil, `{container_name="web", host="h", job="a,b\\c", source="stdout", x="y"}`, ""},
-		{"odd values", "job=\xff\"\n", nil, `{container_name="web", host="h", job="` + "\ufffd" + `\"", source="stdout"}`, ""},
-		{"picks", "", map[string]string{"com.example/app-1": "v", "1st": "x", "": "y", "é": "z"}, `{_="z", _1st="x", com_example_app_1="v", container_name="web", host="h", source="stdout"}`, ""},
-		{"picks over the host", "", map[string]string{"host": "other"}, `{container_name="web", host="other", source="stdout"}`, ""},
-		{"more than Loki takes", "", many, `{a="a", b="b", c="c", container_name="web", d="d", e="e", f="f", g="g", h="h", host="h", i="i", j="j", k="k", l="l", source="stdout"}`, "qqq"},
-		{"a long value", "job=" + strings.Repeat("x", 3000), nil, `{container_name="web", host="h", job="` + strings.Repeat("x", 2048) + `", source="stdout"}`, ""},
+		{"default", "", nil, router.About{}, `{container_name="web", host="h", source="stdout"}`, "container_id"},
+		{"given", "job=docker,app=a b", nil, router.About{}, `{app="a b", container_name="web", host="h", job="docker", source="stdout"}`, ""},
+		{"with the name", "job=x-web-1", nil, router.About{}, `{host="h", job="x-web-1", source="stdout"}`, ""},
+		{"with the id", "job=0123456789ab", nil, router.About{}, `{host="h", job="0123456789ab", source="stdout"}`, ""},
+		{"a comma", `job=a\,b\\c,x=y`, nil, router.About{}, `{container_name="web", host="h", job="a,b\\c", source="stdout", x="y"}`, ""},
+		{"odd values", "job=\xff\"\n", nil, router.About{}, `{container_name="web", host="h", job="` + "\ufffd" + `\"", source="stdout"}`, ""},
+		{"picks", "", map[string]string{"com.example/app-1": "v", "1st": "x", "": "y", "é": "z"}, router.About{}, `{_="z", _1st="x", com_example_app_1="v", container_name="web", host="h", source="stdout"}`, ""},
+		{"picks over the host", "", map[string]string{"host": "other"}, router.About{}, `{container_name="web", host="other", source="stdout"}`, ""},
+		{"more than Loki takes", "", many, router.About{}, `{a="a", b="b", c="c", container_name="web", d="d", e="e", f="f", g="g", h="h", host="h", i="i", j="j", k="k", l="l", source="stdout"}`, "qqq"},
+		{"a long value", "job=" + strings.Repeat("x", 3000), nil, router.About{}, `{container_name="web", host="h", job="` + strings.Repeat("x", 2048) + `", source="stdout"}`, ""},
+		{"of Compose", "", nil, router.About{Project: "shop", Service: "web", Image: "nginx:1"}, `{compose_project="shop", compose_service="web", container_name="web", host="h", source="stdout"}`, "nginx:1"},
+		{"of Swarm", "", nil, router.About{Project: "shop", Service: "web", Swarm: true}, `{container_name="web", host="h", source="stdout", swarm_service="web", swarm_stack="shop"}`, ""},
+		{"of Compose, given", "compose_project=mine", nil, router.About{Project: "shop"}, `{compose_project="mine", container_name="web", host="h", source="stdout"}`, ""},
 	} {
 		o := router.Options{Plain: map[string]string{"loki-url": "https://h.example"}}
 		if c.given != "" {
@@ -198,7 +202,7 @@ func TestLabels(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		made, err := config.Encoder(t.Context(), router.Session{ContainerName: "/web", ContainerID: "0123456789ab" + strings.Repeat("c", 52), Host: "h", Attrs: c.attrs})
+		made, err := config.Encoder(t.Context(), router.Session{ContainerName: "/web", ContainerID: "0123456789ab" + strings.Repeat("c", 52), Host: "h", About: c.about, Attrs: c.attrs})
 		if err != nil {
 			t.Fatal(err)
 		}

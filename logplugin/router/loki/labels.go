@@ -28,8 +28,8 @@ func sessionOf(v *router.Values, s router.Session) *Encoder {
 		}
 		labels[p.Name] = p.Value
 	}
-	if len(labels) > maxLabels-2 {
-		v.Refuse("log-opt loki-external-labels has %d labels; Loki takes %d together with host, source and container_name", len(labels), maxLabels-2)
+	if most := maxLabels - 4; len(labels) > most {
+		v.Refuse("log-opt loki-external-labels has %d labels; Loki takes %d together with host, source, container_name and those of Compose", len(labels), most)
 	}
 	metadata := metadataOf(s)
 	addLabels(labels, metadata, s)
@@ -39,8 +39,8 @@ func sessionOf(v *router.Values, s router.Session) *Encoder {
 	return newEncoder(asJSON, pairsOf(labels), pairsOf(metadata))
 }
 
-// addLabels adds to labels what Grafana's plugin adds: the host, and what labels and env have picked, with names that
-// Loki takes. What is more than it takes becomes metadata. Two containers never share a stream: Loki refuses entries that
+// addLabels adds to labels what Grafana's plugin adds: the host, the project and the service of Compose or of Swarm, and what
+// labels and env have picked, with names that Loki takes. What is more than it takes becomes metadata. Two containers never share a stream: Loki refuses entries that
 // are far behind the newest of their stream, as those of a container are whose lines have waited.
 func addLabels(labels, metadata map[string]string, s router.Session) {
 	if s.Host != "" {
@@ -48,6 +48,15 @@ func addLabels(labels, metadata map[string]string, s router.Session) {
 	}
 	if name := strings.TrimPrefix(s.ContainerName, "/"); !namesContainer(labels, name, s.ContainerID) {
 		labels["container_name"] = name
+	}
+	project, service := "compose_project", "compose_service"
+	if s.About.Swarm {
+		project, service = "swarm_stack", "swarm_service"
+	}
+	for name, value := range map[string]string{project: s.About.Project, service: s.About.Service} {
+		if _, given := labels[name]; value != "" && !given {
+			labels[name] = value
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Attrs)) {
 		to := labels
@@ -76,8 +85,10 @@ func namesContainer(labels map[string]string, name, id string) bool {
 // metadataOf is what describes the container and is not a label: each value of a label is a stream.
 func metadataOf(s router.Session) map[string]string {
 	m := map[string]string{}
-	if s.ContainerID != "" {
-		m["container_id"] = s.ContainerID
+	for name, value := range map[string]string{"container_id": s.ContainerID, "image_name": s.About.Image} {
+		if value != "" {
+			m[name] = value
+		}
 	}
 	return m
 }

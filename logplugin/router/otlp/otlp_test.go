@@ -342,6 +342,43 @@ func TestParsedJSON(t *testing.T) {
 	}
 }
 
+// A container of Compose is an instance of its service, and the project is the service's namespace.
+func TestServices(t *testing.T) {
+	for _, c := range []struct {
+		about router.About
+		given string
+		want  map[string]string
+	}{
+		{router.About{}, "", map[string]string{"service.name": "web-1", "container.name": "web-1"}},
+		{router.About{Project: "shop", Service: "web", Image: "registry.example.com:5000/a/nginx:1.2"}, "", map[string]string{
+			"service.name": "web", "service.namespace": "shop", "container.name": "web-1", "container.image.name": "registry.example.com:5000/a/nginx"}},
+		{router.About{Service: "web", Image: "registry.example.com:5000/nginx@sha256:0123"}, "service.name=mine", map[string]string{
+			"service.name": "mine", "container.name": "web-1", "container.image.name": "registry.example.com:5000/nginx"}},
+	} {
+		s := start(t, otlptest.Options{}, nil)
+		options := router.Options{Plain: map[string]string{endpoint: s.otlp.URL()}}
+		if c.given != "" {
+			options.Plain[resource] = c.given
+		}
+		config, err := Parse(options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := config.Encoder(t.Context(), router.Session{ContainerName: "/web-1", About: c.about})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &router.Batch{}
+		b.Append(e, &router.Record{Line: []byte("x")})
+		if e := s.sendBatch(t, b); e != nil {
+			t.Fatal(e)
+		}
+		if got := s.otlp.Records()[0].Resource; !maps.Equal(got, c.want) {
+			t.Errorf("%+v: %v, want %v", c.about, got, c.want)
+		}
+	}
+}
+
 func TestOrderOfRuns(t *testing.T) {
 	s := start(t, otlptest.Options{}, nil)
 	b := &router.Batch{}

@@ -31,8 +31,13 @@ func sessionOf(v *router.Values, s router.Session) *Encoder {
 // https://opentelemetry.io/docs/specs/semconv/resource/
 func describe(attributes map[string]string, s router.Session) {
 	name := strings.TrimPrefix(s.ContainerName, "/")
+	service := s.About.Service
+	if service == "" {
+		service = name
+	}
 	for key, value := range map[string]string{
-		"service.name": name, "container.name": name, "container.id": s.ContainerID, "host.name": s.Host,
+		"service.name": service, "service.namespace": s.About.Project, "container.name": name, "container.id": s.ContainerID, "host.name": s.Host,
+		"container.image.name": withoutTag(s.About.Image),
 	} {
 		if value != "" {
 			attributes[key] = value
@@ -42,6 +47,15 @@ func describe(attributes map[string]string, s router.Session) {
 		attributes["service.name"] = "unknown_service" // the name is required
 	}
 	maps.Copy(attributes, s.Attrs) // what labels and env have picked
+}
+
+// withoutTag returns the name of an image without its tag or digest, as the conventions want it.
+func withoutTag(image string) string {
+	image, _, _ = strings.Cut(image, "@")
+	if i := strings.LastIndexByte(image, ':'); i > strings.LastIndexByte(image, '/') {
+		return image[:i]
+	}
+	return image
 }
 
 func pairsOf(m map[string]string) []pair {
