@@ -147,6 +147,8 @@ func howToChange(t Target) string {
 		return "docker login is not needed here"
 	case t.Ref.Service == secretref.SSM:
 		return "change them there (aws ssm put-parameter --overwrite)"
+	case t.Ref.Service == secretref.S3:
+		return "change them there (aws s3 cp)"
 	}
 	return "change them there (aws secretsmanager put-secret-value)"
 }

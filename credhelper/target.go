@@ -65,13 +65,8 @@ func find(cfg *config.Config, serverURL string) (Target, error) {
 	case rule.ECR:
 		t.ECR, t.Role = &registry, own
 	default:
-		t.Ref, t.Username, t.Role = rule.CredentialsParameter, rule.Username, cfg.RoleFor(rule.CredentialsParameter.Account, own)
-		if rule.Region != "" {
-			t.Region = rule.Region
-		}
-		if t.Ref.Region != "" {
-			t.Region = t.Ref.Region
-		}
+		t.Ref, t.Username, t.Role = rule.CredentialsParameter, rule.Username, cfg.RoleFor(rule.CredentialsParameter, own)
+		t.Region = cfg.RegionFor(t.Ref, rule.Region)
 	}
 	return t, nil
 }
@@ -125,13 +120,17 @@ func (t Target) key(cfg *config.Config, getenv func(string) string) hostcache.Ke
 	if t.ECR == nil {
 		reader = t.Name.Host
 	}
+	parts := identity(getenv)
+	if t.Ref.Service == secretref.S3 {
+		parts = append(parts, getenv("AWS_ENDPOINT_URL_S3"))
+	}
 	return hostcache.NewKey(t.group(), append([]string{
 		reader, t.Username,
 		// A shorter life must not find what was kept for a longer one.
 		cfg.Cache.Policy.TTL.String(), cfg.Cache.Policy.Stale.String(),
 		t.Region, t.Role.RoleARN, t.Role.ExternalID,
 		cfg.AWS.Profile, cfg.AWS.EndpointURL, strconv.FormatBool(cfg.AWS.UseFIPS), strconv.FormatBool(cfg.AWS.UseDualstack),
-	}, identity(getenv)...))
+	}, parts...))
 }
 
 // group is the part of the key that erase goes by: the same secret, whoever reads it.
@@ -200,6 +199,8 @@ func (t Target) Source() string {
 		return "an ECR token of " + t.ECR.Region
 	case t.Ref.Service == secretref.SSM:
 		return "parameter " + t.Ref.String()
+	case t.Ref.Service == secretref.S3:
+		return "object " + t.Ref.String()
 	}
 	return "secret " + t.Ref.String()
 }

@@ -14,14 +14,17 @@ type Allowed struct {
 	Setting  string   // where the configuration says it, for errors: "allow_references in [logs]"
 }
 
-// Check returns an error when ref is not allowed. A pattern speaks of the secret or the parameter: json-key, stage and
+// Check returns an error when ref is not allowed. A pattern speaks of the secret, the parameter or the object: json-key, stage and
 // version do not count. A `*` and a `?` stand for anything but a colon, so that no field of an ARN runs into the next; a
 // name is compared as it is written, so a pattern of ARNs is not for bare names.
 func (a Allowed) Check(ref secretref.Ref) error {
 	ref.Selector = ""
 	text := ref.ParameterName()
-	if ref.Service == secretref.SecretsManager {
+	switch ref.Service {
+	case secretref.SecretsManager:
 		text = ref.SecretID()
+	case secretref.S3:
+		text = ref.String()
 	}
 	if a.Patterns == nil || slices.ContainsFunc(a.Patterns, func(p string) bool { return p == "*" || Match(p, text, ":") }) {
 		return nil

@@ -34,6 +34,10 @@ func TestAllowed(t *testing.T) {
 		{"a parameter's version does not count", []string{"/logs/token"}, "/logs/token:3", true},
 		{"a parameter by ARN", []string{"arn:aws:ssm:*:111122223333:parameter/logs/*"}, "arn:aws:ssm:eu-west-1:111122223333:parameter/logs/t:3", true},
 		{"ARN patterns are not for names", []string{"arn:aws:ssm:*:*:parameter/*"}, "/logs/token", false},
+		{"an object", []string{"arn:aws:s3:::bucket/app/*"}, "arn:aws:s3:::bucket/app/a/token", true},
+		{"an object elsewhere in the bucket", []string{"arn:aws:s3:::bucket/app/*"}, "arn:aws:s3:::bucket/other", false},
+		{"an object of a longer bucket", []string{"arn:aws:s3:::bucket*"}, "arn:aws:s3:::bucket-2/a", true},
+		{"a colon in a key", []string{"arn:aws:s3:::bucket/*"}, "arn:aws:s3:::bucket/a:b", false},
 		{"name patterns are not for ARNs", []string{"/*"}, "arn:aws:ssm:eu-west-1:111122223333:parameter/logs/t", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -26,10 +26,10 @@ func Parse(text string) (secretref.Ref, error) {
 			Hint: "put the token into Secrets Manager or Parameter Store and give the ARN",
 		}
 	}
-	if low := strings.ToLower(text); !strings.HasPrefix(text, "arn:") && (strings.Contains(low, ":secretsmanager:") || strings.Contains(low, ":ssm:") || strings.HasPrefix(low, "arn:")) {
+	if low := strings.ToLower(text); !strings.HasPrefix(text, "arn:") && (strings.Contains(low, ":secretsmanager:") || strings.Contains(low, ":ssm:") || strings.Contains(low, ":s3:::") || strings.HasPrefix(low, "arn:")) {
 		return secretref.Ref{}, &fault.Error{
 			Kind: fault.BadReference, Op: "parse reference", Cause: "it looks like an ARN, and does not begin with arn: in small letters",
-			Hint: "write arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME or arn:aws:ssm:REGION:ACCOUNT:parameter/NAME",
+			Hint: "write arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME, arn:aws:ssm:REGION:ACCOUNT:parameter/NAME or arn:aws:s3:::BUCKET/KEY",
 		}
 	}
 	return secretref.Parse(text)

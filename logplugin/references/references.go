@@ -37,7 +37,7 @@ type Asker struct {
 func NewAsker(c *config.Config, r *resolve.Resolver) *Asker { return &Asker{c, r, deniedAgain} }
 
 func (a *Asker) request(n Need) resolve.Request {
-	return resolve.Request{Ref: n.Ref, Region: a.config.AWS.Region, Role: a.config.RoleFor(n.Ref.Account, config.Role{}), For: n.For}
+	return resolve.Request{Ref: n.Ref, Region: a.config.RegionFor(n.Ref, ""), Role: a.config.RoleFor(n.Ref, config.Role{}), For: n.For}
 }
 
 // Source returns a secret.Source for n.

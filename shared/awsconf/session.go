@@ -56,6 +56,7 @@ type Session struct {
 
 	mu    sync.Mutex
 	roles map[config.Role]*aws.CredentialsCache
+	plain *http.Client // made at first use
 }
 
 // New returns a Session for the [aws] table. The program's name and version go into the user agent and into the

@@ -30,7 +30,8 @@ type Config struct {
 	NotFound   NotFound
 	AWS        AWS
 	Cache      Cache
-	Accounts   map[string]Role // by twelve-digit account: how references into it are read
+	Accounts   map[string]Role   // by twelve-digit account: how references into it are read
+	Buckets    map[string]Bucket // by name: how objects in it are read
 	ECR        ECR
 	Registries []Registry // one per pattern; Rule picks the best
 	Logs       Logs
@@ -79,6 +80,12 @@ const (
 type Role struct {
 	RoleARN    string
 	ExternalID string
+}
+
+// Bucket is how the objects of a bucket are read: their ARN has neither an account nor a region.
+type Bucket struct {
+	Role   Role   // "" = that of [aws]
+	Region string // where it is asked for first; "" = that of [aws]
 }
 
 // ECR is whether registries of ECR and ECR Public are answered without a rule of their own, and as whom. The region is
@@ -146,6 +153,7 @@ func defaults() *Config {
 		AWS:      AWS{Timeout: 10 * time.Second},
 		Cache:    Cache{Policy: ttl.Policy{TTL: 5 * time.Minute, Stale: time.Hour}, Store: StoreAuto},
 		Accounts: map[string]Role{},
+		Buckets:  map[string]Bucket{},
 		Logs: Logs{
 			StateDir:      "/var/lib/secretref",
 			SpoolMaxBytes: 256 << 20,

@@ -83,7 +83,7 @@ func TestDefaults(t *testing.T) {
 		"no file":        {},
 		"empty file":     {"config.toml": ""},
 		"only a comment": {"config.toml": "# nothing\n"},
-		"empty tables":   {"config.toml": "[aws]\n[cache]\n[accounts]\n[registries]\n[ecr]\n[logs]\n"},
+		"empty tables":   {"config.toml": "[aws]\n[cache]\n[accounts]\n[buckets]\n[registries]\n[ecr]\n[logs]\n"},
 	} {
 		got := load(t, files)
 		if len(got.Files) != len(files) {
@@ -95,6 +95,7 @@ func TestDefaults(t *testing.T) {
 			AWS:      AWS{Timeout: 10 * time.Second},
 			Cache:    Cache{Policy: ttl.Policy{TTL: 5 * time.Minute, Stale: time.Hour}, Store: "auto"},
 			Accounts: map[string]Role{},
+			Buckets:  map[string]Bucket{},
 			Logs: Logs{StateDir: "/var/lib/secretref", SpoolMaxBytes: 268435456, SpoolTotal: 2147483648, SpoolMinFree: 1073741824,
 				ReadLogs: true, HistoryTotal: 4294967296, KeepEnded: 168 * time.Hour,
 				MetricsPerContainer: true, AllowOptions: true},
@@ -164,6 +165,12 @@ default_destination = "prod"
 hostname = "web-1"
 [logs.destinations.prod]
 logDriver = "splunk"
+[buckets."my.secrets"]
+role_arn = "arn:aws:iam::444455556666:role/object-reader"
+external_id = "fleet-8"
+region = "us-east-1"
+[buckets.plain]
+region = "eu-west-1"
 `
 
 func TestEveryKey(t *testing.T) {
@@ -181,7 +188,11 @@ func TestEveryKey(t *testing.T) {
 		},
 		Cache:    Cache{Policy: ttl.Policy{Stale: 90 * time.Minute}, Store: StoreOff},
 		Accounts: map[string]Role{"444455556666": {"arn:aws:iam::444455556666:role/secret-reader", "fleet-7"}},
-		ECR:      ECR{true, "arn:aws:iam::111122223333:role/ecr", "e-1"},
+		Buckets: map[string]Bucket{
+			"my.secrets": {Role{"arn:aws:iam::444455556666:role/object-reader", "fleet-8"}, "us-east-1"},
+			"plain":      {Region: "eu-west-1"},
+		},
+		ECR: ECR{true, "arn:aws:iam::111122223333:role/ecr", "e-1"},
 		Registries: []Registry{
 			{Pattern: mustPattern(t, "registry.example.com"), Origin: at(27),
 				CredentialsParameter: mustRef(t, "arn:aws:secretsmanager:eu-west-1:111122223333:secret:prod/registry-AbCdEf")},

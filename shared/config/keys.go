@@ -25,7 +25,9 @@ type key struct {
 }
 
 // tableNames returns the tables, in the order in which they are listed for people.
-func tableNames() []string { return []string{"aws", "cache", "accounts", "ecr", "registries", "logs"} }
+func tableNames() []string {
+	return []string{"aws", "cache", "accounts", "buckets", "ecr", "registries", "logs"}
+}
 
 // otherTables are those that say nothing of a registry.
 func otherTables() []string {
@@ -86,6 +88,10 @@ func tableKeys(c *Config, table string) []key {
 }
 
 func accountKeys(r *Registry) []key { return roleKeys(&r.RoleARN, &r.ExternalID) }
+
+func bucketKeys(r *Registry) []key {
+	return append(roleKeys(&r.RoleARN, &r.ExternalID), regionKey(&r.Region))
+}
 
 func registryKeys(r *Registry) []key {
 	return append(roleKeys(&r.RoleARN, &r.ExternalID),

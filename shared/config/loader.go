@@ -31,12 +31,14 @@ func (l *loader) file(s source) *Error {
 	if err != nil {
 		return err
 	}
-	accounts, rules := newTables(), newTables()
+	accounts, buckets, rules := newTables(), newTables(), newTables()
 	dests := destinations{byName: map[string]*destination{}}
 	for _, it := range items {
 		switch name := it.path[0]; {
 		case name == "accounts":
 			err = l.entry(s, it, accounts, accountKeys)
+		case name == "buckets":
+			err = l.entry(s, it, buckets, bucketKeys)
 		case name == "registries":
 			err = l.entry(s, it, rules, registryKeys)
 		case name == "logs" && len(it.path) > 1 && it.path[1] == "destinations":
@@ -52,6 +54,11 @@ func (l *loader) file(s source) *Error {
 	}
 	for _, t := range accounts.list {
 		if err := l.account(s, t); err != nil {
+			return err
+		}
+	}
+	for _, t := range buckets.list {
+		if err := l.bucket(s, t); err != nil {
 			return err
 		}
 	}
@@ -137,12 +144,12 @@ func (l *loader) claim(at Origin, s source, key string, path []string) *Error {
 	return nil
 }
 
-// table is one [accounts."…"] or [registries."…"] of one file.
+// table is one [accounts."…"], [buckets."…"] or [registries."…"] of one file.
 type table struct {
 	name  string
 	line  int
 	lines map[string]int // of the keys that it has
-	reg   Registry       // an account uses the role alone
+	reg   Registry       // an account uses the role alone, a bucket the region too
 	keys  []key          // they set reg
 }
 
@@ -173,7 +180,7 @@ func (l *loader) entry(s source, it item, ts *tables, keysOf func(*Registry) []k
 		return nil
 	}
 	if host, split := unquoted(it, t.keys); split {
-		return fail(at, `put it in quotes: [registries."`+host+`"]`, "%s: a host with dots is not one name in TOML", strings.Join(it.path, "."))
+		return fail(at, `put it in quotes: [`+it.path[0]+`."`+host+`"]`, "%s: a %s with dots is not one name in TOML", strings.Join(it.path, "."), map[string]string{"registries": "host", "buckets": "bucket"}[it.path[0]])
 	}
 	k, ok := find(t.keys, it.path[2])
 	if !ok {
@@ -183,13 +190,13 @@ func (l *loader) entry(s source, it item, ts *tables, keysOf func(*Registry) []k
 	return apply(at, it, 2, k)
 }
 
-// unquoted recognises a host without quotes, which TOML has split at its dots: what stands there is too deep, or is a
+// unquoted recognises a host or bucket without quotes, which TOML has split at its dots: what stands there is too deep, or is a
 // table where a key belongs.
 func unquoted(it item, keys []key) (host string, split bool) {
 	path := it.path
 	_, known := find(keys, path[len(path)-1])
 	switch {
-	case path[0] != "registries" || len(path) == 3 && (known || !it.value.isTable()):
+	case path[0] == "accounts" || len(path) == 3 && (known || !it.value.isTable()):
 		return "", false
 	case known && !it.value.isTable():
 		path = path[:len(path)-1]
@@ -212,6 +219,25 @@ func (l *loader) account(s source, t *table) *Error {
 	}
 	// A role and its external id belong together: the user's table replaces the system's as a whole.
 	l.cfg.Accounts[t.name] = Role{r.RoleARN, r.ExternalID}
+	return nil
+}
+
+func (l *loader) bucket(s source, t *table) *Error {
+	at := Origin{s.path, t.line}
+	path := []string{"buckets", t.name}
+	r := t.reg
+	switch {
+	case !secretref.IsBucket(t.name):
+		return fail(at, `write [buckets."NAME"], with the name alone`, "%s: this is not the name of a bucket", join(path))
+	case r.ExternalID != "" && r.RoleARN == "":
+		return fail(Origin{s.path, t.lines["external_id"]}, "add role_arn", "%s has external_id without role_arn", join(path))
+	case r.RoleARN == "" && r.Region == "":
+		return fail(at, "add role_arn or region", "%s has neither role_arn nor region, so it changes nothing", join(path))
+	}
+	if err := l.claim(at, s, id(path), path); err != nil {
+		return err
+	}
+	l.cfg.Buckets[t.name] = Bucket{Role{r.RoleARN, r.ExternalID}, r.Region}
 	return nil
 }
 

@@ -71,6 +71,9 @@ func TestManualKeys(t *testing.T) {
 	for _, k := range names(accountKeys(&Registry{})) {
 		want = append(want, "accounts "+k)
 	}
+	for _, k := range names(bucketKeys(&Registry{})) {
+		want = append(want, "buckets "+k)
+	}
 	for _, k := range names(registryKeys(&Registry{})) {
 		want = append(want, "registries "+k)
 	}
@@ -116,7 +119,7 @@ func TestManualDefaults(t *testing.T) {
 	var text strings.Builder
 	table, n := "", 0
 	for _, e := range manualEntries(t) {
-		if e.table == "accounts" || e.table == "registries" {
+		if e.table == "accounts" || e.table == "buckets" || e.table == "registries" {
 			continue
 		}
 		if e.table != table {

@@ -58,6 +58,9 @@ func TestSample(t *testing.T) {
 	for _, k := range names(accountKeys(&Registry{})) {
 		want = append(want, "accounts "+k)
 	}
+	for _, k := range names(bucketKeys(&Registry{})) {
+		want = append(want, "buckets "+k)
+	}
 	for _, k := range names(registryKeys(&Registry{})) {
 		want = append(want, "registries "+k)
 	}

@@ -104,6 +104,13 @@ func TestMistakes(t *testing.T) {
 
 		{"account not a number", "[accounts.\"prod\"]\nrole_arn=" + someRole, 1, []string{"twelve digits"}},
 		{"account of eleven digits", "[accounts.\"44445555666\"]\nrole_arn=" + someRole, 1, []string{"twelve digits"}},
+		{"bucket with its key", "[buckets.\"secrets/app.env\"]\nregion=\"eu-west-1\"", 1, []string{"not the name of a bucket"}},
+		{"bucket with dots", "[buckets.my.secrets]\nregion=\"eu-west-1\"", 1, []string{"put it in quotes: [buckets.\"my.secrets\"]"}},
+		{"bucket without anything", "[buckets.secrets]", 1, []string{"changes nothing"}},
+		{"bucket without role", "[buckets.secrets]\nregion=\"eu-west-1\"\nexternal_id=\"x1\"", 3, []string{"add role_arn"}},
+		{"bucket's region", "[buckets.secrets]\nregion=\"ireland\"", 2, []string{"not an AWS region"}},
+		{"unknown key of a bucket", "[buckets.secrets]\nregio=\"eu-west-1\"", 2, []string{"did you mean region?"}},
+		{"bucket that is no table", "[buckets]\nsecrets=\"eu-west-1\"", 2, []string{"not a table"}},
 		{"account without role", "[accounts.\"444455556666\"]\nexternal_id=\"x1\"", 1, []string{"no role_arn"}},
 		{"external id without role", "[aws]\nexternal_id=\"x1\"", 2, []string{"[aws] has external_id without role_arn"}},
 		{"external id without role, ecr", "[ecr]\nexternal_id=\"x1\"", 2, []string{"[ecr] has external_id without role_arn"}},
@@ -130,7 +137,7 @@ func TestMistakes(t *testing.T) {
 		{"helper is a path", reg("helper = \"../x\""), 3, []string{"not the end of a program's name"}},
 		{"helper with prefix", reg("helper = \"docker-credential-pass\""), 3, []string{"leave out docker-credential-"}},
 		{"helper is us", reg("helper = \"secretref\""), 3, []string{"this program itself"}},
-		{"bad reference", reg("credentialsParameter = \"arn:aws:s3:::b\""), 3, []string{"credentialsParameter: "}},
+		{"bad reference", reg("credentialsParameter = \"arn:aws:sqs:::b\""), 3, []string{"credentialsParameter: "}},
 		{"empty reference", reg("credentialsParameter = \"\""), 3, []string{"it is empty"}},
 
 		{"not TOML", "[aws]\nregion: eu-west-1", 2, []string{"not TOML"}},
@@ -178,6 +185,7 @@ func TestMistakesBetweenFiles(t *testing.T) {
 		{"rule", "[registries.\"a.example\"]\nhelper=\"x\"", "[registries.\"a.example\"]\nhelper=\"x\"", `registries."a.example" is already given in`},
 		{"rule in two parts", "[registries.\"a.example\"]\ncredentialsParameter=\"x\"", "[registries.\"a.example\"]\nregion=\"eu-west-1\"\ncredentialsParameter=\"x\"", "already given in"},
 		{"rule, other spelling", "[registries.\"docker.io\"]\nhelper=\"x\"", "[registries.\"index.docker.io\"]\nhelper=\"x\"", "are the same registry"},
+		{"bucket", "[buckets.secrets]\nregion=\"eu-west-1\"", "[buckets.secrets]\nregion=\"eu-west-1\"", "buckets.secrets is already given in"},
 		{"account", "[accounts.444455556666]\nrole_arn=" + someRole, "[accounts.444455556666]\nrole_arn=" + someRole, "accounts.444455556666 is already given in"},
 	} {
 		o := layout(t, map[string]string{"config.toml": c.first, "conf.d/10.toml": c.second})

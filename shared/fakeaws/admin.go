@@ -12,6 +12,7 @@ import (
 type Seed struct {
 	Secrets    []Secret      `json:"secrets"`
 	Parameters []Parameter   `json:"parameters"`
+	Objects    []Object      `json:"objects"`
 	Roles      []Role        `json:"roles"`
 	IMDS       IMDS          `json:"imds"`
 	ECR        RegistryToken `json:"ecr"`
@@ -36,6 +37,9 @@ func (s *Server) Put(seed Seed) {
 	}
 	for _, p := range seed.Parameters {
 		s.PutParameter(p)
+	}
+	for _, o := range seed.Objects {
+		s.PutObject(o)
 	}
 	for _, r := range seed.Roles {
 		s.PutRole(r)

@@ -9,16 +9,17 @@ import (
 
 // Call is one request that arrived, to an API or to the metadata service.
 type Call struct {
-	Service   string    `json:"service"`             // as in the signature; "imds" for the metadata service
-	Op        string    `json:"op"`                  // "GetSecretValue"; of the metadata service method and path
-	Region    string    `json:"region,omitempty"`    // of the signature
-	Identity  string    `json:"identity,omitempty"`  // ARN of the caller; "" if the access key is not known
-	Resources []string  `json:"resources,omitempty"` // secret id, parameter names, role: as they were asked for
-	Stage     string    `json:"stage,omitempty"`     // VersionStage, if it was sent
-	VersionID string    `json:"versionId,omitempty"` // VersionId, if it was sent
-	Session   string    `json:"session,omitempty"`   // RoleSessionName of AssumeRole
-	Error     string    `json:"error,omitempty"`     // code of the error that was answered, or kind of the fault
-	Time      time.Time `json:"time"`
+	Service     string    `json:"service"`               // as in the signature; "imds" for the metadata service
+	Op          string    `json:"op"`                    // "GetSecretValue"; of the metadata service method and path
+	Region      string    `json:"region,omitempty"`      // of the signature
+	Identity    string    `json:"identity,omitempty"`    // ARN of the caller; "" if the access key is not known
+	Resources   []string  `json:"resources,omitempty"`   // secret id, parameter names, role: as they were asked for
+	Stage       string    `json:"stage,omitempty"`       // VersionStage, if it was sent
+	VersionID   string    `json:"versionId,omitempty"`   // VersionId, if it was sent
+	NotModified bool      `json:"notModified,omitempty"` // of GetObject: the caller has it already
+	Session     string    `json:"session,omitempty"`     // RoleSessionName of AssumeRole
+	Error       string    `json:"error,omitempty"`       // code of the error that was answered, or kind of the fault
+	Time        time.Time `json:"time"`
 }
 
 // Calls returns all calls since the start or ResetCalls, oldest first.

@@ -1,6 +1,6 @@
 // Package fakeaws is an AWS endpoint inside the process, on loopback, for tests and for the demo.
 //
-// It answers Secrets Manager, Systems Manager parameters, STS, ECR, ECR Public and the instance metadata service
+// It answers Secrets Manager, Systems Manager parameters, S3 objects, STS, ECR, ECR Public and the instance metadata service
 // (IMDSv2) for real SDK clients that are pointed at it with AWS_ENDPOINT_URL. Regions, accounts and identities are
 // real: a secret lives in one region, the region is that of the request's signature, every signature is verified, and a
 // call made with the credentials of an assumed role is that role's. Faults can be switched on, and every call is
@@ -65,6 +65,7 @@ type Server struct {
 	rules      []rule
 	secrets    []*storedSecret
 	parameters []*storedParameter
+	objects    map[string]Object // by bucket and key
 	tokens     map[string]RegistryToken
 	metadata   IMDS
 	instance   Credentials // of the instance's role, as given out last
@@ -100,6 +101,8 @@ func Start(o Options) (*Server, error) {
 		creds:  map[string]Credentials{},
 		roles:  map[string]Role{},
 		tokens: map[string]RegistryToken{},
+
+		objects: map[string]Object{},
 
 		imdsTokens: map[string]time.Time{},
 		called:     make(chan struct{}),

@@ -31,7 +31,7 @@ const (
 
 // Fault is something that goes wrong with the calls it matches.
 type Fault struct {
-	Service string        // "secretsmanager", "ssm", "sts", "ecr", "ecr-public"; "" = all of these; or "imds"
+	Service string        // "secretsmanager", "ssm", "s3", "sts", "ecr", "ecr-public"; "" = all of these; or "imds"
 	Op      string        // "GetSecretValue"; "" = all
 	Kind    FaultKind     // never empty
 	Times   int           // how many calls it hits; 0 = all until ClearFaults
@@ -116,6 +116,8 @@ func (f Fault) apiError(service string, clock time.Time) *apiError {
 		switch service {
 		case "ssm":
 			code = "InternalServerError"
+		case "s3":
+			code = "InternalError"
 		case "sts":
 			code = "InternalFailure"
 		case "ecr", "ecr-public":
@@ -140,15 +142,20 @@ func (f Fault) send(w http.ResponseWriter, a answer) {
 	length := len(a.body)
 	switch f.Kind {
 	case Empty:
-		a, length = answer{http.StatusOK, a.contentType, nil}, 0
+		a, length = answer{status: http.StatusOK, contentType: a.contentType}, 0
 	case GarbageBody:
-		a = answer{http.StatusOK, "text/html", []byte("<html><body>Please log in to the network</body></html>")}
+		a = answer{status: http.StatusOK, contentType: "text/html", body: []byte("<html><body>Please log in to the network</body></html>")}
 		length = len(a.body)
 	case ResetMidBody:
 		a.body = a.body[:length/2]
 	}
 	w.Header().Set("Content-Type", a.contentType)
-	w.Header().Set("Content-Length", strconv.Itoa(length))
+	for name, values := range a.header {
+		w.Header()[name] = values
+	}
+	if a.status != http.StatusNotModified {
+		w.Header().Set("Content-Length", strconv.Itoa(length))
+	}
 	w.WriteHeader(a.status)
 	_, _ = w.Write(a.body) // a client that went away is its own business
 	if f.Kind == ResetMidBody {

@@ -89,7 +89,7 @@ func (s *Server) serveMetadata(w http.ResponseWriter, r *http.Request) {
 		s.finish(call, &apiError{code: strconv.Itoa(status)})
 		body = "<html><body>" + strconv.Itoa(status) + " - " + http.StatusText(status) + "</body></html>"
 	}
-	f.send(w, answer{status, "text/plain", []byte(body)})
+	f.send(w, answer{status: status, contentType: "text/plain", body: []byte(body)})
 }
 
 func setTTL(c net.Conn, ttl int) error {

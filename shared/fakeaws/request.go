@@ -21,6 +21,7 @@ type request struct {
 	who                 identity
 	body                []byte
 	form                url.Values // of STS
+	object              objectRequest
 	call                *Call
 }
 
@@ -29,6 +30,7 @@ type answer struct {
 	status      int
 	contentType string
 	body        []byte
+	header      http.Header // of S3; nil = none
 }
 
 // apiError is an error as the service words it. A status of 0 is the protocol's usual one.
@@ -81,6 +83,8 @@ func (s *Server) operation(service, op string) func(*request) (any, error) {
 		return decoded(s.ecrToken)
 	case "ecr-public:GetAuthorizationToken":
 		return decoded(s.ecrPublicToken)
+	case "s3:GetObject":
+		return s.getObject
 	case "sts:AssumeRole":
 		return s.assumeRole
 	case "sts:GetCallerIdentity":
@@ -117,6 +121,10 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 		q.service, q.op = "sts", q.form.Get("Action")
 	}
 	auth, signed := parseAuthorization(r.Header.Get("Authorization"))
+	if q.op == "" && auth.service == "s3" {
+		q.service, q.op = "s3", "GetObject"
+		q.object = objectRequest{r.Method, strings.TrimPrefix(r.URL.Path, "/"), r.Header.Get("If-None-Match")}
+	}
 	q.region = auth.region
 	var f Fault
 	q.call, f = s.record(Call{Service: q.service, Op: q.op, Region: q.region})
@@ -169,10 +177,13 @@ func (s *Server) perform(q *request, r *http.Request, auth authorization, clock 
 }
 
 func encode(service, op string, out any, err error) answer {
-	if service == "sts" {
+	switch service {
+	case "sts":
 		return encodeXML(op, out, err)
+	case "s3":
+		return encodeObject(out, err)
 	}
-	a := answer{http.StatusOK, "application/x-amz-json-1.1", nil}
+	a := answer{status: http.StatusOK, contentType: "application/x-amz-json-1.1"}
 	if err != nil {
 		e := err.(*apiError)
 		a.status = e.status
@@ -215,7 +226,7 @@ func queryCode(code string) string {
 const stsNamespace = "https://sts.amazonaws.com/doc/2011-06-15/"
 
 func encodeXML(op string, out any, err error) answer {
-	a := answer{http.StatusOK, "text/xml", nil}
+	a := answer{status: http.StatusOK, contentType: "text/xml"}
 	var b bytes.Buffer
 	if err != nil {
 		e := err.(*apiError)

@@ -10,6 +10,9 @@ import (
 // hint says what to do about a failure of a kind, for this reference.
 func hint(q Request, k fault.Kind) string {
 	ref := q.Ref
+	if ref.Service == secretref.S3 {
+		return objectHint(q, k)
+	}
 	ssm := ref.Service == secretref.SSM
 	switch k {
 	case fault.NotFound:

@@ -59,6 +59,10 @@ func (r *Resolver) read(ctx context.Context, batch []unit) (answers map[unit]ans
 			answers[u] = answer{err: &fault.Error{Kind: fault.Unreachable, Cause: "internal error (panic)", Hint: "please report it"}}
 		}
 	}()
+	if batch[0].service == secretref.S3 {
+		answers[batch[0]] = r.readObject(ctx, batch[0])
+		return answers
+	}
 	cfg, err := r.session.Config(ctx, batch[0].region, batch[0].role)
 	switch {
 	case err != nil:
@@ -165,7 +169,7 @@ func explain(q Request, err error) error {
 		e = &fault.Error{Kind: fault.Unreachable, Cause: fault.OneLine(err.Error()), Err: err}
 	}
 	c := *e // the answer is shared with others who asked
-	if q.Ref.Region == "" {
+	if q.Ref.Region == "" && c.Region == "" {
 		c.Region = q.Region
 	}
 	if c.Role == "" && c.Op == "" { // a step before, such as assuming the role, was not done as it
@@ -181,8 +185,11 @@ func explain(q Request, err error) error {
 // operation says what was being done: reading the reference, and in that perhaps a step such as assuming a role.
 func operation(ref secretref.Ref, step string) string {
 	op := "get secret " + ref.String()
-	if ref.Service == secretref.SSM {
+	switch ref.Service {
+	case secretref.SSM:
 		op = "get parameter " + ref.String()
+	case secretref.S3:
+		op = "get object " + ref.String()
 	}
 	if step != "" {
 		op += ": " + step

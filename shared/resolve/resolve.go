@@ -1,5 +1,5 @@
 // Package resolve turns references into values: the values of secrets in AWS Secrets Manager and of parameters in SSM
-// Parameter Store, as Amazon ECS reads them.
+// Parameter Store, as Amazon ECS reads them, and the text of objects in Amazon S3.
 //
 // Give it all the references that belong together in one call. Several keys of one secret cost one call and come from
 // one version; parameters are asked for in batches of ten for each region and account; regions are asked in parallel;
@@ -19,6 +19,7 @@ import (
 	"github.com/secretref/secretref/shared/awsconf"
 	"github.com/secretref/secretref/shared/config"
 	"github.com/secretref/secretref/shared/fault"
+	"github.com/secretref/secretref/shared/s3"
 	"github.com/secretref/secretref/shared/secret"
 	"github.com/secretref/secretref/shared/secretref"
 	"github.com/secretref/secretref/shared/ttl"
@@ -35,7 +36,7 @@ type Request struct {
 // Result is the answer to one Request.
 type Result struct {
 	Value     secret.Value
-	VersionID string // of the secret, or the version number of the parameter
+	VersionID string // of the secret or object, or the version number of the parameter; "" in a bucket without versions
 	Err       error  // a *fault.Error, or nil
 	Stale     error  // why an older value stands in, when one does
 }
@@ -55,6 +56,7 @@ type Options struct {
 // Resolver resolves references. It is safe for concurrent use.
 type Resolver struct {
 	session *awsconf.Session
+	objects *s3.Client
 	policy  ttl.Policy
 	timeout time.Duration
 	now     func() time.Time
@@ -72,7 +74,8 @@ type unit struct {
 	region         string
 	role           config.Role
 	account        string
-	name           string // SecretId or one of Names
+	name           string // SecretId, one of Names, or BUCKET/KEY
+	partition      string // of an object
 	stage, version string
 }
 
@@ -91,6 +94,7 @@ type entry struct {
 type answer struct {
 	text      secret.Value // the whole SecretString or parameter
 	versionID string
+	etag      string // of an object
 	err       error
 }
 
@@ -105,7 +109,7 @@ func New(session *awsconf.Session, o Options) *Resolver {
 	if o.Observe == nil {
 		o.Observe = func(fault.Kind) {}
 	}
-	return &Resolver{session: session, policy: o.Policy, timeout: o.Timeout, now: o.Now, observe: o.Observe, audit: o.Audit, units: map[unit]*entry{}}
+	return &Resolver{session: session, objects: s3.New(session), policy: o.Policy, timeout: o.Timeout, now: o.Now, observe: o.Observe, audit: o.Audit, units: map[unit]*entry{}}
 }
 
 // Close waits for the calls that are under way; each ends within Options.Timeout.
@@ -144,12 +148,15 @@ func (r *Resolver) unit(ctx context.Context, q Request) (unit, error) {
 	if u.region == "" {
 		var err error
 		if u.region, err = r.session.Region(ctx); err != nil {
-			return u, err
+			return u, regionError(q.Ref, err)
 		}
 	}
-	if u.service == secretref.SSM {
+	switch u.service {
+	case secretref.SSM:
 		u.name = q.Ref.ParameterName()
-	} else {
+	case secretref.S3:
+		u.name, u.partition = q.Ref.Name, q.Ref.Partition
+	default:
 		u.name, u.stage, u.version = q.Ref.SecretID(), q.Ref.Stage(), q.Ref.VersionID
 	}
 	return u, nil

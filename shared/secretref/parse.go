@@ -10,6 +10,7 @@ import (
 // Limits of the two APIs (Secrets Manager 2017-10-17, Systems Manager 2014-11-06).
 const (
 	maxReference     = 2048 // SecretId, and a parameter's name
+	maxQuoted        = 512  // of a reference in an error, which must leave room for what is wrong
 	maxParameterName = 1011 // what is left of it for a name, next to the ARN's prefix
 	maxLevels        = 15
 	maxLabel         = 100
@@ -19,7 +20,7 @@ const (
 )
 
 // Parse reads a valueFrom as ECS does: an ARN of a secret, with or without the suffix ":json-key:version-stage:version-id";
-// an ARN of a parameter; or the bare name of a parameter. A parameter may carry ":version" or ":label".
+// an ARN of a parameter; an ARN of an object in a bucket; or the bare name of a parameter. A parameter may carry ":version" or ":label".
 func Parse(valueFrom string) (Ref, error) {
 	return parse(valueFrom, parseParameter)
 }
@@ -51,7 +52,7 @@ func parse(s string, bare func(string) (Ref, error)) (r Ref, err error) {
 	if err == nil {
 		return r, nil
 	}
-	if e := err.(*fault.Error); strings.HasPrefix(s, "arn:") {
+	if e := err.(*fault.Error); strings.HasPrefix(s, "arn:") && len(s) <= maxQuoted {
 		e.Op += " " + fault.OneLine(s)
 	}
 	return Ref{}, err
@@ -61,14 +62,16 @@ func parseARN(s string) (Ref, error) {
 	p := strings.SplitN(s, ":", 6)
 	if len(p) < 6 {
 		return Ref{}, bad("an ARN has six parts, this has "+fmt.Sprint(len(p)),
-			"write arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME or arn:aws:ssm:REGION:ACCOUNT:parameter/NAME")
+			"write arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME, arn:aws:ssm:REGION:ACCOUNT:parameter/NAME or arn:aws:s3:::BUCKET/KEY")
 	}
 	r := Ref{Partition: p[1], Region: p[3], Account: p[4]}
 	switch {
 	case !isPartition(r.Partition):
 		return Ref{}, bad("the partition is not one of AWS", "it is aws, aws-cn, aws-us-gov, aws-eusc or an aws-iso one")
+	case p[2] == "s3":
+		return parseObjectARN(r, p[5])
 	case p[2] != "secretsmanager" && p[2] != "ssm":
-		return Ref{}, bad("the service is neither secretsmanager nor ssm", "only these two hold values")
+		return Ref{}, bad("the service is not secretsmanager, ssm or s3", "only these hold values")
 	case !IsRegion(r.Region):
 		return Ref{}, bad("the region is missing or malformed", "it looks like eu-west-1")
 	case !IsAccount(r.Account):

@@ -1,5 +1,5 @@
 // Package secretref reads the references that Amazon ECS writes as valueFrom and credentialsParameter: the text that
-// names a secret of AWS Secrets Manager or a parameter of SSM Parameter Store. It uses no network.
+// names a secret of AWS Secrets Manager, a parameter of SSM Parameter Store or an object of Amazon S3. It uses no network.
 //
 // Parse is strict, so that a Ref can be trusted later; what it accepts beyond ECS (a version or label of a parameter)
 // and refuses beyond ECS (an account that is not twelve digits, a version id that cannot be one) is listed in the
@@ -12,10 +12,11 @@ import "strings"
 // Service is the AWS service that holds the value.
 type Service uint8
 
-// The two services. The zero Service belongs to the zero Ref, which refers to nothing.
+// The services. The zero Service belongs to the zero Ref, which refers to nothing.
 const (
 	SecretsManager Service = iota + 1
 	SSM
+	S3
 )
 
 // String returns the service's name in an ARN.
@@ -25,6 +26,8 @@ func (s Service) String() string {
 		return "secretsmanager"
 	case SSM:
 		return "ssm"
+	case S3:
+		return "s3"
 	}
 	return ""
 }
@@ -36,11 +39,11 @@ const Current = "AWSCURRENT"
 type Ref struct {
 	Service Service
 
-	// Partition, Region and Account are those of an ARN; all three are empty for a bare name.
+	// Partition, Region and Account are those of an ARN; all three are empty for a bare name. An object has only the first.
 	Partition, Region, Account string
 
 	// Name is the secret's name, with the random suffix when an ARN carries it, or the parameter's name, with its
-	// leading slash when it has one.
+	// leading slash when it has one; or BUCKET/KEY of an object.
 	Name string
 
 	// JSONKey, VersionStage and VersionID are the suffix of a secret's ARN; each may be empty.
@@ -56,6 +59,8 @@ func (r Ref) IsZero() bool { return r == Ref{} }
 // String returns the canonical text: parsing it by the same rules gives r again.
 func (r Ref) String() string {
 	switch {
+	case r.Service == S3:
+		return r.arn(r.Name)
 	case r.Service == SSM:
 		return r.parameter(false) + r.selector()
 	case r.JSONKey == "" && r.VersionStage == "" && r.VersionID == "":
@@ -76,6 +81,15 @@ func (r Ref) SecretID() string {
 // ParameterName returns what GetParameters takes as one of Names: the ARN when the reference is one, since a parameter
 // of another account is found by ARN only, else the bare name; with the selector.
 func (r Ref) ParameterName() string { return r.parameter(true) + r.selector() }
+
+// Object returns the bucket and the key of an object; both are empty for a reference to something else.
+func (r Ref) Object() (bucket, key string) {
+	if r.Service != S3 {
+		return "", ""
+	}
+	bucket, key, _ = strings.Cut(r.Name, "/")
+	return bucket, key
+}
 
 // Stage returns the version stage to send. It is always sent, so that an IAM condition on secretsmanager:VersionStage
 // works, but for a version id alone: that version may have no stage any more.

@@ -22,6 +22,8 @@ func ssmRef(name, selector string) Ref {
 	return Ref{SSM, "aws", "eu-west-1", "111122223333", name, "", "", "", selector}
 }
 
+func object(name string) Ref { return Ref{Service: S3, Partition: "aws", Name: name} }
+
 func TestParse(t *testing.T) {
 	for _, c := range []struct {
 		name, in  string
@@ -50,6 +52,12 @@ func TestParse(t *testing.T) {
 		{"bare name", "a", Ref{Service: SSM, Name: "a"}, "", "a"},
 		{"bare name with version", "a:12", Ref{Service: SSM, Name: "a", Selector: "12"}, "", "a:12"},
 		{"secret through Parameter Store", "/aws/reference/secretsmanager/a+b@c", Ref{Service: SSM, Name: "/aws/reference/secretsmanager/a+b@c"}, "", "/aws/reference/secretsmanager/a+b@c"},
+		{"object", "arn:aws:s3:::bucket/app.env", object("bucket/app.env"), "", "bucket app.env"},
+		{"object in a folder", "arn:aws:s3:::my.bucket-1/a/b c+d", object("my.bucket-1/a/b c+d"), "", "my.bucket-1 a/b c+d"},
+		{"object with colons", "arn:aws:s3:::bucket/a:b::", object("bucket/a:b::"), "", "bucket a:b::"},
+		{"object with slashes", "arn:aws:s3:::bucket//a//b", object("bucket//a//b"), "", "bucket /a//b"},
+		{"object with dots in it", "arn:aws:s3:::bucket/..a/...", object("bucket/..a/..."), "", "bucket ..a/..."},
+		{"object with a name in another script", "arn:aws:s3:::bucket/schlüssel", object("bucket/schlüssel"), "", "bucket schlüssel"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := Parse(c.in)
@@ -64,8 +72,12 @@ func TestParse(t *testing.T) {
 				t.Errorf("String = %q, want %q", s, canonical)
 			}
 			sent := got.SecretID()
-			if got.Service == SSM {
+			switch got.Service {
+			case SSM:
 				sent = got.ParameterName()
+			case S3:
+				bucket, key := got.Object()
+				sent = bucket + " " + key
 			}
 			if sent != c.sent {
 				t.Errorf("sends %q, want %q", sent, c.sent)
@@ -80,10 +92,10 @@ func TestParsePartitions(t *testing.T) {
 		{"aws-us-gov", "us-gov-west-1"}, {"aws-iso", "us-iso-east-1"}, {"aws-iso-b", "us-isob-east-1"},
 		{"aws-iso-e", "eu-isoe-west-1"}, {"aws-iso-f", "us-isof-south-1"}, {"aws-eusc", "eusc-de-east-1"},
 	} {
-		for _, rest := range []string{"secretsmanager:R:111122223333:secret:a-AbCdEf:k::", "ssm:R:111122223333:parameter/a/b"} {
+		for _, rest := range []string{"secretsmanager:R:111122223333:secret:a-AbCdEf:k::", "ssm:R:111122223333:parameter/a/b", "s3:::bucket/key"} {
 			in := "arn:" + p.partition + ":" + strings.Replace(rest, ":R:", ":"+p.region+":", 1)
 			r, err := Parse(in)
-			if err != nil || r.Partition != p.partition || r.Region != p.region || r.String() != in {
+			if err != nil || r.Partition != p.partition || r.Service != S3 && r.Region != p.region || r.String() != in {
 				t.Errorf("Parse(%q) = %+v, %v", in, r, err)
 			}
 		}
@@ -120,7 +132,26 @@ func TestParseRefuses(t *testing.T) {
 		{"only the word", "arn:", "six parts"},
 		{"no partition", "arn::secretsmanager:eu-west-1:111122223333:secret:a", "partition"},
 		{"unknown partition", "arn:amazon:secretsmanager:eu-west-1:111122223333:secret:a", "partition"},
-		{"other service", "arn:aws:s3:eu-west-1:111122223333:secret:a", "neither secretsmanager nor ssm"},
+		{"other service", "arn:aws:sqs:eu-west-1:111122223333:secret:a", "not secretsmanager, ssm or s3"},
+		{"object with a region", "arn:aws:s3:eu-west-1::bucket/key", "no region and no account"},
+		{"object with an account", "arn:aws:s3::111122223333:bucket/key", "no region and no account"},
+		{"access point", "arn:aws:s3:eu-west-1:111122223333:accesspoint/app/object/key", "access points"},
+		{"no bucket", "arn:aws:s3:::", "bucket's name"},
+		{"bucket in capitals", "arn:aws:s3:::Bucket/key", "bucket's name"},
+		{"short bucket", "arn:aws:s3:::ab/key", "bucket's name"},
+		{"long bucket", "arn:aws:s3:::" + strings.Repeat("a", 64) + "/key", "bucket's name"},
+		{"two dots in a bucket", "arn:aws:s3:::a..b/key", "bucket's name"},
+		{"hyphen at the end of a bucket", "arn:aws:s3:::ab-/key", "bucket's name"},
+		{"address for a bucket", "arn:aws:s3:::192.168.5.4/key", "bucket's name"},
+		{"bucket with a host behind it", "arn:aws:s3:::bucket@example.com/key", "bucket's name"},
+		{"bucket alone", "arn:aws:s3:::bucket", "key is missing"},
+		{"bucket and slash", "arn:aws:s3:::bucket/", "key is missing"},
+		{"folder", "arn:aws:s3:::bucket/a/", "folder"},
+		{"long key", "arn:aws:s3:::bucket/" + strings.Repeat("a", 1025), "1024"},
+		{"key that is not text", "arn:aws:s3:::bucket/a\xff", "UTF-8"},
+		{"two dots in a key", "arn:aws:s3:::bucket/a/../b", ". or .."},
+		{"one dot in a key", "arn:aws:s3:::bucket/./b", ". or .."},
+		{"one colon too few", "arn:aws:s3::bucket/key", "six parts"},
 		{"no region", "arn:aws:secretsmanager::111122223333:secret:a", "region"},
 		{"zone for a region", "arn:aws:secretsmanager:eu-west-1a:111122223333:secret:a", "region"},
 		{"no account", "arn:aws:secretsmanager:eu-west-1::secret:a", "twelve digits"},
@@ -202,7 +233,7 @@ func TestEndsLikeSuffix(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{sm + "a-AbCdEf", sm + "a:k:s:" + id, par + "parameter/a/b:3", par + "parameter:/a", "/a/b:prod", "a", "arn:aws:ssm", "a/b", sm + ":::"} {
+	for _, s := range []string{sm + "a-AbCdEf", sm + "a:k:s:" + id, par + "parameter/a/b:3", par + "parameter:/a", "/a/b:prod", "a", "arn:aws:ssm", "a/b", sm + ":::", "arn:aws:s3:::bucket/a:b"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -219,6 +250,9 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("%q -> %+v -> %q -> %+v, %v", s, r, r.String(), again, err)
 			}
 			_, _ = r.SecretID(), r.EndsLikeSuffix()
+			if bucket, key := r.Object(); r.Service == S3 && bucket+"/"+key != r.Name {
+				t.Fatalf("%q has the object %q in %q", s, key, bucket)
+			}
 			if r.Service == SSM {
 				_ = r.ParameterName()
 			}
