@@ -17,6 +17,7 @@ import (
 	"github.com/secretref/secretref/logplugin/frame"
 	"github.com/secretref/secretref/logplugin/router/datadog/datadogtest"
 	"github.com/secretref/secretref/logplugin/router/loki/lokitest"
+	"github.com/secretref/secretref/logplugin/router/newrelic/newrelictest"
 	"github.com/secretref/secretref/logplugin/router/otlp/otlptest"
 	"github.com/secretref/secretref/logplugin/router/routertest"
 	"github.com/secretref/secretref/shared/fakeaws"
@@ -65,7 +66,7 @@ func lokiTarget() target {
 }
 
 func otlpTarget() target {
-	s := otlptest.Start(otlptest.Options{Reject: func(line string) bool { return strings.HasPrefix(line, "refused") }})
+	s := otlptest.Start(otlptest.Options{Reject: isRefused})
 	return target{
 		name: "otlp", receiver: s.Receiver, options: map[string]string{"logDriver": "otlp", "otlp-endpoint": s.URL(), "secretOptions.otlp-headers.Authorization": "SECRET"},
 		lines: func() (lines []string) {
@@ -75,12 +76,12 @@ func otlpTarget() target {
 			return lines
 		},
 		setToken: func(token string) { s.SetAuth(token) },
-		refused:  func(_ *frame.Entry, n int) string { return fmt.Sprint("refused ", n) },
+		refused:  refusedLine,
 	}
 }
 
 func datadogTarget() target {
-	s := datadogtest.Start(datadogtest.Options{Reject: func(message string) bool { return strings.HasPrefix(message, "refused") }})
+	s := datadogtest.Start(datadogtest.Options{Reject: isRefused})
 	return target{
 		name: "datadog", receiver: s.Receiver, options: map[string]string{"logDriver": "datadog", "datadog-host": s.URL(), "secretOptions.datadog-api-key": "SECRET"},
 		lines: func() (lines []string) {
@@ -90,9 +91,29 @@ func datadogTarget() target {
 			return lines
 		},
 		setToken: func(token string) { s.SetKeys(token) },
-		refused:  func(_ *frame.Entry, n int) string { return fmt.Sprint("refused ", n) },
+		refused:  refusedLine,
 	}
 }
+
+func newrelicTarget() target {
+	s := newrelictest.Start(newrelictest.Options{Reject: isRefused})
+	return target{
+		name: "newrelic", receiver: s.Receiver, options: map[string]string{"logDriver": "newrelic", "newrelic-endpoint": s.URL(), "secretOptions.newrelic-license-key": "SECRET"},
+		lines: func() (lines []string) {
+			for _, log := range s.Logs() {
+				lines = append(lines, log.Message)
+			}
+			return lines
+		},
+		setToken: func(token string) { s.SetKeys(token) },
+		refused:  refusedLine,
+	}
+}
+
+// isRefused reports whether a receiver refuses a line that refusedLine has made.
+func isRefused(line string) bool { return strings.HasPrefix(line, "refused") }
+
+func refusedLine(_ *frame.Entry, n int) string { return fmt.Sprint("refused ", n) }
 
 // killable is a driver in a process of its own.
 type killable struct {
@@ -149,7 +170,7 @@ func startKillable(t *testing.T) *killable {
 // Two containers write 20,000 lines, while the driver is killed twice, the secret is rotated, and the receiver is away.
 // Then it refuses some lines. Every other line arrives, those of a container in order, and what comes twice was under way.
 func TestRoutersLoseNothing(t *testing.T) {
-	for _, start := range []func() target{lokiTarget, otlpTarget, datadogTarget} {
+	for _, start := range []func() target{lokiTarget, otlpTarget, datadogTarget, newrelicTarget} {
 		x := start()
 		t.Run(x.name, func(t *testing.T) {
 			t.Cleanup(x.receiver.Close)

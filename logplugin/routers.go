@@ -5,6 +5,7 @@ import (
 	"github.com/secretref/secretref/logplugin/router/datadog"
 	"github.com/secretref/secretref/logplugin/router/fluentd"
 	"github.com/secretref/secretref/logplugin/router/loki"
+	"github.com/secretref/secretref/logplugin/router/newrelic"
 	"github.com/secretref/secretref/logplugin/router/otlp"
 	"github.com/secretref/secretref/logplugin/router/splunk"
 )
@@ -17,5 +18,6 @@ func Routers() []router.Kind {
 		loki.Kind(),
 		otlp.Kind(),
 		datadog.Kind(),
+		newrelic.Kind(),
 	}
 }

@@ -23,10 +23,11 @@ func (s *stalled) Open(path string, flag int) (spool.File, error) {
 	return s.System.Open(path, flag)
 }
 
-// refusing is the host's file system for spools. It refuses calls; a write has done half of its work then.
+// refusing is the host's file system for spools. It refuses one call; a write has done half of its work then.
 type refusing struct {
 	spool.System
-	outage outage // of calls counted from 1
+	at    int // counted from 1; 0 = none
+	fault error
 
 	mu    sync.Mutex
 	calls int
@@ -35,8 +36,10 @@ type refusing struct {
 func (r *refusing) call() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.calls++
-	return r.outage.of(r.calls)
+	if r.calls++; r.calls == r.at {
+		return r.fault
+	}
+	return nil
 }
 
 func (r *refusing) count() int {

@@ -34,13 +34,16 @@ const (
 	noneEncoding = "none"
 )
 
-const intakePath = "/api/v2/logs"
+const (
+	intakePath = "/api/v2/logs"
+	op         = "read datadog log-opts"
+)
 
 var options = slices.Concat([]router.Option{
 	{Name: apiKey, Required: true, Credential: true},
 	{Name: site, Address: true, Default: defaultSite},
 	{Name: intake, Address: true},
-	{Name: service, Session: true, Template: true, Default: "{{.Name}}"},
+	{Name: service, Session: true, Template: true},
 	{Name: source, Session: true, Template: true, Default: "docker"},
 	{Name: tags, Session: true, Template: true},
 	{Name: hostname, Session: true, Template: true},
@@ -111,16 +114,7 @@ func (c Config) Router() router.Router { return New(c) }
 
 // Encoder implements router.Config.
 func (c Config) Encoder(ctx context.Context, s router.Session) (router.Encoder, error) {
-	const op = "read datadog log-opts"
-	v, err := c.options.Session(ctx, options)
-	if err != nil {
-		return nil, router.FromSource(op, err)
-	}
-	e := sessionOf(v, s)
-	if err := v.Err(); err != nil {
-		return nil, &router.Error{Class: router.ClassConfig, Op: op, Cause: err.Error(), Bad: router.NoRecord}
-	}
-	return e, nil
+	return c.options.NewEncoder(ctx, op, options, func(v *router.Values) router.Encoder { return sessionOf(v, s) })
 }
 
 // connection is what the options say of the receiver. It holds no credential.

@@ -107,7 +107,7 @@ func TestSecretValueIsNotShown(t *testing.T) {
 // The defaults of the table are those of the code.
 func TestDefaults(t *testing.T) {
 	base := map[string]string{apiKey: "k"}
-	session := router.Session{ContainerName: "/{{.Name}}", ContainerID: "c", Host: "h"} // a name like its template: that is rendered before
+	session := router.Session{ContainerName: "/n", ContainerID: "c", Host: "h"}
 	for _, o := range options {
 		if o.Default == "" {
 			continue

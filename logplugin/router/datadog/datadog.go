@@ -3,7 +3,6 @@ package datadog
 import (
 	"context"
 	"net/http"
-	"sync"
 
 	"github.com/secretref/secretref/logplugin/router"
 )
@@ -17,7 +16,7 @@ const (
 // Router sends batches to one intake.
 type Router struct {
 	link *router.Link[connection]
-	idle sync.Pool // of *[]byte
+	idle router.Buffers
 }
 
 var (
@@ -25,17 +24,13 @@ var (
 	_ router.Noter  = (*Router)(nil)
 )
 
-// maxKept bounds the memory of a request that is kept for the next.
-const maxKept = 2 << 20
-
 // New returns a router for c. It connects when there is something to send.
 func New(c Config) *Router {
 	return &Router{
 		link: router.NewLink(router.LinkConfig[connection]{
-			Op: "read datadog log-opts", Options: c.options, List: options, TLS: tlsNames, Credentials: []string{apiKey},
+			Op: op, Options: c.options, List: options, TLS: tlsNames, Credentials: []string{apiKey},
 			Check: func(v *router.Values) { v.CheckHeader(apiKey) }, Read: connectionOf, Client: connection.client,
 		}),
-		idle: sync.Pool{New: func() any { return new([]byte) }},
 	}
 }
 
@@ -50,74 +45,30 @@ func (r *Router) Note() string { return r.link.Note() }
 
 // Send implements router.Router. A batch that is more than Datadog takes at once goes in several requests.
 func (r *Router) Send(ctx context.Context, b *router.Batch) error {
-	for from := 0; from < b.Len(); {
-		to := limit(b, from)
-		failed := r.send(ctx, b, from, to)
-		if failed != nil {
-			failed.Delivered += from
-			if failed.Bad != router.NoRecord {
-				failed.Bad += from
-			}
-			return failed
-		}
-		from = to
-	}
-	return nil
-}
-
-// limit returns the end of the records from from on that may go in one request.
-func limit(b *router.Batch, from int) (to int) {
-	for to = from + 1; to < b.Len() && to-from < maxLines && b.Ends[to]-b.Start(from) < maxBytes; {
-		to++
-	}
-	return to
+	return b.SendParts(maxLines, maxBytes, func(part *router.Batch) *router.Error { return r.send(ctx, part) })
 }
 
 // send makes one request.
-func (r *Router) send(ctx context.Context, b *router.Batch, from, to int) *router.Error {
+func (r *Router) send(ctx context.Context, b *router.Batch) *router.Error {
 	u, failed := r.link.Begin(ctx)
 	if failed != nil {
 		return failed
 	}
-	op := "send to " + u.Conn.name
-	buf, _ := r.idle.Get().(*[]byte)
-	defer func() {
-		if cap(*buf) <= maxKept {
-			r.idle.Put(buf)
-		}
-	}()
-	*buf = append(append((*buf)[:0], '['), b.Body[b.Start(from):b.Ends[to-1]]...)
+	doing := "send to " + u.Conn.name
+	buf := r.idle.Get()
+	defer r.idle.Put(buf)
+	*buf = append(append((*buf)[:0], '['), b.Body...)
 	(*buf)[len(*buf)-1] = ']' // in place of the last comma
 	header := http.Header{"Content-Type": {"application/json"}}
 	u.Values.SetHeader(header, "DD-API-KEY", apiKey)
-	a, failed := u.Do(ctx, router.Request{Op: op, Method: http.MethodPost, Header: header, Body: *buf})
+	a, failed := u.Do(ctx, router.Request{Op: doing, Method: http.MethodPost, Header: header, Body: *buf})
 	if failed != nil {
 		return failed
 	}
-	failed = judge(&a, op, to-from)
+	failed = a.Judge(doing, b.Len(), http.StatusAccepted, "Datadog answers 202; check that "+site+" or "+intake+" is its intake")
 	if failed != nil && failed.Class == router.ClassCredentials {
 		u.Refused()
+		failed.Hint = "a key belongs to one site; check " + site + " too"
 	}
 	return failed
-}
-
-// judge makes an error of the answer to n lines; nil means that Datadog has them all.
-func judge(a *router.Answer, op string, n int) *router.Error {
-	if a.Status == http.StatusAccepted && !a.HTML {
-		return nil
-	}
-	e := &router.Error{Op: op, Cause: a.Cause(), Bad: router.NoRecord, RetryAfter: a.RetryAfter}
-	e.Class, e.Hint = a.Class()
-	switch {
-	case e.Class == "":
-		e.Class, e.Hint = router.ClassConfig, "Datadog answers 202; check that "+site+" or "+intake+" is its intake"
-	case e.Class == router.ClassCredentials:
-		e.Hint = "a key belongs to one site; check " + site + " too"
-	case a.Status == http.StatusBadRequest && !a.HTML:
-		e.Class = router.ClassBadRecords
-		if n == 1 {
-			e.Bad = 0
-		}
-	}
-	return e
 }

@@ -42,7 +42,7 @@ func start(t testing.TB, o datadogtest.Options, options map[string]string) *setu
 	s.router = New(s.config)
 	t.Cleanup(func() { _ = s.router.Close() })
 	for _, name := range []string{"one", "two"} {
-		e, err := s.config.Encoder(t.Context(), router.Session{ContainerName: "/" + name, ContainerID: strings.Repeat(name[:1], 64), Host: "h", Attrs: map[string]string{"app": name, "service": "not this"}})
+		e, err := s.config.Encoder(t.Context(), router.Session{ContainerName: "/" + name, ContainerID: strings.Repeat(name[:1], 64), Host: "h", About: router.About{Image: "nginx:1", Project: "shop"}, Attrs: map[string]string{"app": name, "service": "not this"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -161,7 +161,7 @@ func TestLogs(t *testing.T) {
 		name := []string{"one", "two"}[i%2]
 		want := datadogtest.Log{
 			"timestamp": 1795463301547.0, "ddsource": "nginx", "service": name, "hostname": "h", "message": string([]rune(lines[i])), "app": name,
-			"ddtags": "container_id:" + strings.Repeat(name[:1], 64) + ",container_name:" + name + ",env:prod,team:a",
+			"ddtags": "container_id:" + strings.Repeat(name[:1], 64) + ",container_name:" + name + ",docker_image:nginx:1,compose_project:shop,env:prod,team:a",
 		}
 		if i%3 < 2 {
 			want["stream"] = []string{"stdout", "stderr"}[i%3]

@@ -1,6 +1,7 @@
 package datadog
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strconv"
@@ -19,10 +20,7 @@ type Encoder struct {
 	tail  []byte // behind the line
 	parse bool   // members of a line that is a JSON object are attributes
 
-	// Of the line at hand; the memory is used again.
-	object jsontext.Object
-	rest   []byte // its members
-	text   []byte // its message
+	line jsontext.Members // at hand
 }
 
 var _ router.Encoder = (*Encoder)(nil)
@@ -33,18 +31,25 @@ func sessionOf(v *router.Values, s router.Session) *Encoder {
 	e := &Encoder{parse: v.Bool(parseJSON, false)}
 	for _, p := range []router.Pair{
 		{Name: "ddsource", Value: v.String(source, "docker")},
-		{Name: "service", Value: v.String(service, name)},
+		{Name: "service", Value: v.String(service, cmp.Or(s.About.Service, name))},
 		{Name: "hostname", Value: v.String(hostname, s.Host)},
 	} {
 		e.head = appendMember(e.head, p.Name, p.Value)
 	}
 	e.head = append(e.head, `,"message":"`...)
 	for _, name := range slices.Sorted(maps.Keys(s.Attrs)) {
-		if !isOurs(name) {
+		if !isOurs([]byte(name)) {
 			e.tail = appendMember(e.tail, name, s.Attrs[name])
 		}
 	}
 	all := []string{"container_id:" + s.ContainerID, "container_name:" + name}
+	for _, t := range []router.Pair{
+		{Name: "docker_image", Value: s.About.Image}, {Name: "compose_project", Value: s.About.Project}, {Name: "compose_service", Value: s.About.Service},
+	} {
+		if t.Value != "" {
+			all = append(all, t.Name+":"+strings.ReplaceAll(t.Value, ",", "_"))
+		}
+	}
 	if given := v.String(tags, ""); given != "" {
 		all = append(all, given)
 	}
@@ -62,8 +67,8 @@ func appendMember(dst []byte, name, value string) []byte {
 }
 
 // isOurs reports whether a member of that name is written here.
-func isOurs(name string) bool {
-	switch name {
+func isOurs(name []byte) bool {
+	switch string(name) {
 	case "timestamp", "ddsource", "service", "hostname", "message", "stream", "ddtags":
 		return true
 	}
@@ -72,57 +77,20 @@ func isOurs(name string) bool {
 
 // AppendRecord implements router.Encoder.
 func (e *Encoder) AppendRecord(dst []byte, r *router.Record) []byte {
-	line := r.Line
-	e.rest = e.rest[:0]
+	message := r.Line
+	e.line.Reset()
 	if e.parse {
-		line = e.read(line)
+		message = e.line.Read(message, isOurs)
 	}
-	ms := r.TimeNano / 1e6
-	dst = strconv.AppendInt(append(dst, `{"timestamp":`...), ms, 10)
-	dst = append(dst, e.head...)
-	before := len(dst)
-	head, mark := router.Cut(line, maxText)
-	dst = jsontext.AppendEscaped(dst, head)
-	if len(dst)-before > maxText { // an escape is up to six bytes long
-		head, mark = router.Cut(line, maxText/6)
-		dst = jsontext.AppendEscaped(dst[:before], head)
-	}
-	dst = append(append(dst, mark...), '"')
+	dst = strconv.AppendInt(append(dst, `{"timestamp":`...), r.TimeNano/1e6, 10)
+	dst = jsontext.AppendCut(append(dst, e.head...), message, maxText, router.Cut)
+	dst = append(dst, '"')
 	switch string(r.Source) {
 	case "stdout":
 		dst = append(dst, `,"stream":"stdout"`...)
 	case "stderr":
 		dst = append(dst, `,"stream":"stderr"`...)
 	}
-	dst = append(dst, e.rest...)
+	dst = append(dst, e.line.Text...)
 	return append(dst, e.tail...)
-}
-
-// read puts the members of a line that is a JSON object into e.rest, and returns its message; the line itself if it has none.
-// A member with a name that is written here gets "line." in front of it.
-func (e *Encoder) read(line []byte) (message []byte) {
-	if len(line) > maxText || !e.object.Open(line) {
-		return line
-	}
-	message = line
-	found := false
-	for {
-		name, value, ok := e.object.Next()
-		if !ok {
-			return message
-		}
-		plain := name[1 : len(name)-1]
-		if !found && value[0] == '"' && (string(plain) == "message" || string(plain) == "msg") {
-			found = true
-			e.text = jsontext.AppendUnquoted(e.text[:0], value)
-			message = e.text
-			continue
-		}
-		e.rest = append(e.rest, `,"`...)
-		if isOurs(string(plain)) {
-			e.rest = append(e.rest, "line."...)
-		}
-		e.rest = append(append(e.rest, plain...), `":`...)
-		e.rest = append(e.rest, value...)
-	}
 }

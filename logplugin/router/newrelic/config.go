@@ -1,0 +1,157 @@
+// Package newrelic sends container logs to New Relic, or to anything that speaks its Log API.
+//
+// Use it through package router. Any option may be a secret.
+//
+// It promises at-least-once delivery: a batch is delivered when New Relic answers 202. A request never has more than what
+// New Relic takes, and a line that is too long for it is cut with a mark. It refuses to follow redirects, which would carry
+// the key elsewhere.
+//
+// Protocol: https://docs.newrelic.com/docs/logs/log-api/introduction-log-api/
+package newrelic
+
+import (
+	"context"
+	"crypto/tls"
+	"slices"
+	"time"
+
+	"github.com/secretref/secretref/logplugin/router"
+)
+
+const (
+	licenseKey   = "newrelic-license-key"
+	apiKey       = "newrelic-api-key"
+	region       = "newrelic-region"
+	endpoint     = "newrelic-endpoint"
+	attributes   = "newrelic-attributes"
+	compression  = "newrelic-compression"
+	timeout      = "newrelic-timeout"
+	parseJSON    = "newrelic-parse-json"
+	noneEncoding = "none"
+	logPath      = "/log/v1"
+	op           = "read newrelic log-opts"
+)
+
+var options = slices.Concat([]router.Option{
+	{Name: licenseKey, Credential: true},
+	{Name: apiKey, Credential: true},
+	{Name: region, Address: true, Default: "us"},
+	{Name: endpoint, Address: true},
+	{Name: attributes, Session: true, Template: true, Pairs: true},
+	{Name: compression, Default: router.Gzip},
+	{Name: timeout, Default: "30s"},
+	{Name: parseJSON, Session: true, Default: "false"},
+}, router.TLSOptions("newrelic"))
+
+// regions are the hosts of New Relic's data centers.
+var regions = map[string]string{
+	"us": "https://log-api.newrelic.com", "eu": "https://log-api.eu.newrelic.com", "gov": "https://gov-log-api.newrelic.com",
+}
+
+// addressForm is that of newrelic-endpoint. What it has by default is made of newrelic-region.
+var addressForm = router.AddressForm{
+	Option: endpoint, Ports: map[string]string{"https": "443", "http": "80"}, Path: true, Example: regions["us"] + logPath,
+}
+
+// Kind describes the router.
+func Kind() router.Kind {
+	return router.Kind{
+		Name: "newrelic", Options: slices.Clone(options), Ports: addressForm.Ports,
+		Addresses: func(v *router.Values) []router.Address {
+			if v.Waits(endpoint) || v.Waits(region) {
+				return nil
+			}
+			return []router.Address{addressOf(v)}
+		},
+		New: func(o router.Options) (router.Config, error) { return Parse(o) },
+	}
+}
+
+// addressOf returns where lines go; the faults are in v.
+func addressOf(v *router.Values) router.Address {
+	if v.Waits(endpoint) || v.Waits(region) {
+		return router.Address{}
+	}
+	if v.Has(endpoint) && v.Has(region) {
+		v.Refuse("log-opts %s and %s both say where to send; give one", region, endpoint)
+	}
+	form := addressForm
+	form.Default = regions[v.OneOf(region, "us", "eu", "gov")]
+	return v.Address(form)
+}
+
+// checkKey refuses keys that cannot be in a header, and wants one of the two.
+func checkKey(v *router.Values) {
+	switch has, other := v.Has(licenseKey), v.Has(apiKey); {
+	case has && other:
+		v.Refuse("log-opts %s and %s are two ways to log in; give one", licenseKey, apiKey)
+	case !has && !other:
+		v.Refuse("log-opt %s is required by logDriver newrelic; give a reference to it as secretOptions.%s", licenseKey, licenseKey)
+	}
+	v.CheckHeader(licenseKey)
+	v.CheckHeader(apiKey)
+}
+
+var tlsNames = router.PrefixTLS("newrelic", "http:// in "+endpoint)
+
+// Config is a checked set of options. Only Parse makes one.
+type Config struct{ options router.Options }
+
+// Parse checks o as far as that is possible without asking for a secret. Options of other drivers are not looked at.
+func Parse(o router.Options) (Config, error) {
+	v := o.Unresolved()
+	checkKey(v)
+	connectionOf(v, nil)
+	sessionOf(v, router.Session{})
+	return Config{o}, v.Err()
+}
+
+// Batches implements router.Config.
+func (c Config) Batches() int { return 0 }
+
+// Router implements router.Config.
+func (c Config) Router() router.Router { return New(c) }
+
+// Encoder implements router.Config.
+func (c Config) Encoder(ctx context.Context, s router.Session) (router.Encoder, error) {
+	return c.options.NewEncoder(ctx, op, options, func(v *router.Values) router.Encoder { return sessionOf(v, s) })
+}
+
+// connection is what the options say of the receiver. It holds no credential.
+type connection struct {
+	base     string // scheme, host and path
+	name     string // how errors call the receiver
+	hidden   bool   // the address came by reference, and is shown nowhere
+	tls      *tls.Config
+	encoding string // "" = none
+	timeout  time.Duration
+}
+
+// connectionOf reads the connection's options; the faults are in v. nil certificates are read from their files now.
+func connectionOf(v *router.Values, certificates *router.Certificates) connection {
+	c := connection{
+		hidden:   v.IsSecret(endpoint) || v.IsSecret(region),
+		encoding: v.OneOf(compression, router.Gzip, router.Zstd, noneEncoding),
+		timeout:  v.Duration(timeout, 30*time.Second, time.Second, 10*time.Minute),
+	}
+	if c.encoding == noneEncoding {
+		c.encoding = ""
+	}
+	a := addressOf(v)
+	c.base = a.Base() + a.Path
+	if a.Path == "" {
+		c.base += logPath
+	}
+	c.name = a.Shown(c.hidden, "newrelic")
+	v.CheckPlaintext("newrelic", a, licenseKey, apiKey)
+	c.tls = certificates.Config(v, tlsNames)
+	return c
+}
+
+// client says how the client of c is made.
+func (c connection) client() router.HTTPConfig {
+	return router.HTTPConfig{Base: c.base, Hidden: c.hidden, TLS: c.tls, Timeout: c.timeout, Encoding: c.encoding, Level: router.DefaultLevel, Redact: redact}
+}
+
+// redact takes out of a text what the options hide.
+func redact(v *router.Values, text string) string { return v.RedactAddress(options, addressForm, text) }

@@ -1,0 +1,160 @@
+package newrelic
+
+import (
+	"maps"
+	"strings"
+	"testing"
+
+	"github.com/secretref/secretref/logplugin/router"
+	"github.com/secretref/secretref/logplugin/router/routertest"
+	"github.com/secretref/secretref/shared/secret"
+)
+
+func TestParseRefuses(t *testing.T) {
+	const hidden = "h1dden-v4lue"
+	for _, c := range []struct {
+		name    string
+		options map[string]string // on top of a good key
+		secrets map[string]string
+		want    string // in the error; "" = none
+	}{
+		{"good", nil, nil, ""},
+		{"empty key", map[string]string{licenseKey: ""}, nil, licenseKey + " is empty"},
+		{"key of two lines", map[string]string{licenseKey: hidden + "\r\nX: y"}, nil, "line break"},
+		{"key that is JSON", map[string]string{licenseKey: `{"t":"` + hidden + `"}`}, nil, "whole JSON secret"},
+		{"two keys", map[string]string{apiKey: "k"}, nil, "give one"},
+		{"region", map[string]string{region: "eu"}, nil, ""},
+		{"region that is none", map[string]string{region: "asia"}, nil, `"asia" is not one of us, eu, gov`},
+		{"region and endpoint", map[string]string{region: "eu", endpoint: "https://nr.example.com"}, nil, "give one"},
+		{"attributes", map[string]string{attributes: "a"}, nil, `"a" has no value`},
+		{"host with user", map[string]string{endpoint: "https://u:" + hidden + "@nr.example.com"}, nil, "give credentials as options of their own"},
+		{"host without scheme", map[string]string{endpoint: "nr.example.com"}, nil, "write https://nr.example.com"},
+		{"host without TLS", map[string]string{endpoint: "http://nr.example.com"}, nil, "newrelic-allow-plaintext=true"},
+		{"host without TLS, allowed", map[string]string{endpoint: "http://nr.example.com", "newrelic-allow-plaintext": "true"}, nil, ""},
+		{"compress", map[string]string{compression: "snappy"}, nil, `"snappy" is not one of gzip, zstd, none`},
+		{"timeout", map[string]string{timeout: "1h"}, nil, timeout},
+		{"parse", map[string]string{parseJSON: "yes"}, nil, "not a boolean"},
+		{"CA that is not there", map[string]string{"newrelic-ca-cert": "/nonexistent/ca.pem"}, nil, "no such file"},
+		{"key without a certificate", nil, map[string]string{"newrelic-client-key": "x"}, "need each other"},
+		{"everything a secret", nil, map[string]string{endpoint: "x", compression: "x", timeout: "x", attributes: "a=x", parseJSON: "x",
+			"newrelic-ca-cert": "x", "newrelic-client-cert": "x", "newrelic-client-key": "x"}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := router.Options{Plain: map[string]string{licenseKey: "k"}, Secrets: map[string]secret.Source{}}
+			maps.Copy(o.Plain, c.options)
+			for k, v := range c.secrets {
+				o.Secrets[k] = routertest.NewSource(v)
+			}
+			_, err := Parse(o)
+			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("Parse = %v, want %q", err, c.want)
+			}
+			routertest.Quiet(t, err, hidden)
+		})
+	}
+}
+
+func TestAddresses(t *testing.T) {
+	for _, c := range []struct {
+		options map[string]string
+		want    string
+	}{
+		{nil, "https://log-api.newrelic.com:443"},
+		{map[string]string{region: "eu"}, "https://log-api.eu.newrelic.com:443"},
+		{map[string]string{endpoint: "http://127.0.0.1:9428/x"}, "http://127.0.0.1:9428"},
+	} {
+		v := router.Options{Plain: c.options}.Unresolved()
+		got := Kind().Addresses(v)
+		if len(got) != 1 || got[0].String() != c.want || v.Err() != nil {
+			t.Errorf("%v: %v, %v; want %s", c.options, got, v.Err(), c.want)
+		}
+	}
+}
+
+// TestSecretValueIsNotShown gives each option a bad value as a secret, and looks for it in what Send and Encoder say.
+func TestSecretValueIsNotShown(t *testing.T) {
+	const hidden = "h1dden\n v4lue:"
+	for _, o := range options {
+		t.Run(o.Name, func(t *testing.T) {
+			all := router.Options{Plain: map[string]string{licenseKey: "k", endpoint: "http://127.0.0.1:1"}, Secrets: map[string]secret.Source{o.Name: routertest.NewSource(hidden)}}
+			delete(all.Plain, o.Name)
+			switch o.Name {
+			case region:
+				delete(all.Plain, endpoint)
+			case apiKey:
+				delete(all.Plain, licenseKey)
+			case "newrelic-client-cert":
+				all.Plain["newrelic-client-key"] = "/nonexistent"
+			case "newrelic-client-key":
+				all.Plain["newrelic-client-cert"] = "/nonexistent"
+			}
+			c, err := Parse(all)
+			if err != nil {
+				routertest.Quiet(t, err, hidden, "v4lue")
+				return // a file that is not there: found without the secret
+			}
+			if _, err = c.Encoder(t.Context(), router.Session{ContainerName: "/n", Host: "h"}); (err != nil) != (o.Name == parseJSON || o.Name == attributes) {
+				t.Errorf("Encoder: %v", err)
+			}
+			routertest.Quiet(t, err, hidden, "v4lue")
+			b := &router.Batch{}
+			b.Append(sessionOf(all.Unresolved(), router.Session{}), &router.Record{Line: []byte("x")})
+			if err = New(c).Send(t.Context(), b); err == nil {
+				t.Error("Send is content with it")
+			}
+			routertest.Quiet(t, err, hidden, "v4lue")
+		})
+	}
+}
+
+// The defaults of the table are those of the code.
+func TestDefaults(t *testing.T) {
+	base := map[string]string{licenseKey: "k"}
+	session := router.Session{ContainerName: "/n", ContainerID: "c", Host: "h"}
+	for _, o := range options {
+		if o.Default == "" {
+			continue
+		}
+		given := maps.Clone(base)
+		given[o.Name] = o.Default
+		want, err := Parse(router.Options{Plain: base})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := Parse(router.Options{Plain: given})
+		if err != nil {
+			t.Fatalf("%s=%s: %v", o.Name, o.Default, err)
+		}
+		a, errA := want.Encoder(t.Context(), session)
+		b, errB := got.Encoder(t.Context(), session)
+		r := &router.Record{Line: []byte(`{"a":1}`), Source: []byte("stdout")}
+		if errA != nil || errB != nil || string(a.AppendRecord(nil, r)) != string(b.AppendRecord(nil, r)) {
+			t.Errorf("%s=%s encodes otherwise than without it: %v, %v", o.Name, o.Default, errA, errB)
+		}
+		x, y := connectionOf(want.options.Unresolved(), nil), connectionOf(got.options.Unresolved(), nil)
+		x.tls, y.tls = nil, nil // compared by its options alone
+		if x != y {
+			t.Errorf("%s=%s gives %+v, without it %+v", o.Name, o.Default, y, x)
+		}
+	}
+}
+
+// An address that came by reference is in no error.
+func TestHiddenAddress(t *testing.T) {
+	const host = "hidden-nr.example"
+	for name, text := range map[string]string{endpoint: "https://" + host + ":1"} {
+		c, err := Parse(router.Options{Plain: map[string]string{licenseKey: "k"}, Secrets: map[string]secret.Source{name: routertest.NewSource(text)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := New(c)
+		b := &router.Batch{}
+		b.Append(sessionOf(router.Options{}.Unresolved(), router.Session{}), &router.Record{Line: []byte("x")})
+		err = r.Send(t.Context(), b)
+		if err == nil {
+			t.Errorf("Send to %s is fine", text)
+		}
+		routertest.Quiet(t, err, host)
+		_ = r.Close()
+	}
+}

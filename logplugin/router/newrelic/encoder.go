@@ -1,0 +1,73 @@
+package newrelic
+
+import (
+	"bytes"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/secretref/secretref/logplugin/jsontext"
+	"github.com/secretref/secretref/logplugin/router"
+)
+
+// maxText is how long a line may be in a request, in JSON.
+const maxText = 800_000
+
+// Encoder writes the records of one session as elements of the array "logs", each with a comma behind it.
+type Encoder struct {
+	common []byte // of the session, up to the bracket of "logs"
+	parse  bool   // members of a line that is a JSON object are attributes
+
+	line jsontext.Members // at hand
+}
+
+var _ router.Encoder = (*Encoder)(nil)
+
+// sessionOf makes the encoder of a session; the faults are in v.
+func sessionOf(v *router.Values, s router.Session) *Encoder {
+	all := map[string]string{
+		"container.id": s.ContainerID, "container.name": strings.TrimPrefix(s.ContainerName, "/"), "hostname": s.Host, "plugin.type": "secretref-logdriver",
+		"container.image.name": s.About.Image, "compose.project": s.About.Project, "compose.service": s.About.Service,
+	}
+	maps.Copy(all, s.Attrs)
+	for _, p := range v.Pairs(attributes, "plugin.type=secretref-logdriver") {
+		all[p.Name] = p.Value
+	}
+	e := &Encoder{parse: v.Bool(parseJSON, false), common: []byte(`{"common":{"attributes":{`)}
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if all[name] == "" {
+			continue
+		}
+		e.common = append(jsontext.AppendString(e.common, []byte(name)), ':')
+		e.common = append(jsontext.AppendString(e.common, []byte(all[name])), ',')
+	}
+	e.common = append(e.common[:len(e.common)-1], `}},"logs":[`...) // there is plugin.type at least
+	return e
+}
+
+// AppendRecord implements router.Encoder.
+func (e *Encoder) AppendRecord(dst []byte, r *router.Record) []byte {
+	message := r.Line
+	e.line.Reset()
+	if e.parse {
+		message = e.line.Read(message, isOurs)
+	}
+	dst = strconv.AppendInt(append(dst, `{"timestamp":`...), r.TimeNano/1e6, 10)
+	dst = jsontext.AppendCut(append(dst, `,"message":"`...), message, maxText, router.Cut)
+	dst = append(dst, `","attributes":{`...)
+	members := e.line.Text
+	switch string(r.Source) {
+	case "stdout":
+		dst = append(dst, `"stream":"stdout"`...)
+	case "stderr":
+		dst = append(dst, `"stream":"stderr"`...)
+	default:
+		members = bytes.TrimPrefix(members, []byte(","))
+	}
+	dst = append(dst, members...)
+	return append(dst, "}},"...)
+}
+
+// isOurs reports whether an attribute of that name is written here.
+func isOurs(name []byte) bool { return string(name) == "stream" }

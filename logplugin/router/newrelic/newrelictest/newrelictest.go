@@ -1,0 +1,120 @@
+// Package newrelictest is New Relic's Log API in memory, for tests and benchmarks, written from its documentation: it takes and
+// refuses what that says, answers as that says, and keeps what it has accepted.
+//
+// https://docs.newrelic.com/docs/logs/log-api/introduction-log-api/
+package newrelictest
+
+import (
+	"encoding/json"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"sync"
+
+	"github.com/secretref/secretref/logplugin/router/routertest"
+)
+
+// What the Log API takes.
+const (
+	MaxRequest    = 1_000_000
+	MaxAttributes = 255
+)
+
+// Options say what kind of API it is. The zero value takes every key.
+type Options struct {
+	routertest.ReceiverOptions                           // all but Handle
+	Keys                       []string                  // good keys; nil = every one is
+	Reject                     func(message string) bool // logs for which a request is refused; nil = none
+}
+
+// Log is one log that was accepted.
+type Log struct {
+	Timestamp  int64
+	Message    string
+	Attributes map[string]any // the common ones too
+}
+
+// Server is a running API.
+type Server struct {
+	*routertest.Receiver
+
+	mu      sync.Mutex
+	options Options
+	logs    []Log
+}
+
+// Start starts an API on a port of the loopback address.
+func Start(o Options) *Server {
+	s := &Server{options: o}
+	o.Handle = s.take
+	s.Receiver = routertest.StartReceiver(o.ReceiverOptions)
+	return s
+}
+
+// SetKeys makes these the only good keys.
+func (s *Server) SetKeys(keys ...string) {
+	s.mu.Lock()
+	s.options.Keys = keys
+	s.mu.Unlock()
+}
+
+// Logs returns what was accepted, in order.
+func (s *Server) Logs() []Log {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.logs)
+}
+
+func (s *Server) take(w http.ResponseWriter, r *http.Request, body []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := r.Header.Get("X-License-Key") + r.Header.Get("X-Insert-Key")
+	switch {
+	case r.URL.Path != "/log/v1":
+		http.NotFound(w, r)
+		return
+	case r.Method != http.MethodPost:
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return
+	case key == "", s.options.Keys != nil && !slices.Contains(s.options.Keys, key):
+		w.WriteHeader(http.StatusForbidden)
+		return
+	case r.ContentLength > MaxRequest:
+		w.WriteHeader(http.StatusRequestEntityTooLarge)
+		return
+	}
+	logs, ok := s.decode(r.Header.Get("Content-Type"), body)
+	if !ok {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	s.logs = append(s.logs, logs...)
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusAccepted)
+	_, _ = io.WriteString(w, `{"requestId":"00000000-0000-0000-0000-000000000000"}`)
+}
+
+func (s *Server) decode(kind string, body []byte) (logs []Log, ok bool) {
+	var blocks []struct {
+		Common struct{ Attributes map[string]any }
+		Logs   []Log
+	}
+	if kind != "application/json" || json.Unmarshal(body, &blocks) != nil || len(blocks) == 0 {
+		return nil, false
+	}
+	for _, block := range blocks {
+		if len(block.Logs) == 0 {
+			return nil, false
+		}
+		for _, log := range block.Logs {
+			all := maps.Clone(block.Common.Attributes)
+			maps.Copy(all, log.Attributes)
+			if log.Attributes = all; len(all) > MaxAttributes || s.options.Reject != nil && s.options.Reject(log.Message) {
+				return nil, false
+			}
+			logs = append(logs, log)
+		}
+	}
+	return logs, true
+}

@@ -1,0 +1,87 @@
+package router
+
+import (
+	"context"
+	"sync"
+)
+
+// Fit returns the end of the records from from on that fit into one request of so many records and bytes. It is one record
+// at least.
+func (b *Batch) Fit(from, records, bytes int) (to int) {
+	for to = from + 1; to < b.Len() && to-from < records && b.Ends[to]-b.Start(from) <= bytes; {
+		to++
+	}
+	return to
+}
+
+// SendParts calls send for the parts of b that fit into one request each, in order, until one fails. Its error counts the
+// records of b.
+func (b *Batch) SendParts(records, bytes int, send func(part *Batch) *Error) error {
+	for from := 0; from < b.Len(); {
+		to := b.Fit(from, records, bytes)
+		part := b
+		if from > 0 || to < b.Len() {
+			part = b.Slice(from, to)
+		}
+		if failed := send(part); failed != nil {
+			failed.Delivered += from
+			if failed.Bad != NoRecord {
+				failed.Bad += from
+			}
+			return failed
+		}
+		from = to
+	}
+	return nil
+}
+
+// Buffers are memory for the bodies of requests.
+type Buffers struct{ pool sync.Pool }
+
+// Get returns a buffer of length 0 or more.
+func (b *Buffers) Get() *[]byte {
+	if buf, ok := b.pool.Get().(*[]byte); ok {
+		return buf
+	}
+	return new([]byte)
+}
+
+// Put gives a buffer back.
+func (b *Buffers) Put(buf *[]byte) {
+	if cap(*buf) <= maxKept {
+		b.pool.Put(buf)
+	}
+}
+
+// Judge makes an error of the answer to n records, for a receiver whose status alone says what became of them: accepted means
+// that it has them all, and 400 that it will never take some of them. hint is for another status that looks like a yes.
+func (a *Answer) Judge(op string, n, accepted int, hint string) *Error {
+	if a.Status == accepted && !a.HTML {
+		return nil
+	}
+	e := &Error{Op: op, Cause: a.Cause(), Bad: NoRecord, RetryAfter: a.RetryAfter}
+	e.Class, e.Hint = a.Class()
+	switch {
+	case e.Class == "":
+		e.Class, e.Hint = ClassConfig, hint
+	case a.Status == 400 && !a.HTML:
+		e.Class = ClassBadRecords
+		if n == 1 {
+			e.Bad = 0
+		}
+	}
+	return e
+}
+
+// NewEncoder asks for the options of a session, and makes its encoder of them. op is for errors.
+func (o Options) NewEncoder(ctx context.Context, op string, list []Option, read func(*Values) Encoder) (Encoder, error) {
+	v, err := o.Session(ctx, list)
+	if err != nil {
+		return nil, FromSource(op, err)
+	}
+	e := read(v)
+	if err := v.Err(); err != nil {
+		return nil, &Error{Class: ClassConfig, Op: op, Cause: err.Error(), Bad: NoRecord}
+	}
+	return e, nil
+}
