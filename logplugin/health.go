@@ -9,6 +9,7 @@ import (
 	"github.com/secretref/secretref/logplugin/history"
 	"github.com/secretref/secretref/logplugin/metrics"
 	"github.com/secretref/secretref/logplugin/session"
+	"github.com/secretref/secretref/logplugin/volume"
 	"github.com/secretref/secretref/shared/config"
 	"github.com/secretref/secretref/shared/fault"
 	"github.com/secretref/secretref/shared/resolve"
@@ -18,6 +19,7 @@ import (
 type service struct {
 	version  string
 	sessions *session.Sessions
+	volumes  *volume.Volumes // nil = this host has no volumes
 	resolver *resolve.Resolver
 	resolves *metrics.Resolves
 
@@ -75,13 +77,20 @@ func (s *service) attention(all []session.Status) []string {
 	} else if trouble := s.resolves.Trouble(); trouble != "" {
 		reasons = append(reasons, trouble)
 	}
+	if s.volumes != nil {
+		reasons = append(reasons, s.volumes.Attention()...)
+	}
 	return append(reasons, control.Attention(all)...)
 }
 
 // Report answers `status`.
 func (s *service) Report() control.Report {
 	all := s.sessions.Status()
-	return control.Report{Version: control.ReportVersion, Program: s.version, Attention: s.attention(all), Sessions: all, History: s.sessions.History()}
+	r := control.Report{Version: control.ReportVersion, Program: s.version, Attention: s.attention(all), Sessions: all, History: s.sessions.History()}
+	if s.volumes != nil {
+		r.Volumes = s.volumes.Status()
+	}
+	return r
 }
 
 // Forget ends a session.

@@ -41,6 +41,7 @@ type Program struct {
 type flags struct {
 	config, stateDir string // all but version and help
 	socket           string // serve
+	volumeSocket     string // serve; "" = no volumes, unless systemd passes a socket for them
 	logLevel         slog.Level
 	logFormat        logFormat // "" is text
 	json, watch      bool      // status

@@ -15,6 +15,7 @@ import (
 	"github.com/secretref/secretref/logplugin/session"
 	"github.com/secretref/secretref/logplugin/spool"
 	"github.com/secretref/secretref/logplugin/state"
+	"github.com/secretref/secretref/logplugin/volume"
 	"github.com/secretref/secretref/shared/awsconf"
 	"github.com/secretref/secretref/shared/config"
 	"github.com/secretref/secretref/shared/resolve"
@@ -27,18 +28,18 @@ type server struct {
 	log      *slog.Logger
 	files    filebudget.Budget
 	socket   net.Listener
+	volumes  net.Listener // nil = this host has no volumes
 	resolves metrics.Resolves
 }
 
 // serve listens before all else: a daemon that starts at the same time waits half a second for the socket.
 func (p Program) serve(ctx context.Context, f flags) error {
 	log := p.newLog(f)
-	socket, err := dockerplugin.ListenLate(f.socket, log)
-	if err != nil {
+	s := &server{program: p, flags: f, log: log, files: raiseFiles(log)}
+	if err := s.listen(); err != nil {
 		return err
 	}
-	defer socket.Close()
-	s := &server{program: p, flags: f, log: log, files: raiseFiles(log), socket: socket}
+	defer s.close()
 	cfg, broken := p.load(f)
 	if broken != nil {
 		cfg = p.fallback(f)
@@ -51,6 +52,47 @@ func (p Program) serve(ctx context.Context, f flags) error {
 		}
 		cfg, broken = next, nil
 	}
+}
+
+// listen opens the sockets for the daemon, unless systemd has.
+func (s *server) listen() error {
+	passed, err := dockerplugin.Passed()
+	if err != nil {
+		return err
+	}
+	s.socket, s.volumes = passed.Logs, passed.Volumes
+	if s.socket == nil {
+		s.socket, err = dockerplugin.ListenLate(s.flags.socket, s.log)
+	}
+	if err == nil && s.volumes == nil && s.flags.volumeSocket != "" {
+		s.volumes, err = dockerplugin.ListenLate(s.flags.volumeSocket, s.log)
+	}
+	if err != nil {
+		s.close()
+	}
+	return err
+}
+
+func (s *server) close() {
+	for _, l := range []net.Listener{s.socket, s.volumes} {
+		if l != nil {
+			_ = l.Close() // the process is about to end
+		}
+	}
+}
+
+// mountTimeout is the limit of a Mount. The daemon waits for two minutes, a managed plugin's for 30 seconds.
+const mountTimeout = volume.MountWait*5/4 - 2*time.Second
+
+// serveVolumes answers the daemon's calls for volumes until ctx ends.
+func (s *server) serveVolumes(ctx context.Context, v *volume.Volumes) error {
+	if v == nil {
+		<-ctx.Done()
+		return nil
+	}
+	s.log.Info("volumes are served", "socket", s.volumes.Addr().String())
+	plugin := dockerplugin.NewVolumes(v, dockerplugin.Options{Logger: s.log, CloseTimeout: 2 * time.Second, StartTimeout: mountTimeout})
+	return plugin.Serve(ctx, dockerplugin.Lend(s.volumes))
 }
 
 // with serves with one configuration until ctx ends, or until there is another, which it returns. Between the two, as
@@ -70,7 +112,12 @@ func (s *server) with(ctx context.Context, cfg *config.Config, broken error) (ne
 	if cfg.Logs.AllowReferences == nil {
 		s.log.Warn("a container may name any reference that this host can read: set allow_references under [logs]")
 	}
-	d := &service{version: s.program.Version, sessions: sessions, resolver: resolver, resolves: &s.resolves, config: cfg, broken: broken, unusable: broken != nil}
+	var volumes *volume.Volumes
+	if s.volumes != nil {
+		volumes = volume.New(volume.Config{StateDir: dir.Path(), Config: cfg, Resolver: resolver, Broken: broken, Log: s.log})
+		defer volumes.Close()
+	}
+	d := &service{version: s.program.Version, sessions: sessions, volumes: volumes, resolver: resolver, resolves: &s.resolves, config: cfg, broken: broken, unusable: broken != nil}
 	// Before the sessions, which may need many files.
 	stop := listeners{s.files, s.log}.answer(cfg.Logs.MetricsAddress, dir.Path(), d, metrics.Handler(metrics.Options{
 		Version: s.program.Version, Sessions: sessions, Health: d, Resolves: &s.resolves, PerContainer: d.perContainer, Log: s.log,
@@ -87,10 +134,12 @@ func (s *server) with(ctx context.Context, cfg *config.Config, broken error) (ne
 		Logger: s.log, CloseTimeout: 2 * time.Second, Connections: s.files.Daemon,
 		Logs: sessions, Readers: s.files.Readers, ReadLogs: cfg.Logs.ReadLogs,
 	})
+	var volumesErr error
+	looking.Go(func() { defer end(); volumesErr = s.serveVolumes(ctx, volumes) })
 	err = plugin.Serve(ctx, dockerplugin.Lend(s.socket))
 	end()
 	looking.Wait()
-	return next, errors.Join(err, stop(), sessions.Close())
+	return next, errors.Join(err, volumesErr, stop(), sessions.Close())
 }
 
 // fixPause is the time between two looks at a configuration that cannot be used.

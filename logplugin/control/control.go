@@ -33,17 +33,19 @@ import (
 	"github.com/secretref/secretref/logplugin/filebudget"
 	"github.com/secretref/secretref/logplugin/history"
 	"github.com/secretref/secretref/logplugin/session"
+	"github.com/secretref/secretref/logplugin/volume"
 )
 
 const socketName = "status.sock"
 
 // Report is the answer to GET /status.
 type Report struct {
-	Version   int              `json:"version"`   // of this form: 1
-	Program   string           `json:"program"`   // the driver's own version
-	Attention []string         `json:"attention"` // why a person should look, one line each; empty means nobody need
-	Sessions  []session.Status `json:"sessions"`  // the oldest first
-	History   history.Stats    `json:"history"`   // kept of delivered lines for docker logs
+	Version   int              `json:"version"`           // of this form: 1
+	Program   string           `json:"program"`           // the driver's own version
+	Attention []string         `json:"attention"`         // why a person should look, one line each; empty means nobody need
+	Sessions  []session.Status `json:"sessions"`          // the oldest first
+	History   history.Stats    `json:"history"`           // kept of delivered lines for docker logs
+	Volumes   []volume.Status  `json:"volumes,omitempty"` // by name
 }
 
 // ReportVersion is Report.Version of this program.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -17,17 +18,72 @@ import (
 // firstFD is the first file that systemd passes, see sd_listen_fds(3).
 const firstFD = 3
 
-// Listen returns the socket that systemd has passed to this process, or else one at path. Call it once, early: it takes
-// the variables LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES out of the environment.
-//
-// A socket at path is for the caller's user alone (0600). Missing directories above are made as the daemon makes them
-// (0700). A socket that is left over from a process that has ended is replaced; one that somebody answers on, and
-// anything that is no socket, is an error. Closing the listener removes the file, unless another has taken its place.
-func Listen(path string) (net.Listener, error) {
-	l, err := passed()
-	if l != nil || err != nil {
-		return l, err
+// VolumesUnit is the socket unit of volumes; the socket of any other unit is that of the log driver.
+const VolumesUnit = "secretref-files.socket"
+
+// Sockets are those that systemd has passed; nil means that there is none.
+type Sockets struct{ Logs, Volumes net.Listener }
+
+// Passed returns the sockets that systemd has passed to this process. Call it once, early: it takes the variables
+// LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES out of the environment.
+func Passed() (Sockets, error) {
+	var s Sockets
+	pid, fds, names := os.Getenv("LISTEN_PID"), os.Getenv("LISTEN_FDS"), strings.Split(os.Getenv("LISTEN_FDNAMES"), ":")
+	for _, name := range []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} {
+		_ = os.Unsetenv(name) // fails for malformed names only
 	}
+	if pid != strconv.Itoa(os.Getpid()) {
+		return s, nil // none, or meant for the process that started this one
+	}
+	n, err := strconv.Atoi(fds)
+	if err != nil || n < 1 || n > 2 {
+		return s, fmt.Errorf("systemd passes %q sockets, and one for logs and one for volumes are wanted; check the ListenStream lines of the socket units", fds)
+	}
+	for i := range n {
+		to, what := &s.Logs, "logs"
+		if i < len(names) && names[i] == VolumesUnit {
+			to, what = &s.Volumes, "volumes"
+		}
+		l, err := passed(firstFD + i)
+		if err == nil && *to != nil {
+			err = errors.Join(fmt.Errorf("systemd passes two sockets for %s, and only one is wanted; check the ListenStream lines of the socket units", what), l.Close())
+		}
+		if err != nil {
+			return Sockets{}, errors.Join(err, s.close())
+		}
+		*to = l
+	}
+	return s, nil
+}
+
+func (s Sockets) close() (err error) {
+	for _, l := range []net.Listener{s.Logs, s.Volumes} {
+		if l != nil {
+			err = errors.Join(err, l.Close())
+		}
+	}
+	return err
+}
+
+// passed returns the socket that is file fd.
+func passed(fd int) (net.Listener, error) {
+	unix.CloseOnExec(fd)
+	f := os.NewFile(uintptr(fd), "systemd socket") //nolint:gosec // 3 or 4
+	defer f.Close()                                // FileListener works on a copy
+	l, err := net.FileListener(f)
+	if err != nil {
+		return nil, fmt.Errorf("file %d, which systemd passes, is no socket that listens: %w", fd, err)
+	}
+	if _, ok := l.(*net.UnixListener); !ok {
+		return nil, errors.Join(fmt.Errorf("systemd passes a socket of %s, and a unix socket is wanted", l.Addr().Network()), l.Close())
+	}
+	return l, nil
+}
+
+// Listen returns a socket at path. It is for the caller's user alone (0600). Missing directories above are made as the
+// daemon makes them (0700). A socket that is left over from a process that has ended is replaced; one that somebody answers
+// on, and anything that is no socket, is an error. Closing the listener removes the file, unless another has taken its place.
+func Listen(path string) (net.Listener, error) {
 	if !filepath.IsAbs(path) {
 		return nil, fmt.Errorf("listen on %q: the path does not begin with a slash", path)
 	}
@@ -38,31 +94,6 @@ func Listen(path string) (net.Listener, error) {
 		return nil, err
 	}
 	return listen(path)
-}
-
-// passed returns the socket of a systemd socket unit, or nil when there is none.
-func passed() (net.Listener, error) {
-	pid, fds := os.Getenv("LISTEN_PID"), os.Getenv("LISTEN_FDS")
-	for _, name := range []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} {
-		_ = os.Unsetenv(name) // fails for malformed names only
-	}
-	if pid != strconv.Itoa(os.Getpid()) {
-		return nil, nil // none, or meant for the process that started this one
-	}
-	if fds != "1" {
-		return nil, fmt.Errorf("systemd passes %q sockets, and only one is wanted; check the ListenStream lines of the socket unit", fds)
-	}
-	unix.CloseOnExec(firstFD)
-	f := os.NewFile(firstFD, "systemd socket")
-	defer f.Close() // FileListener works on a copy
-	l, err := net.FileListener(f)
-	if err != nil {
-		return nil, fmt.Errorf("file %d, which systemd passes, is no socket that listens: %w", firstFD, err)
-	}
-	if _, ok := l.(*net.UnixListener); !ok {
-		return nil, errors.Join(fmt.Errorf("systemd passes a socket of %s, and a unix socket is wanted", l.Addr().Network()), l.Close())
-	}
-	return l, nil
 }
 
 // checkUnused returns an error if no socket can be made at path.

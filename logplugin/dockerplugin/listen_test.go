@@ -28,7 +28,11 @@ func TestMain(m *testing.M) {
 
 // child serves until its input ends.
 func child() int {
-	l, err := Listen(os.Getenv("API_TEST_PATH"))
+	sockets, err := Passed()
+	l := sockets.Logs
+	if err == nil && l == nil {
+		l, err = Listen(os.Getenv("API_TEST_PATH"))
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stdout, err)
 		return 1
@@ -140,10 +144,10 @@ func TestBadActivation(t *testing.T) {
 		fds  string
 		want string
 	}{
-		"two sockets": {null, "2", `systemd passes "2" sockets`},
-		"no number":   {null, "", `systemd passes "" sockets`},
-		"TCP":         {tcpFile, "1", "systemd passes a socket of tcp"},
-		"no socket":   {null, "1", "is no socket that listens"},
+		"three sockets": {null, "3", `systemd passes "3" sockets`},
+		"no number":     {null, "", `systemd passes "" sockets`},
+		"TCP":           {tcpFile, "1", "systemd passes a socket of tcp"},
+		"no socket":     {null, "1", "is no socket that listens"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cmd, out, _ := startChild(t, c.file, "LISTEN_FDS="+c.fds, "API_TEST_PATH=/proc/none")

@@ -1,5 +1,6 @@
-// Package dockerplugin is the protocol of Docker's log plugins (docker.logdriver/1.0): HTTP on a unix socket, on which the
-// daemon announces each container that begins or ends to log.
+// Package dockerplugin is the protocol of Docker's log plugins (docker.logdriver/1.0) and volume plugins
+// (docker.volumedriver/1.0): HTTP on a unix socket, on which the daemon announces each container that begins or ends to log,
+// and asks for volumes.
 //
 // The daemon makes these calls while it holds the container's lock, often without a time limit of its own. So every
 // call is answered within a time of our own, whatever the sessions do; a panic is an answer; and the status is always
@@ -7,7 +8,7 @@
 // the container's FIFO.
 //
 // The transport (this file: listener, deadlines, recovery, decoding, one method for each path) knows nothing of what the
-// methods mean; those of LogDriver are in logdriver.go, and another interface of the protocol gets a file beside it.
+// methods mean; those of LogDriver are in logdriver.go, those of VolumeDriver in volumedriver.go.
 //
 // It is written on net/http and not on the sdk.Handler of docker/go-plugins-helpers. On that, two tests of this package
 // fail: TestConnectionsThatAskNothing, because its http.Server has no deadline before a handler runs, and
@@ -25,6 +26,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"runtime"
@@ -45,7 +47,7 @@ const (
 
 // Options of a Server. The zero value of each field is usable.
 type Options struct {
-	StartTimeout time.Duration // for StartLogging; 0 = 5 s
+	StartTimeout time.Duration // for StartLogging and Mount; 0 = 5 s
 	StopTimeout  time.Duration // for StopLogging; 0 = 1 s
 	CloseTimeout time.Duration // for the calls that are under way when Serve ends; 0 = 3 s
 	Connections  int           // at once; 0 = 64
@@ -68,6 +70,16 @@ type Server struct {
 
 // New returns a Server for sessions.
 func New(sessions Sessions, o Options) *Server {
+	s := newServer("LogDriver", o)
+	maps.Copy(s.methods, logDriver{s, sessions}.methods())
+	if o.Logs != nil {
+		s.methods[readLogsPath] = reader{s, s.options.Logs, make(chan struct{}, s.options.Readers)}.read
+	}
+	return s
+}
+
+// newServer returns a Server that says it is an interface of the protocol. Its methods are added by the caller.
+func newServer(name string, o Options) *Server {
 	o.StartTimeout = cmp.Or(o.StartTimeout, 5*time.Second)
 	o.StopTimeout = cmp.Or(o.StopTimeout, time.Second)
 	o.CloseTimeout = cmp.Or(o.CloseTimeout, 3*time.Second)
@@ -77,15 +89,10 @@ func New(sessions Sessions, o Options) *Server {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{options: o}
+	s := &Server{options: o, methods: map[string]method{"/Plugin.Activate": func(http.ResponseWriter, *http.Request) (any, error) {
+		return activated{Implements: []string{name}}, nil
+	}}}
 	s.ending, s.end = context.WithCancel(context.Background())
-	s.methods = logDriver{s, sessions}.methods()
-	if o.Logs != nil {
-		s.methods[readLogsPath] = reader{s, o.Logs, make(chan struct{}, o.Readers)}.read
-	}
-	s.methods["/Plugin.Activate"] = func(http.ResponseWriter, *http.Request) (any, error) {
-		return activated{Implements: []string{"LogDriver"}}, nil
-	}
 	return s
 }
 
@@ -166,6 +173,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case errors.Is(err, errCut):
 		panic(http.ErrAbortHandler)
+	case errors.Is(err, ErrHangUp):
+		s.options.Logger.Error("call of the daemon is not answered", "call", r.URL.Path, "error", errText(err))
+		panic(http.ErrAbortHandler)
 	case err != nil:
 		a = failure{errText(err)}
 	case a == nil:
@@ -179,6 +189,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		s.options.Logger.Warn("the daemon did not take an answer", "call", r.URL.Path, "error", err)
 	}
 }
+
+// ErrHangUp in an error's chain ends the connection without an answer: for a call where any answer would be taken for a fact.
+// The daemon tries again.
+var ErrHangUp = errors.New("not answered")
 
 var (
 	errInternal = errors.New("internal error, see the log of secretref-logdriver")
@@ -215,7 +229,7 @@ func (s *Server) within(r *http.Request, limit time.Duration, f func(context.Con
 		return err
 	case <-t.C:
 		close(gone)
-		return fmt.Errorf("the session did not answer within %v", limit)
+		return fmt.Errorf("secretref-logdriver did not answer within %v", limit)
 	}
 }
 
@@ -247,7 +261,7 @@ func decode[T any](r *http.Request) (q T, err error) {
 	case len(bytes.TrimSpace(body)) == 0:
 		return q, errEmpty
 	case json.Unmarshal(body, &q) != nil:
-		return none, errors.New("the daemon's call is not the JSON that Docker documents for log plugins")
+		return none, errors.New("the daemon's call is not the JSON that Docker documents for plugins")
 	}
 	return q, nil
 }

@@ -149,8 +149,8 @@ func TestAnswers(t *testing.T) {
 		{"start refused", "LogDriver.StartLogging", startBody(file + "refused"), `{"Err":"secretref: log-opt logDriver is missing"}`},
 		{"start without body", "LogDriver.StartLogging", "", `{"Err":"secretref: the daemon repeated its call without the body, after secretref-logdriver had ended in the middle of it; start the container again"}`},
 		{"start with white space", "LogDriver.StartLogging", "\n", `{"Err":"secretref: the daemon repeated its call without the body, after secretref-logdriver had ended in the middle of it; start the container again"}`},
-		{"start with garbage", "LogDriver.StartLogging", `{"File":"` + canary, `{"Err":"secretref: the daemon's call is not the JSON that Docker documents for log plugins"}`},
-		{"start with a number", "LogDriver.StartLogging", `{"File":"/f","Info":{"ContainerEnv":[12345678]}}`, `{"Err":"secretref: the daemon's call is not the JSON that Docker documents for log plugins"}`},
+		{"start with garbage", "LogDriver.StartLogging", `{"File":"` + canary, `{"Err":"secretref: the daemon's call is not the JSON that Docker documents for plugins"}`},
+		{"start with a number", "LogDriver.StartLogging", `{"File":"/f","Info":{"ContainerEnv":[12345678]}}`, `{"Err":"secretref: the daemon's call is not the JSON that Docker documents for plugins"}`},
 		{"start without file", "LogDriver.StartLogging", `{"Info":{"ContainerID":"1"}}`, `{"Err":"secretref: StartLogging names no file or no container"}`},
 		{"start without container", "LogDriver.StartLogging", `{"File":"/f"}`, `{"Err":"secretref: StartLogging names no file or no container"}`},
 		{"start of a newer daemon", "LogDriver.StartLogging", `{"File":"/f","Info":{"ContainerID":"1","New":{"a":[1]}},"More":1}`, `{"Err":""}`},
@@ -276,7 +276,7 @@ func TestSlowStart(t *testing.T) {
 		start:    func(context.Context, string, Info) error { <-release; return nil },
 		withdraw: func(f string) { stopped <- f },
 	}, Options{StartTimeout: 100 * time.Millisecond})
-	if got, want := d.call(t, "LogDriver.StartLogging", startBody(file)), `{"Err":"secretref: the session did not answer within 100ms"}`; got != want {
+	if got, want := d.call(t, "LogDriver.StartLogging", startBody(file)), `{"Err":"secretref: secretref-logdriver did not answer within 100ms"}`; got != want {
 		t.Errorf("answer %s, want %s", got, want)
 	}
 	select {

@@ -52,6 +52,13 @@ func (a *Asker) Resolve(ctx context.Context, needs ...Need) []resolve.Result {
 	return a.resolver.Resolve(ctx, requests...)
 }
 
+// Forget makes the next Resolve of these needs ask AWS.
+func (a *Asker) Forget(needs ...Need) {
+	for _, n := range needs {
+		a.resolver.Forget(a.request(n))
+	}
+}
+
 // Unanswered is for how long AWS has left a question without an answer; 0 = there is none.
 func (a *Asker) Unanswered() time.Duration { return a.resolver.Status().Unanswered }
 
@@ -73,9 +80,7 @@ func (a *Asker) Admit(ctx context.Context, wait time.Duration, needs []Need) err
 	case <-ctx.Done():
 		return err
 	}
-	for _, n := range needs {
-		a.resolver.Forget(a.request(n)) // or the denial is answered from memory
-	}
+	a.Forget(needs...) // or the denial is answered from memory
 	return a.try(ctx, wait, needs)
 }
 

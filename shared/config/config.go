@@ -35,6 +35,7 @@ type Config struct {
 	ECR        ECR
 	Registries []Registry // one per pattern; Rule picks the best
 	Logs       Logs
+	Secrets    Secrets
 	Files      []string // the files that were read, in order
 }
 
@@ -130,6 +131,13 @@ type Logs struct {
 	DefaultDestination string // one of Destinations, for containers that name none; "" = none
 }
 
+// Secrets is for the volumes of the log driver.
+type Secrets struct {
+	AllowReferences []string // glob patterns: what volumes may name; nil and empty = none
+	ValuesDir       string   // a tmpfs for the files; default /run/secretref/values
+	VolumesDir      string   // the same mounted read-only, for containers; default /run/secretref/volumes
+}
+
 // DefaultSpoolMinFree is Logs.SpoolMinFree where it is not given.
 const DefaultSpoolMinFree = 1 << 30
 
@@ -166,6 +174,7 @@ func defaults() *Config {
 			MetricsPerContainer: true,
 			AllowOptions:        true,
 		},
+		Secrets: Secrets{ValuesDir: "/run/secretref/values", VolumesDir: "/run/secretref/volumes"},
 	}
 }
 

@@ -83,7 +83,7 @@ func TestDefaults(t *testing.T) {
 		"no file":        {},
 		"empty file":     {"config.toml": ""},
 		"only a comment": {"config.toml": "# nothing\n"},
-		"empty tables":   {"config.toml": "[aws]\n[cache]\n[accounts]\n[buckets]\n[registries]\n[ecr]\n[logs]\n"},
+		"empty tables":   {"config.toml": "[aws]\n[cache]\n[accounts]\n[buckets]\n[registries]\n[ecr]\n[logs]\n[secrets]\n"},
 	} {
 		got := load(t, files)
 		if len(got.Files) != len(files) {
@@ -99,6 +99,7 @@ func TestDefaults(t *testing.T) {
 			Logs: Logs{StateDir: "/var/lib/secretref", SpoolMaxBytes: 268435456, SpoolTotal: 2147483648, SpoolMinFree: 1073741824,
 				ReadLogs: true, HistoryTotal: 4294967296, KeepEnded: 168 * time.Hour,
 				MetricsPerContainer: true, AllowOptions: true},
+			Secrets: Secrets{ValuesDir: "/run/secretref/values", VolumesDir: "/run/secretref/volumes"},
 		}
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got %+v\nwant %+v", name, got, want)
@@ -163,6 +164,10 @@ metrics_per_container = false
 allow_options = false
 default_destination = "prod"
 hostname = "web-1"
+[secrets]
+allow_references = ["/app/*"]
+values_dir = "/run/v"
+volumes_dir = "/run/w"
 [logs.destinations.prod]
 logDriver = "splunk"
 [buckets."my.secrets"]
@@ -211,7 +216,8 @@ func TestEveryKey(t *testing.T) {
 			AllowRouters:    []string{}, MetricsAddress: "[::1]:9475",
 			Hostname: "web-1", DefaultDestination: "prod", Destinations: map[string]map[string]string{"prod": {"logDriver": "splunk"}},
 		},
-		Files: []string{file},
+		Secrets: Secrets{AllowReferences: []string{"/app/*"}, ValuesDir: "/run/v", VolumesDir: "/run/w"},
+		Files:   []string{file},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", got, want)

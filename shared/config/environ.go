@@ -11,7 +11,7 @@ import (
 const variablePrefix = "SECRETREF_"
 
 // variableTables are the tables whose keys have a variable. The others are collections, or not for the log driver.
-func variableTables() []string { return []string{"aws", "cache", "logs"} }
+func variableTables() []string { return []string{"aws", "cache", "logs", "secrets"} }
 
 // textVariable holds the text of a whole configuration file, in place of the files: a managed plugin has no files.
 const textVariable = variablePrefix + "CONFIG_TOML"

@@ -56,6 +56,9 @@ func TestVariables(t *testing.T) {
 			[]string{"/logs/*", "arn:aws:ssm:*:*:parameter/a"}},
 		{"SECRETREF_LOGS_ALLOW_ROUTERS", "https://*.example.com:*", func(c *Config) any { return c.Logs.AllowRouters }, []string{"https://*.example.com:*"}},
 		{"SECRETREF_LOGS_METRICS_ADDRESS", ":9475", func(c *Config) any { return c.Logs.MetricsAddress }, ":9475"},
+		{"SECRETREF_SECRETS_ALLOW_REFERENCES", "/app/*", func(c *Config) any { return c.Secrets.AllowReferences }, []string{"/app/*"}},
+		{"SECRETREF_SECRETS_VALUES_DIR", "/v", func(c *Config) any { return c.Secrets.ValuesDir }, "/v"},
+		{"SECRETREF_SECRETS_VOLUMES_DIR", "/w", func(c *Config) any { return c.Secrets.VolumesDir }, "/w"},
 		{"SECRETREF_LOGS_HOSTNAME", "i-0abc", func(c *Config) any { return c.Logs.Hostname }, "i-0abc"},
 	} {
 		environ := []string{"HOME=/root", c.name + "=" + c.text}

@@ -10,17 +10,20 @@ var fallbackKeys = []string{"state_dir", "spool_max_bytes", "spool_total", "spoo
 // which ones may is what the broken text cannot say.
 func Fallback(opts Options) *Config {
 	cfg := defaults()
-	keys := slices.DeleteFunc(tableKeys(cfg, "logs"), func(k key) bool { return !slices.Contains(fallbackKeys, k.name) })
+	keys := map[string][]key{
+		"logs":    slices.DeleteFunc(tableKeys(cfg, "logs"), func(k key) bool { return !slices.Contains(fallbackKeys, k.name) }),
+		"secrets": slices.DeleteFunc(tableKeys(cfg, "secrets"), func(k key) bool { return k.name == "allow_references" }),
+	}
 	for _, s := range opts.read() {
 		if s.err != nil {
 			continue // it may be a stranger's
 		}
 		items, _ := parse(s.path, s.data) // those before the mistake
 		for _, it := range items {
-			if len(it.path) != 2 || it.path[0] != "logs" {
+			if len(it.path) != 2 {
 				continue
 			}
-			if k, ok := find(keys, it.path[1]); ok {
+			if k, ok := find(keys[it.path[0]], it.path[1]); ok {
 				_ = k.set(it.value) // a bad value leaves what was there
 			}
 		}
@@ -30,6 +33,7 @@ func Fallback(opts Options) *Config {
 		_ = l.environ([]string{pair})
 	}
 	cfg.Logs.AllowReferences, cfg.Logs.AllowRouters = []string{}, []string{}
+	cfg.Secrets.AllowReferences = nil
 	cfg.Logs.DefaultDestination = "" // it would name one of which nothing is known
 	return cfg
 }

@@ -26,7 +26,7 @@ type key struct {
 
 // tableNames returns the tables, in the order in which they are listed for people.
 func tableNames() []string {
-	return []string{"aws", "cache", "accounts", "buckets", "ecr", "registries", "logs"}
+	return []string{"aws", "cache", "accounts", "buckets", "ecr", "registries", "logs", "secrets"}
 }
 
 // otherTables are those that say nothing of a registry.
@@ -82,6 +82,12 @@ func tableKeys(c *Config, table string) []key {
 			{"metrics_per_container", "false", boolean(&l.MetricsPerContainer)},
 			{"metrics_address", `"127.0.0.1:9475"`, address(&l.MetricsAddress)},
 			{"hostname", `"web-1.example.com"`, checked(&l.Hostname, isHostname, "a host name (letters, digits and ._-)")},
+		}
+	case "secrets":
+		return []key{
+			{"allow_references", `["arn:aws:secretsmanager:*:*:secret:app/*"]`, globs(&c.Secrets.AllowReferences, "")},
+			{"values_dir", `"/run/secretref/values"`, absolute(&c.Secrets.ValuesDir)},
+			{"volumes_dir", `"/run/secretref/volumes"`, absolute(&c.Secrets.VolumesDir)},
 		}
 	}
 	return nil

@@ -101,7 +101,7 @@ func TestManualVariables(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []string
-	for _, m := range regexp.MustCompile(`(?m)^\.It Ev (SECRETREF_(?:AWS|CACHE|LOGS|CONFIG)_\S*)$`).FindAllStringSubmatch(string(data), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^\.It Ev (SECRETREF_(?:AWS|CACHE|LOGS|SECRETS|CONFIG)_\S*)$`).FindAllStringSubmatch(string(data), -1) {
 		got = append(got, m[1])
 	}
 	want := Variables()

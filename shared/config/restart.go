@@ -10,5 +10,8 @@ func RestartNeeded(old, new *Config) []string {
 	if old.Logs.MetricsAddress != new.Logs.MetricsAddress {
 		keys = append(keys, "logs.metrics_address")
 	}
+	if old.Secrets.ValuesDir != new.Secrets.ValuesDir || old.Secrets.VolumesDir != new.Secrets.VolumesDir {
+		keys = append(keys, "secrets.values_dir", "secrets.volumes_dir")
+	}
 	return keys
 }

@@ -1,0 +1,74 @@
+package volume
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/secretref/secretref/shared/fault"
+)
+
+// Status is what `status` shows of a volume.
+type Status struct {
+	Name       string        `json:"name"`
+	References []string      `json:"references"` // FILE=REFERENCE
+	Created    time.Time     `json:"created"`
+	Mounted    bool          `json:"mounted"`           // by a container, as far as is known
+	Written    time.Time     `json:"written,omitzero"`  // when a value last changed; zero = there are no files
+	Checked    time.Time     `json:"checked,omitzero"`  // when all values were last read
+	Missing    []string      `json:"missing,omitempty"` // files of a mounted volume that wait for AWS
+	LastError  string        `json:"lastError,omitempty"`
+	FailingFor time.Duration `json:"failingFor,omitempty"` // nanoseconds
+}
+
+// Status returns all volumes by name.
+func (v *Volumes) Status() []Status {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	_ = v.loaded() // Attention says so
+	var all []Status
+	for _, name := range slices.Sorted(maps.Keys(v.known)) {
+		x := v.known[name]
+		s := Status{Name: name, Created: x.created, Mounted: len(x.mounts) > 0, Checked: x.refreshed}
+		for _, f := range x.spec.Files {
+			s.References = append(s.References, f.Name+"="+f.Ref.String())
+		}
+		files, written := v.tree.present(name)
+		s.Written = written
+		if s.Mounted {
+			s.Missing = missing(x.spec, files)
+		}
+		switch {
+		case x.invalid != nil:
+			s.LastError = fault.OneLine(x.invalid.Error())
+		case x.lastErr != nil:
+			s.LastError, s.FailingFor = fault.OneLine(x.lastErr.Error()), time.Since(x.failing)
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// Attention returns why a person should look, one line each.
+func (v *Volumes) Attention() []string {
+	var reasons []string
+	all := v.Status()
+	v.mu.Lock()
+	if v.loadErr != nil {
+		reasons = append(reasons, fault.OneLine(ErrUnread.Error()+": "+v.loadErr.Error()))
+	}
+	v.mu.Unlock()
+	if err := v.tree.check(); err != nil {
+		reasons = append(reasons, "volumes cannot be mounted: "+fault.OneLine(err.Error()))
+	}
+	for _, s := range all {
+		switch {
+		case len(s.Missing) > 0:
+			reasons = append(reasons, fmt.Sprintf("volume %s lacks files: %d; %s", s.Name, len(s.Missing), s.LastError))
+		case s.LastError != "":
+			reasons = append(reasons, fmt.Sprintf("volume %s: %s", s.Name, s.LastError))
+		}
+	}
+	return reasons
+}
