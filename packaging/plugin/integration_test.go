@@ -294,6 +294,7 @@ func TestManagedPlugin(t *testing.T) {
 		{"killed", h.killed},
 		{"killed before the daemon has reached it", h.killedTwice},
 		{"started with the daemon", h.started},
+		{"docker logs", h.logs},
 		{"upgraded", h.upgraded},
 		{"installed", h.installed},
 		{"removed", h.removed},
@@ -406,6 +407,33 @@ func (h *host) started(t *testing.T) {
 		h.arrived(sig.String(), 1000, 30*time.Second)
 		h.idle()
 	}
+}
+
+// The time limit with which the plugin is enabled is that of `docker logs -f`, too: it is cut with the words that the README has. With 0
+// there is none, and what was written before is still shown.
+func (h *host) logs(t *testing.T) {
+	const limit, count = 2 * time.Second, 300 // that take a little longer than limit
+	enable := func(limit string) {
+		h.docker("plugin", "disable", "-f", name)
+		h.docker("plugin", "enable", "--timeout", limit, name)
+	}
+	enable("2")
+	h.run("cut", count, slow)
+	began := time.Now()
+	r, err := h.try("logs", "-f", "cut")
+	if took := time.Since(began); err == nil || !strings.Contains(r.Output, "Client.Timeout or context cancellation while reading body") || took > limit+time.Second {
+		t.Errorf("docker logs -f has ended with %v after %v, want a cut after %v:\n%.500s", err, took, limit, r.Output)
+	}
+	enable("0")
+	h.run("whole", count, slow)
+	for _, container := range []string{"whole", "cut"} {
+		r, err := h.try("logs", "-f", container)
+		if got := strings.Count(r.Stdout, "\n"); err != nil || got != count {
+			t.Errorf("docker logs -f %s shows %d lines, %v; want %d", container, got, err, count)
+		}
+	}
+	h.docker("rm", "-f", "cut", "whole")
+	h.idle()
 }
 
 // An upgrade with a running container: it waits while the plugin is disabled.
