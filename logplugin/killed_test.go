@@ -309,3 +309,44 @@ func refuses(t *testing.T, k *killable, x target, f *os.File) {
 		t.Errorf("status: %d, %s", code, out)
 	}
 }
+
+// check asks the receiver of each new router, tells a wrong credential from a missing receiver, and sends a line when asked to.
+// Where containers may send to is looked at before that.
+func TestCheckNewRouters(t *testing.T) {
+	for _, start := range []func() target{lokiTarget, otlpTarget} {
+		x := start()
+		t.Run(x.name, func(t *testing.T) {
+			t.Cleanup(x.receiver.Close)
+			d := startDriver(t, "allow_routers = [\""+x.receiver.URL()+"\", \"http://127.0.0.1:1\"]\n")
+			check := func(extra ...string) (int, string) {
+				args := append([]string{"check"}, extra...)
+				for name, value := range x.options {
+					args = append(args, "--log-opt", name+"="+strings.ReplaceAll(value, "SECRET", d.reference))
+				}
+				return d.run(t, args...)
+			}
+			x.setToken(token)
+			if code, out := check(); code != 0 || !strings.Contains(out, "ok     the router answers") || !strings.Contains(out, x.receiver.URL()) {
+				t.Errorf("check: %d\n%s", code, out)
+			}
+			if n := len(x.lines()); n != 0 {
+				t.Errorf("check has sent %d lines", n)
+			}
+			if code, out := check("--send"); code != 0 || !strings.Contains(out, "ok     the router takes a line") || len(x.lines()) != 1 {
+				t.Errorf("check --send: %d, %d lines\n%s", code, len(x.lines()), out)
+			}
+			x.setToken("another")
+			if code, out := check(); code != 1 || !strings.Contains(out, "answer 401") || strings.Contains(out, token) {
+				t.Errorf("check with a wrong token: %d\n%s", code, out)
+			}
+			for name, value := range x.options {
+				if value == x.receiver.URL() {
+					x.options[name] = "http://127.0.0.2:1"
+				}
+			}
+			if code, out := check(); code != 1 || !strings.Contains(out, "allow_routers") {
+				t.Errorf("check with an address that is not allowed: %d\n%s", code, out)
+			}
+		})
+	}
+}

@@ -255,9 +255,13 @@ func rotates(t *testing.T, s *Subject) {
 
 func parallel(t *testing.T, s *Subject) {
 	var wg sync.WaitGroup
-	for range 8 {
+	var batches []*router.Batch
+	for range 8 { // an encoder is used by one goroutine at a time
+		b, _ := Batch(s.Encoders, 50)
+		batches = append(batches, b)
+	}
+	for _, b := range batches {
 		wg.Go(func() {
-			b, _ := Batch(s.Encoders, 50)
 			for range 5 {
 				if err := send(t, s, b); err != nil {
 					t.Error(err)
