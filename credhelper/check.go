@@ -199,7 +199,7 @@ func nearRules(cfg *config.Config, host string) []string {
 	return hints
 }
 
-// registryOfImage is a host or an image as people name them: without the digest, in which an @ is no user info.
+// registryOfImage is a host or an image as people name them: without the digest, in which an @ does not mean user info.
 func registryOfImage(arg string) string {
 	host, _, _ := strings.Cut(arg, "@sha256:")
 	return host

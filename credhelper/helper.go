@@ -222,7 +222,7 @@ func wrap(t Target, err error) error {
 		return nil
 	case errors.Is(err, delegate.ErrNotFound), credentials.IsErrCredentialsNotFound(err):
 		return credentials.NewErrCredentialsNotFound()
-	case t.Name.Host == "": // a key that is no registry; the helper's error says enough
+	case t.Name.Host == "": // a key that is not a registry; the helper's error says enough
 		return err
 	}
 	return fmt.Errorf("registry %s: %w", t.Name, err)

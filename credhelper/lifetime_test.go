@@ -324,7 +324,7 @@ func TestInputThatNeverEnds(t *testing.T) {
 	}
 }
 
-// A client that went away, and took the pipe with it, is no reason to hang or to print anything.
+// A client that went away, and took the pipe with it, makes the helper neither hang nor print anything.
 func TestOutputThatNobodyReads(t *testing.T) {
 	w := wellMapped(t, "")
 	r, out, err := os.Pipe()

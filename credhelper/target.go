@@ -142,7 +142,7 @@ func (t Target) group() []string {
 }
 
 // identity is what in the environment decides which AWS credentials would be used, and where they would be sent.
-// The result is hashed; the secret access key is no part of it, since its id says whose it is.
+// The result is hashed; the secret access key is not part of it, since its id says whose it is.
 func identity(getenv func(string) string) []string {
 	names := []string{
 		"AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION",

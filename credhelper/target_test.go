@@ -95,7 +95,7 @@ func TestFind(t *testing.T) {
 		{name: "ecr = true under a wildcard", serverURL: "333333333333.dkr.ecr.eu-west-2.amazonaws.com",
 			source: "an ECR token of eu-west-2", region: "eu-west-2"},
 		{name: "the rest", serverURL: "elsewhere.example.org:5000", source: "docker-credential-other", region: "eu-north-1", helper: "other"},
-		{name: "a key that is no registry", serverURL: registryhost.HubKey + "access-token", source: "docker-credential-other", helper: "other"},
+		{name: "a key that is not a registry", serverURL: registryhost.HubKey + "access-token", source: "docker-credential-other", helper: "other"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := find(cfg, c.serverURL)

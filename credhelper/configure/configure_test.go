@@ -300,7 +300,7 @@ func TestOddFiles(t *testing.T) {
 		"FIFO":          {func(p string) error { return syscall.Mkfifo(p, 0o600) }, "not a regular file"},
 		"dangling link": {func(p string) error { return os.Symlink("/nonexistent/x", p) }, "a symbolic link to a file that does not exist"},
 		"link to self":  {func(p string) error { return os.Symlink(p, p) }, "links"},
-		"huge":          {func(p string) error { return os.WriteFile(p, make([]byte, maxFile+1), 0o600) }, "no client's configuration"},
+		"huge":          {func(p string) error { return os.WriteFile(p, make([]byte, maxFile+1), 0o600) }, "too large for a client's configuration"},
 	} {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "config.json")

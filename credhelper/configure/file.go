@@ -82,7 +82,7 @@ func (f *file) fill(h *os.File) error {
 		return fmt.Errorf("read %s: %w", f.path, cause(err))
 	}
 	if len(f.text) > maxFile {
-		return fmt.Errorf("%s: over %d bytes, which is no client's configuration", f.path, maxFile)
+		return fmt.Errorf("%s: over %d bytes, which is too large for a client's configuration", f.path, maxFile)
 	}
 	return nil
 }

@@ -165,7 +165,7 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// What erase and store print is no answer, and says what is wrong.
+// What erase and store print is not an answer, and says what is wrong.
 func TestReasons(t *testing.T) {
 	for name, c := range map[string]struct{ script, want string }{
 		"on stdout":               {"echo pass store is not initialized; exit 1", "exit status 1: pass store is not initialized"},
@@ -281,7 +281,7 @@ func TestFindRefuses(t *testing.T) {
 		}
 	}
 	if _, err := Find("missing"); !errors.Is(err, exec.ErrNotFound) {
-		t.Errorf("%v is no exec.ErrNotFound", err)
+		t.Errorf("%v is not exec.ErrNotFound", err)
 	}
 	// The working directory is not searched, whatever PATH says.
 	t.Chdir(dir)

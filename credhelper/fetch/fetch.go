@@ -55,7 +55,7 @@ func (f *Fetcher) Fetch(ctx context.Context, t credhelper.Target) (hostcache.Fet
 	if r.Err != nil {
 		return hostcache.Fetched{}, r.Err
 	}
-	// A secret that is no credentials is a failure to be remembered, not a value to be kept.
+	// A secret without credentials is a failure to be remembered, not a value to be kept.
 	if _, err := payload.Parse(r.Value, t.Name.Host, t.Username); err != nil {
 		return hostcache.Fetched{}, f.named(ctx, t, err)
 	}

@@ -74,7 +74,7 @@ func TestFileWithoutKey(t *testing.T) {
 	h.aws.RotateSecret(h.arn, credentials("another-password"))
 	h.get(call{}, "another-password")
 	h.calls(2)
-	// The old file beside the new key is no answer either.
+	// The old file beside the new key does not answer either.
 	if err := os.WriteFile(entry, sealed, 0o600); err != nil {
 		t.Fatal(err)
 	}

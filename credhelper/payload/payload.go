@@ -102,7 +102,7 @@ func parse(text, host, username string) (Credentials, *problem) {
 	return Credentials{username, secret.New(password), had}, nil
 }
 
-// pair splits "username:password" in one line. What may be something else is no pair: cut JSON, a URL, an ARN, a line of
+// pair splits "username:password" in one line. What may be something else is not a pair: cut JSON, a URL, an ARN, a line of
 // YAML, several lines.
 func pair(text string) (user, password string, ok bool) {
 	user, password, ok = strings.Cut(text, ":")

@@ -2,7 +2,7 @@
 //
 // Containers of a real daemon write lines with one log driver after the other, by turns, and what counts is the median
 // of the rounds: the container's own wall time, and the CPU time of daemon and driver by the kernel's account. The
-// receiver is a process of its own, takes everything, and counts: a run of which a line does not arrive is no run. The
+// receiver is a process of its own, takes everything, and counts: a run of which a line does not arrive does not count. The
 // driver alone is measured with pipes that this process fills as the daemon does, and so are many sessions at once.
 // The exit status is 1 when something could not be measured; a goal that is missed is a line in the table.
 package main

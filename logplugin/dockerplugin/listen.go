@@ -72,7 +72,7 @@ func passed(fd int) (net.Listener, error) {
 	defer f.Close()                                // FileListener works on a copy
 	l, err := net.FileListener(f)
 	if err != nil {
-		return nil, fmt.Errorf("file %d, which systemd passes, is no socket that listens: %w", fd, err)
+		return nil, fmt.Errorf("file %d, which systemd passes, is not a listening socket: %w", fd, err)
 	}
 	if _, ok := l.(*net.UnixListener); !ok {
 		return nil, errors.Join(fmt.Errorf("systemd passes a socket of %s, and a unix socket is wanted", l.Addr().Network()), l.Close())
@@ -82,7 +82,7 @@ func passed(fd int) (net.Listener, error) {
 
 // Listen returns a socket at path. It is for the caller's user alone (0600). Missing directories above are made as the
 // daemon makes them (0700). A socket that is left over from a process that has ended is replaced; one that somebody answers
-// on, and anything that is no socket, is an error. Closing the listener removes the file, unless another has taken its place.
+// on, and anything that is not a socket, is an error. Closing the listener removes the file, unless another has taken its place.
 func Listen(path string) (net.Listener, error) {
 	if !filepath.IsAbs(path) {
 		return nil, fmt.Errorf("listen on %q: the path does not begin with a slash", path)
@@ -105,7 +105,7 @@ func checkUnused(path string) error {
 	case err != nil:
 		return err
 	case st.Mode().Type() != fs.ModeSocket:
-		return fmt.Errorf("listen on %s: there is something that is no socket; remove it", path)
+		return fmt.Errorf("listen on %s: there is something that is not a socket; remove it", path)
 	}
 	c, err := net.DialTimeout("unix", path, time.Second)
 	switch {

@@ -147,7 +147,7 @@ func TestBadActivation(t *testing.T) {
 		"three sockets": {null, "3", `systemd passes "3" sockets`},
 		"no number":     {null, "", `systemd passes "" sockets`},
 		"TCP":           {tcpFile, "1", "systemd passes a socket of tcp"},
-		"no socket":     {null, "1", "is no socket that listens"},
+		"no socket":     {null, "1", "is not a listening socket"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cmd, out, _ := startChild(t, c.file, "LISTEN_FDS="+c.fds, "API_TEST_PATH=/proc/none")
@@ -239,7 +239,7 @@ func TestListenLeavesOthersAlone(t *testing.T) {
 		if err := make(path); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Listen(path); err == nil || !strings.Contains(err.Error(), "no socket") {
+		if _, err := Listen(path); err == nil || !strings.Contains(err.Error(), "not a socket") {
 			t.Errorf("%s: %v", name, err)
 		}
 		if _, err := os.Lstat(path); err != nil {

@@ -351,7 +351,7 @@ func TestShutdownAnswersWhatIsUnderWay(t *testing.T) {
 	answer := make(chan string, 1)
 	go func() { answer <- d.call(t, "LogDriver.StartLogging", startBody(file)) }()
 	<-inside
-	idle, err := net.Dial("unix", d.path) // a client that asks nothing is no reason to complain
+	idle, err := net.Dial("unix", d.path) // a client that asks nothing is not a fault
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ const (
 	LargePipe     = 256 << 10 // bytes of an enlarged pipe
 	pipeIdle      = 5 * time.Second
 	softPagesFile = "/proc/sys/fs/pipe-user-pages-soft"
-	softPages     = 16384 // where the file says 0, which is no limit, or nothing
+	softPages     = 16384 // where the file says 0, which means no limit, or nothing
 )
 
 // Pipes counts the bytes of enlarged pipes.

@@ -33,7 +33,7 @@ type Poller struct {
 	done  chan struct{}           // closed when it has ended
 }
 
-// kernel is the calls of the poller that can fail for want of files or memory.
+// kernel is the calls of the poller that can fail for lack of files or memory.
 type kernel interface {
 	EpollCreate1(flag int) (int, error)
 	Eventfd(initval uint, flags int) (int, error)

@@ -46,7 +46,7 @@ func TestKilledDriver(t *testing.T) {
 	most := w.largestBatch()
 	t.Logf("%d lines; %d of them came twice after %d kills; the largest batch of a container has %d", total, twice, kills, most)
 	if total < 20000 || twice == 0 || busy < kills/5 {
-		t.Errorf("%d lines, and lines sent before %d of %d kills, (%d came twice) are no load", total, busy, kills, twice)
+		t.Errorf("%d lines, and lines sent before %d of %d kills, (%d came twice) are not enough load", total, busy, kills, twice)
 	}
 	if twice > kills*containers*most {
 		t.Errorf("%d lines came twice, want at most %d", twice, kills*containers*most)

@@ -90,7 +90,7 @@ var (
 
 	refused   = desc("log_containers_refused_total", "Containers that were refused by StartLogging.")
 	sessions  = desc("log_sessions", "FIFOs that are read, and spools that are still to be delivered.", "router", "address")
-	lines     = desc("log_lines_total", "Lines: sent, rejected for good by the router, dropped for want of space.", "router", "address", "outcome")
+	lines     = desc("log_lines_total", "Lines: sent, rejected for good by the router, dropped for lack of space.", "router", "address", "outcome")
 	requests  = desc("log_requests_total", "Requests to the router: taken, or the class of the failure.", "router", "address", "result")
 	took      = desc("log_request_seconds_total", "Time that these requests took.", "router", "address")
 	waiting   = desc("log_waiting_bytes", "Bytes in spools that the router has not taken.", "router", "address")

@@ -22,7 +22,7 @@ type cursor struct {
 	container Container
 	key       history.Key // of the session; the zero Key is before all of them
 	pos       int64       // in it
-	fresh     bool        // nothing of the session has been read: that its beginning has been deleted is no news
+	fresh     bool        // nothing of the session has been read: a beginning that has been deleted is not reported
 	missing   string      // a line to be shown before what follows; "" means none
 	live      Session     // at which it was; nil means not known
 	seen      int64       // the end of the bytes that were there when they were read last

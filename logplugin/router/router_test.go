@@ -225,7 +225,7 @@ func TestTLSFault(t *testing.T) {
 		class router.Class
 		hint  string
 	}{
-		{errors.New("tls: bad certificate"), "", ""}, // any text is no alert
+		{errors.New("tls: bad certificate"), "", ""}, // not every text is an alert
 		{&url.Error{Op: "Post", Err: http.ErrSchemeMismatch}, router.ClassConfig, "write tcp:// in x-address, or enable TLS at the receiver"},
 		{x509.HostnameError{Certificate: &x509.Certificate{}, Host: "h"}, router.ClassConfig, "issue it again with the receiver's name as subjectAltName; a common name does not count"},
 		{x509.CertificateInvalidError{Reason: x509.IncompatibleUsage}, router.ClassConfig, "give the receiver another one"},

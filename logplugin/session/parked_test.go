@@ -59,7 +59,7 @@ func TestAcceptedAndNotAllowed(t *testing.T) {
 	write(t, f, "1", "2")
 	st := awaitStatus(t, s, "the lines in the spool", func(st Status) bool { return st.WaitingBytes > 0 })
 	if st.State != Parked || !strings.Contains(st.LastError, "allow_routers") || st.IsWell() {
-		t.Errorf("status %+v, want it parked for want of allow_routers", st)
+		t.Errorf("status %+v, want it parked for lack of allow_routers", st)
 	}
 	other := there
 	other.ContainerID = strings.Repeat("b", 64)

@@ -39,7 +39,7 @@ type Status struct {
 	WaitingFor    time.Duration `json:"waitingNanoseconds"` // the oldest of them
 	SentLines     int64         `json:"sentLines"`          // taken by the router, since the driver began
 	RejectedLines int64         `json:"rejectedLines"`      // never to be taken by the router, since the driver began
-	DroppedLines  int64         `json:"droppedLines"`       // for want of space, since the session began
+	DroppedLines  int64         `json:"droppedLines"`       // for lack of space, since the session began
 	LastError     string        `json:"lastError,omitempty"`
 	Note          string        `json:"note,omitempty"` // what a person should know though lines are delivered
 }

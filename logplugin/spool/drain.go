@@ -63,7 +63,7 @@ type diskless struct {
 	active  bool
 	why     error
 	nextTry instant // to return to the disk
-	nextCut instant // of a segment for want of space
+	nextCut instant // of a segment for lack of space
 }
 
 // Drain moves what comes out of f, which fifo.Open has opened, into the spool, until every writer has closed it (nil), ctx
@@ -132,7 +132,7 @@ func (d *drain) enter() error {
 	return nil
 }
 
-// register lets the poller wait for the pipe. For want of files or memory the drain goes on without.
+// register lets the poller wait for the pipe. For lack of files or memory the drain goes on without.
 func (d *drain) register() error {
 	var failed error
 	err := d.conn.Control(func(fd uintptr) { d.wait.ready, failed = d.s.store.poller.Add(fd) })

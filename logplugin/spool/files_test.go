@@ -89,7 +89,7 @@ func TestFewFiles(t *testing.T) {
 	}
 }
 
-// A pipe for which the poller cannot wait, for want of files, is read at intervals.
+// A pipe for which the poller cannot wait, for lack of files, is read at intervals.
 func TestWithoutPoller(t *testing.T) {
 	st := newStore(t, Config{Dir: t.TempDir()})
 	s := open(st, st.cfg.Dir+"/one", Options{})

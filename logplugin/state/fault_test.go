@@ -55,7 +55,7 @@ func files(t *testing.T, path string) (list []string) {
 	return list
 }
 
-// A state file that cannot be read for want of something is no damaged one: it stays, is reported, and is read by the next
+// A state file that cannot be read for lack of something is not damaged: it stays, is reported, and is read by the next
 // Load.
 func TestUnreadIsNotDamaged(t *testing.T) {
 	for _, fault := range passing[:len(passing)-1] {

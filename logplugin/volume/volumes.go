@@ -443,7 +443,7 @@ func (v *Volumes) apply(x *volume, results []resolve.Result) error {
 		errs = append(errs, failed[f])
 	}
 	v.note(x, errors.Join(err, errors.Join(errs...)))
-	for i := range results { // a value that stands in is no failure
+	for i := range results { // a value that stands in does not count as a failure
 		if results[i].Err == nil {
 			delete(failed, x.spec.Files[i].Name)
 		}

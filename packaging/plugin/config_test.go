@@ -14,7 +14,7 @@ import (
 	"github.com/secretref/secretref/shared/config"
 )
 
-// others are the settings that are no keys of the configuration: what the AWS SDK and Go's HTTP client read.
+// others are the settings that are not keys of the configuration: what the AWS SDK and Go's HTTP client read.
 var others = []string{"AWS_EC2_METADATA_SERVICE_ENDPOINT", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"}
 
 // manifest is config.json, with the fields of Docker that it uses. Docker itself takes any other in silence.

@@ -110,7 +110,7 @@ func TestMistakes(t *testing.T) {
 		{"bucket without role", "[buckets.secrets]\nregion=\"eu-west-1\"\nexternal_id=\"x1\"", 3, []string{"add role_arn"}},
 		{"bucket's region", "[buckets.secrets]\nregion=\"ireland\"", 2, []string{"not an AWS region"}},
 		{"unknown key of a bucket", "[buckets.secrets]\nregio=\"eu-west-1\"", 2, []string{"did you mean region?"}},
-		{"bucket that is no table", "[buckets]\nsecrets=\"eu-west-1\"", 2, []string{"not a table"}},
+		{"bucket that is not a table", "[buckets]\nsecrets=\"eu-west-1\"", 2, []string{"not a table"}},
 		{"account without role", "[accounts.\"444455556666\"]\nexternal_id=\"x1\"", 1, []string{"no role_arn"}},
 		{"external id without role", "[aws]\nexternal_id=\"x1\"", 2, []string{"[aws] has external_id without role_arn"}},
 		{"external id without role, ecr", "[ecr]\nexternal_id=\"x1\"", 2, []string{"[ecr] has external_id without role_arn"}},

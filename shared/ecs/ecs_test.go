@@ -20,13 +20,13 @@ func TestEveryNamedCaseExists(t *testing.T) {
 	}
 	for id := range NotOurs() {
 		if !slices.Contains(ids, id) {
-			t.Errorf("NotOurs names %s, which is no case", id)
+			t.Errorf("NotOurs names %s, which is not a case", id)
 		}
 	}
 	for _, d := range Differences() {
 		for _, id := range d.Cases {
 			if !slices.Contains(ids, id) {
-				t.Errorf("the difference %q names %s, which is no case", d.What, id)
+				t.Errorf("the difference %q names %s, which is not a case", d.What, id)
 			}
 		}
 	}

@@ -90,7 +90,7 @@ func TestReadSeed(t *testing.T) {
 	}
 	for _, bad := range []string{`{"secret": []}`, `[]`, ``, `{"secrets": [{"nam": "a"}]}`} {
 		if _, err := fakeaws.ReadSeed(strings.NewReader(bad)); err == nil {
-			t.Errorf("ReadSeed(%s) is no error", bad)
+			t.Errorf("ReadSeed(%s) gives no error", bad)
 		}
 	}
 }

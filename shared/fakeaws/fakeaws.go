@@ -7,7 +7,7 @@
 // recorded, so a test can say "one call, as this role, of this stage".
 //
 // It covers what the programs of this project call, and the few write operations that create such things. It refuses
-// what it does not know with the error of the service. It is no place for a real secret: it listens without TLS unless
+// what it does not know with the error of the service. Keep real secrets out of it: it listens without TLS unless
 // told otherwise, and keeps everything in memory.
 package fakeaws
 

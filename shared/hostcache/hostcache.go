@@ -141,7 +141,7 @@ func (c *Cache) Peek(k Key) (Answer, bool) {
 // Do returns the cached answer, or else calls fetch, at most once, and keeps the outcome. Of all the processes that want
 // the same key one fetches; the others wait for its outcome, and take it whatever it is.
 //
-// A transient failure of fetch is answered with an older value inside its window: that is no error, Answer.Stale and
+// A transient failure of fetch is answered with an older value inside its window: that is not an error, Answer.Stale and
 // Answer.StaleErr say so. A permanent failure is remembered for some seconds and drops the older value. Answer is
 // meaningful when the error is nil.
 //

@@ -158,7 +158,7 @@ func FuzzNormalize(f *testing.F) {
 		n, err := Normalize(s)
 		if err != nil {
 			if errors.Is(err, ErrNotRegistry) && strings.Contains(s, "@") {
-				t.Errorf("Normalize(%q) says that it is no registry, and callers repeat the text of that", s)
+				t.Errorf("Normalize(%q) says that it is not a registry, and callers repeat the text of that", s)
 			}
 			if user, _, ok := strings.Cut(s, "@"); ok && len(user) > 20 && strings.Contains(err.Error(), user) {
 				t.Errorf("Normalize(%q) repeats user info: %v", s, err)

@@ -71,7 +71,7 @@ func TestECS(t *testing.T) {
 	}
 	for id := range special {
 		if !ran[id] {
-			t.Errorf("%s has a test of its own, but is no case", id)
+			t.Errorf("%s has a test of its own, but is not a case", id)
 		}
 	}
 	if len(ran) < 40 {

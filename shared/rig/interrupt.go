@@ -15,7 +15,7 @@ import (
 // nobody reads stdout any more (`make demo | head`), which must clean up too. What is written goes to the writer that
 // it returns. Call stop at the end.
 //
-// SIGPIPE itself is no sign of the second: a program that takes it is sent one for every connection of its own servers
+// SIGPIPE itself does not say the second: a program that takes it is sent one for every connection of its own servers
 // whose other side is gone. It is taken and not looked at, so that such a write to stdout is an error and not the
 // end of the program; it is not ignored, because children would inherit that.
 func Interruptible(stdout io.Writer) (ctx context.Context, out io.Writer, stop func()) {

@@ -63,7 +63,7 @@ func TestCollector(t *testing.T) {
 		}
 	}
 	if code := post(t, c.URL()+"/v1/logs", "application/x-protobuf", "no protobuf"); code != http.StatusBadRequest {
-		t.Errorf("answer %d to a body that is no message, want 400", code)
+		t.Errorf("answer %d to a body that is not a message, want 400", code)
 	}
 	records, err := c.Records()
 	if err != nil || len(records) != 1 {

@@ -89,7 +89,7 @@ func TestRedirects(t *testing.T) {
 		{"301 to the same region", 301, "us-east-1", xmlError("PermanentRedirect", ""), "us-east-1 us-east-1", "does not serve the bucket here, but in us-east-1"},
 		{"301 in a circle", 301, "eu-north-1", xmlError("PermanentRedirect", ""), "us-east-1 eu-north-1 us-east-1 eu-north-1", "does not serve the bucket here"},
 		{"301 to another partition", 301, "cn-north-1", xmlError("PermanentRedirect", ""), "us-east-1 us-east-1", "does not serve the bucket here, but in cn-north-1"},
-		{"301 to something that is no region", 301, "evil.example.com/", xmlError("PermanentRedirect", ""), "us-east-1 us-east-1", "does not serve the bucket here"},
+		{"301 to something that is not a region", 301, "evil.example.com/", xmlError("PermanentRedirect", ""), "us-east-1 us-east-1", "does not serve the bucket here"},
 		{"301 of something else", 301, "", "<html>Log in</html>", "us-east-1 us-east-1", "did not answer as AWS does"},
 		{"400 in the right region", 400, "us-east-1", xmlError("ExpiredToken", ""), "us-east-1 us-east-1", "credentials have expired"},
 	} {

@@ -63,7 +63,7 @@ func (a *acks) await(ctx context.Context, op string, id int64) *router.Error {
 	}
 	e := &router.Error{Class: router.ClassRetry, Op: op, Cause: "the indexers have not acknowledged the batch in time", Bad: router.NoRecord, Err: ctx.Err()}
 	if a.last != nil {
-		e.Cause += ", and the last answer was no help: " + a.last.Cause
+		e.Cause += ", and the last answer did not help: " + a.last.Cause
 	}
 	return e
 }

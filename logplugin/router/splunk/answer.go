@@ -8,7 +8,7 @@ import (
 	"github.com/secretref/secretref/logplugin/router"
 )
 
-// delivered is the class of an answer that is no failure.
+// delivered is the class of an answer that is not a failure.
 const delivered router.Class = ""
 
 // verdict is what one HEC code means for a batch.
