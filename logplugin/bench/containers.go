@@ -21,7 +21,7 @@ type setup struct {
 	name    string
 	driver  string            // of docker run
 	options map[string]string // nil = none
-	cache   bool              // the daemon's own, for `docker logs`; only some drivers have it
+	logs    bool              // `docker logs` works: out of our history, or of the daemon's cache for other drivers
 	plugin  *process          // that takes the log; nil = the daemon does that itself
 	arrives bool              // at the receiver
 }
@@ -37,18 +37,18 @@ const (
 	none         = "none"
 	jsonFile     = "json-file"
 	discarding   = "a plugin that discards"
-	withCache    = ", daemon's cache"
+	withLogs     = ", docker logs"
 	dockersOwn   = "Docker's "
 	secretrefFor = "secretref, "
 )
 
-// setups returns all ways that are compared. With gzip the daemon's cache costs what it costs without, and is left out.
+// setups returns all ways that are compared. With gzip what `docker logs` reads costs what it costs without, and is left out.
 func (w *world) setups() []setup {
 	all := []setup{
 		{name: none, driver: none},
 		{name: jsonFile, driver: jsonFile},
 		{name: discarding, driver: w.name + "discard", plugin: w.discard},
-		{name: discarding + withCache, driver: w.name + "discard", plugin: w.discard, cache: true},
+		{name: discarding + withLogs, driver: w.name + "discard", plugin: w.discard, logs: true},
 	}
 	for _, t := range targets {
 		both := []setup{{name: secretrefFor + t.String(), driver: w.name, options: w.ourOptions(t), plugin: w.driver, arrives: true}}
@@ -58,7 +58,7 @@ func (w *world) setups() []setup {
 		for _, s := range both {
 			all = append(all, s)
 			if !t.gzip {
-				s.name, s.cache = s.name+withCache, true
+				s.name, s.logs = s.name+withLogs, true
 				all = append(all, s)
 			}
 		}
@@ -76,7 +76,7 @@ func (w *world) run(ctx context.Context, s setup, n int) (c spent, err error) {
 	for _, o := range slices.Sorted(maps.Keys(s.options)) {
 		args = append(args, "--log-opt", o+"="+s.options[o])
 	}
-	if !s.cache && s.driver != none && s.driver != jsonFile {
+	if !s.logs && s.driver != none && s.driver != jsonFile {
 		args = append(args, "--log-opt", "cache-disabled=true")
 	}
 	if _, err := w.dockerd.Docker(ctx, append(args, image, strconv.Itoa(n))...); err != nil {

@@ -11,7 +11,7 @@ import (
 func TestBench(t *testing.T) {
 	var out, errOut strings.Builder
 	code := run(t.Context(), []string{"-lines", "2000", "-rounds", "1", "-fed", "1", "-sessions", "20", "-seconds", "1", "-settle", "100ms",
-		"-only", `^(none|json-file|a plugin that discards|.*splunk|.*splunk, TLS|.*fluentd, daemon's cache)$`}, &out, &errOut)
+		"-only", `^(none|json-file|a plugin that discards|.*splunk|.*splunk, TLS|.*fluentd, docker logs)$`}, &out, &errOut)
 	if code != 0 {
 		t.Fatalf("status %d: %s\n%s", code, errOut.String(), out.String())
 	}

@@ -57,13 +57,13 @@ func reportRatios(w io.Writer, runs map[string][]spent) error {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", what, wall, ratio(ours, peers, spent.both), said)
 	}
 	for _, x := range targets {
-		for _, cache := range []string{"", withCache} {
-			name := x.String() + cache
+		for _, logs := range []string{"", withLogs} {
+			name := x.String() + logs
 			for _, p := range []struct {
 				name, peer string
 				goal       float64
 			}{
-				{"json-file", jsonFile, maxWall}, {discarding + cache, discarding + cache, 0}, {"Docker's own", dockersOwn + name, 0},
+				{"json-file", jsonFile, maxWall}, {discarding + logs, discarding + logs, 0}, {"Docker's own", dockersOwn + name, 0},
 			} {
 				if ours, peers := runs[secretrefFor+name], runs[p.peer]; len(ours) > 0 && len(peers) > 0 {
 					row(name+" / "+p.name, ours, peers, p.goal)
