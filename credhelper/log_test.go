@@ -78,7 +78,7 @@ func TestAudit(t *testing.T) {
 		{"a value, once, and its answer from the cache", "true", []string{"ok.example.com", "ok.example.com"},
 			[]string{"]: audit: for=ok.example.com reference=" + arn}},
 		{"a refusal", "true", []string{"none.example.com"},
-			[]string{"]: audit: for=none.example.com reference=prod/none result=NotFound"}},
+			[]string{"]: audit: for=none.example.com reference=prod/none result=not_found"}},
 		{"no rule", "true", []string{"unmapped.example.com"}, nil},
 		{"not asked for", "false", []string{"ok.example.com", "none.example.com"}, nil},
 	} {

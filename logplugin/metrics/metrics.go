@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
-	"unicode"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -152,7 +151,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	count := c.o.Resolves.counts()
 	o.counter(resolved, count[""], "ok")
 	for _, k := range fault.Kinds() {
-		o.counter(resolved, count[k], label(string(k)))
+		o.counter(resolved, count[k], k.Label())
 	}
 }
 
@@ -163,7 +162,7 @@ func (o output) destination(t session.Tally) {
 	o.counter(lines, float64(t.Dropped), t.Router, t.Address, "dropped")
 	o.counter(requests, float64(t.Requests[""]), t.Router, t.Address, "ok")
 	for _, class := range router.Classes() {
-		o.counter(requests, float64(t.Requests[class]), t.Router, t.Address, label(string(class)))
+		o.counter(requests, float64(t.Requests[class]), t.Router, t.Address, string(class))
 	}
 	o.counter(took, t.RequestTime.Seconds(), t.Router, t.Address)
 	o.counter(sentBytes, float64(t.Bytes), t.Router, t.Address)
@@ -205,18 +204,6 @@ func (o output) store(st spool.StoreStats) {
 	o.counter(spoolFailures, float64(st.Failures))
 	o.gauge(spoolLow, bit(st.LowSpace))
 	o.gauge(pipes, float64(st.PipeBytes))
-}
-
-// label returns a word of a closed set as labels spell it: bad_reference for BadReference.
-func label(word string) string {
-	var b strings.Builder
-	for i, r := range word {
-		if i > 0 && unicode.IsUpper(r) {
-			b.WriteByte('_')
-		}
-		b.WriteRune(unicode.ToLower(r))
-	}
-	return b.String()
 }
 
 func bit(b bool) float64 {

@@ -34,6 +34,18 @@ func Kinds() []Kind {
 // Error makes a Kind a target for errors.Is.
 func (k Kind) Error() string { return string(k) }
 
+// Label spells the kind as labels of metrics and audit lines do: not_found for NotFound.
+func (k Kind) Label() string {
+	var b strings.Builder
+	for i, r := range string(k) {
+		if i > 0 && unicode.IsUpper(r) {
+			b.WriteByte('_')
+		}
+		b.WriteRune(unicode.ToLower(r))
+	}
+	return b.String()
+}
+
 // Transient reports whether the same call may succeed later without any change: only then may a stale value be served.
 func (k Kind) Transient() bool { return k == Throttled || k == Unreachable || k == NoCredentials }
 

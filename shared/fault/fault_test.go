@@ -52,3 +52,11 @@ func TestOneLine(t *testing.T) {
 		t.Errorf("a long line gave %d bytes ending in %q", len(got), got[len(got)-5:])
 	}
 }
+
+func TestLabel(t *testing.T) {
+	for k, want := range map[Kind]string{NotFound: "not_found", Denied: "denied", BadReference: "bad_reference", NoCredentials: "no_credentials", "": ""} {
+		if got := k.Label(); got != want {
+			t.Errorf("%q.Label() = %q, want %q", string(k), got, want)
+		}
+	}
+}

@@ -54,7 +54,7 @@ func quoted(s string) string {
 func (a Access) result() string {
 	switch {
 	case a.Failure != "":
-		return string(a.Failure)
+		return a.Failure.Label()
 	case a.Stale:
 		return "stale"
 	}

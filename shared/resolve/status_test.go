@@ -133,7 +133,7 @@ func TestAudit(t *testing.T) {
 	ask("c2", arn+":k::")
 	ask("c2", arn)
 	ask("c2", arn+":none::")
-	want("first", "c1 "+id+":k:: ok", "c2 "+id+":k:: ok", "c2 "+id+" ok", "c2 "+id+":none:: BadValue")
+	want("first", "c1 "+id+":k:: ok", "c2 "+id+":k:: ok", "c2 "+id+" ok", "c2 "+id+":none:: bad_value")
 	c.pass(2 * time.Minute)
 	ask("c1", arn+":k::")
 	want("past the ttl", "c1 "+id+":k:: ok")
@@ -152,7 +152,7 @@ func TestAccessText(t *testing.T) {
 	}
 	var text strings.Builder
 	slog.New(slog.NewTextHandler(&text, nil)).Info("reference resolved", "access", Access{Reference: "a\nb", Failure: fault.Denied})
-	if !strings.Contains(text.String(), `access.reference="a\nb" access.result=Denied`) || strings.Contains(text.String(), "version") {
+	if !strings.Contains(text.String(), `access.reference="a\nb" access.result=denied`) || strings.Contains(text.String(), "version") {
 		t.Errorf("log line %q", text.String())
 	}
 	if got := (Access{Reference: "a\nb"}).String(); got != `for="" reference="a\nb" result=ok` {
