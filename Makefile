@@ -3,13 +3,16 @@ export CGO_ENABLED := 0
 export GOFLAGS := -buildvcs=false $(GOFLAGS)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: build plugin deps unit test race test-engines demo bench lint vuln fuzz clean
+.PHONY: build plugin packages deps unit test race test-engines demo bench lint vuln fuzz clean
 
 build: # static programs in bin/
 	go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./credhelper/cmd/... ./logplugin/cmd/...
 
 plugin: # the managed plugin, for `docker plugin create`, in dist/plugin; GOARCH=arm64 for the other architecture
 	./packaging/plugin/build $(VERSION)
+
+packages: # deb and rpm of both architectures, in dist/packages; ARCHES=amd64 for one alone
+	./packaging/install-test-deps packages && ./packaging/packages/build $(VERSION)
 
 deps: # the real parts that the tests run against
 	./packaging/install-test-deps
