@@ -67,7 +67,7 @@ func TestSystemd(t *testing.T) {
 	proc := "/proc/" + w.systemctl("show", "-p", "MainPID", "--value", service) + "/"
 	confined, err := w.systemd.Run(t.Context(), "cat", proc+"status", proc+"mountinfo")
 	for _, want := range []string{
-		"CapEff:\t0000000000000000\n", "CapBnd:\t0000000000000000\n", "NoNewPrivs:\t1\n", "Seccomp:\t2\n",
+		"CapEff:\t0000000000000001\n", "CapBnd:\t0000000000000001\n", "NoNewPrivs:\t1\n", "Seccomp:\t2\n",
 		" / ro,", " /run ro,", " /var/lib ro,", " /var/lib/secretref rw,", " /run/docker/logging rw,",
 	} {
 		if err != nil || !strings.Contains(confined.Stdout, want) {

@@ -49,19 +49,19 @@ func (t tree) check() error {
 	case err != nil:
 		return err
 	case shown.Fsid != st.Fsid:
-		return fmt.Errorf("%s does not show what is in %s; start secretref-volumes.mount", t.volumes, t.values)
+		return fmt.Errorf("%s does not show what is in %s; start run-secretref-volumes.mount", t.volumes, t.values)
 	case shown.Flags&unix.ST_RDONLY == 0:
-		return fmt.Errorf("%s is not mounted read-only, so containers could change the files; start secretref-volumes.mount", t.volumes)
+		return fmt.Errorf("%s is not mounted read-only, so containers could change the files; start run-secretref-volumes.mount", t.volumes)
 	}
 	return nil
 }
 
 func isTmpfs(dir string) (st unix.Statfs_t, err error) {
 	if err := unix.Statfs(dir, &st); err != nil {
-		return st, fmt.Errorf("%w, and %s cannot be looked at: %w; start the mount units of secretref-files", errNoTmpfs, dir, err)
+		return st, fmt.Errorf("%w, and %s cannot be looked at: %w; start run-secretref-volumes.mount", errNoTmpfs, dir, err)
 	}
 	if int64(st.Type) != unix.TMPFS_MAGIC && int64(st.Type) != unix.RAMFS_MAGIC { //nolint:unconvert // 32 bits on some machines
-		return st, fmt.Errorf("%w, and %s is not one; start the mount units of secretref-files", errNoTmpfs, dir)
+		return st, fmt.Errorf("%w, and %s is not one; start run-secretref-volumes.mount", errNoTmpfs, dir)
 	}
 	return st, nil
 }

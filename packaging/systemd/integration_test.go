@@ -20,7 +20,10 @@ func TestAnalyze(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	units := map[string]string{service: read(t, service), socket: read(t, socket)}
+	units := map[string]string{}
+	for _, name := range []string{service, socket, files, memory, volumes} {
+		units[name] = read(t, name)
+	}
 	for _, name := range []string{"docker.service", "docker.socket", "containerd.service"} {
 		units[name] = read(t, "/lib/systemd/system/"+name)
 	}
@@ -28,7 +31,7 @@ func TestAnalyze(t *testing.T) {
 	const at = "/etc/systemd/system/"
 	verify := func() string {
 		t.Helper()
-		r, err := s.Run(t.Context(), "systemd-analyze", "verify", "--man=no", at+service, at+socket, at+"docker.service")
+		r, err := s.Run(t.Context(), "systemd-analyze", "verify", "--man=no", at+service, at+socket, at+files, at+memory, at+volumes, at+"docker.service")
 		if err != nil {
 			t.Errorf("%v", err)
 		}
@@ -38,8 +41,8 @@ func TestAnalyze(t *testing.T) {
 		t.Errorf("systemd-analyze verify says:\n%s", out)
 	}
 	// The threshold is in tenths.
-	if r, err := (rig.Cmd{Args: []string{"systemd-analyze", "security", "--offline=yes", "--no-pager", "--threshold=20", service}}).Run(t.Context()); err != nil {
-		t.Errorf("the exposure is above 2.0: %v\n%s", err, r.Output)
+	if r, err := (rig.Cmd{Args: []string{"systemd-analyze", "security", "--offline=yes", "--no-pager", "--threshold=22", service}}).Run(t.Context()); err != nil {
+		t.Errorf("the exposure is above 2.2: %v\n%s", err, r.Output)
 	}
 	// Both would speak up.
 	if err := os.WriteFile(s.Dir()+"/systemd/system/"+service, []byte(strings.Replace(units[service], "Restart=always", "Restrat=always", 1)), 0o600); err != nil {
@@ -90,4 +93,47 @@ func TestEnable(t *testing.T) {
 		t.Errorf("the socket's file after its end: %v", err)
 	}
 	do("inactive", "systemctl", "show", "-p", "ActiveState", service)
+}
+
+// Volumes are enabled after the log driver: the service stops, the socket comes with its mounts, and the service starts with
+// both sockets and can write where containers read.
+func TestEnableVolumes(t *testing.T) {
+	bin, err := rig.Build(t.Context(), t.TempDir()+"/"+logplugin.Name, "./logplugin/cmd/"+logplugin.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := "/run/docker/plugins/srtest-v-" + strconv.Itoa(os.Getpid())
+	units := map[string]string{}
+	for _, name := range []string{service, socket, files, memory, volumes} {
+		units[name] = read(t, name)
+	}
+	units[socket+".d/own.conf"] = "[Socket]\nListenStream=\nListenStream=" + own + ".sock\n"
+	units[files+".d/own.conf"] = "[Socket]\nListenStream=\nListenStream=" + own + "-files.sock\n"
+	s := rig.Use(t, rig.StartSystemd, rig.SystemdOptions{Units: units, Programs: []string{bin}})
+	do := func(want string, args ...string) {
+		t.Helper()
+		r, err := s.Run(t.Context(), args...)
+		if err != nil || !strings.Contains(r.Output, want) {
+			t.Errorf("%q: %v, %q, want %q", args, err, r.Output, want)
+		}
+	}
+	do("sockets.target.wants", "systemctl", "enable", "--now", socket, service)
+	do("", "systemctl", "stop", service)
+	do("sockets.target.wants", "systemctl", "enable", "--now", files)
+	do("", "systemctl", "start", service)
+	do("700 700 700", "sh", "-c", "echo $(stat -c %a /run/secretref /run/secretref/values /run/secretref/volumes)")
+	// The root of a container reads through the second mount alone.
+	do("Read-only file system", "sh", "-c", "touch /run/secretref/volumes/x 2>&1 || true")
+	r, err := s.Run(t.Context(), "curl", "-s", "--max-time", "20", "--unix-socket", own+"-files.sock", "-X", "POST", "http://x/Plugin.Activate")
+	if err != nil || !strings.Contains(r.Stdout, "VolumeDriver") {
+		t.Errorf("the socket of volumes: %v, %q", err, r.Output)
+	}
+	r, err = s.Run(t.Context(), "curl", "-s", "--max-time", "20", "--unix-socket", own+".sock", "-X", "POST", "http://x/Plugin.Activate")
+	if err != nil || !strings.Contains(r.Stdout, "LogDriver") {
+		t.Errorf("the socket of logs: %v, %q", err, r.Output)
+	}
+	do("", "sh", "-c", `pid=$(systemctl show -p MainPID --value `+service+`); nsenter -m -t $pid touch /run/secretref/values/x && ls /run/secretref/volumes/x`)
+	if r, _ := s.Run(t.Context(), "secretref-logdriver", "status"); strings.Contains(r.Output, "volumes cannot be mounted") {
+		t.Errorf("status: %s", r.Output)
+	}
 }

@@ -8,11 +8,15 @@ import (
 	"testing"
 
 	"github.com/secretref/secretref/logplugin"
+	"github.com/secretref/secretref/logplugin/dockerplugin"
 )
 
 const (
 	service = "secretref-logdriver.service"
 	socket  = "secretref-logdriver.socket"
+	files   = "secretref-files.socket"
+	memory  = "run-secretref-values.mount"
+	volumes = "run-secretref-volumes.mount"
 	program = "/usr/bin/" + logplugin.Name // where the README installs it
 )
 
@@ -52,6 +56,15 @@ func TestPaths(t *testing.T) {
 		{service, "Before", "docker.service"},
 		{socket, "Before", "docker.service"},
 		{socket, "ListenStream", "/run/docker/plugins/secretref.sock"},
+		{files, "ListenStream", "/run/docker/plugins/secretref-files.sock"},
+		{files, "Service", service},
+		{files, "Before", "docker.service"},
+		{memory, "Where", "/run/secretref/values"},
+		{memory, "DirectoryMode", "0700"}, // the cache of root's credential helper is there, too
+		{volumes, "What", "/run/secretref/values"},
+		{volumes, "Where", "/run/secretref/volumes"},
+		{volumes, "DirectoryMode", "0700"},
+		{service, "ReadWritePaths", "-/run/secretref/values"},
 	} {
 		if got := values(read(t, c.unit), c.key); !slices.Equal(got, []string{c.want}) {
 			t.Errorf("%s: %s = %q, want %q", c.unit, c.key, got, c.want)
@@ -59,6 +72,9 @@ func TestPaths(t *testing.T) {
 	}
 	if want := "default: " + values(read(t, socket), "ListenStream")[0] + ";"; !strings.Contains(help.String(), want) {
 		t.Errorf("help does not say %q:\n%s", want, help.String())
+	}
+	if files != dockerplugin.VolumesUnit {
+		t.Errorf("the program takes the socket of %s for that of volumes, and the unit is %s", dockerplugin.VolumesUnit, files)
 	}
 	sample, err := os.ReadFile("../config/config.toml")
 	if want := `Default: "/var/lib/` + values(read(t, service), "StateDirectory")[0] + `"`; err != nil || !strings.Contains(string(sample), want) {
@@ -68,10 +84,11 @@ func TestPaths(t *testing.T) {
 
 // Nothing that may take its time stands before the daemon.
 func TestNothingDelaysTheDaemon(t *testing.T) {
-	for _, name := range []string{service, socket} {
+	for _, name := range []string{service, socket, files} {
 		for _, key := range []string{"After", "Wants", "Requires", "BindsTo", "Requisite", "RequiresMountsFor"} {
 			for _, v := range values(read(t, name), key) {
-				if v != socket {
+				// A tmpfs and a bind mount take no time.
+				if v != socket && (name != files || v != memory+" "+volumes) {
 					t.Errorf("%s: %s=%s", name, key, v)
 				}
 			}
