@@ -36,6 +36,7 @@ func commands() []command {
 			common("discard", "force", "ended"), Program.forget},
 		{"check", "", "try the configuration, and with --log-opt a container's options, references and router, without a container",
 			common("log-opt", "send"), Program.check},
+		{"refresh", "VOLUME", "read the values of a volume again at once, or without VOLUME those of all mounted ones", common(), Program.refresh},
 		{"version", "", "print the version", nil, Program.version},
 		{"help", "", "print this; COMMAND --help prints the help of one command", nil, Program.help},
 	}
@@ -85,7 +86,7 @@ func (p Program) usage() string {
 	b.WriteString("Usage: " + Name + " COMMAND\n\n" +
 		"A Docker log driver that takes its log router's credentials by reference (docker run --log-driver secretref).\n\n")
 	for _, c := range commands() {
-		fmt.Fprintf(&b, "  %-13s %s\n", strings.TrimSpace(c.name+" "+c.arg), c.text)
+		fmt.Fprintf(&b, "  %-15s %s\n", strings.TrimSpace(c.name+" "+c.arg), c.text)
 	}
 	b.WriteString("\nOptions:\n")
 	for _, o := range p.options() {
@@ -161,7 +162,7 @@ func (p Program) flags(c command, args []string) (flags, error) {
 		if f.id = set.Arg(0); f.id != "" {
 			err = parse(set, c, set.Args()[1:]) // options may stand behind it
 		}
-		if err == nil && f.id == "" && !f.ended {
+		if err == nil && f.id == "" && !f.ended && c.name == "forget" {
 			return f, errors.New("forget: which session? status shows them in its first column")
 		}
 	}

@@ -1,6 +1,8 @@
 package logplugin
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -91,6 +93,14 @@ func (s *service) Report() control.Report {
 		r.Volumes = s.volumes.Status()
 	}
 	return r
+}
+
+// Refresh reads the values of volumes again.
+func (s *service) Refresh(ctx context.Context, name string) (int, error) {
+	if s.volumes == nil {
+		return 0, errors.New("this driver has no volumes; enable secretref-files.socket, or use serve --volume-socket")
+	}
+	return s.volumes.Refresh(ctx, name)
 }
 
 // Forget ends a session.

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"github.com/secretref/secretref/logplugin/control"
 	"github.com/secretref/secretref/logplugin/session"
 	"github.com/secretref/secretref/logplugin/spool"
+	"github.com/secretref/secretref/logplugin/volume"
 )
 
 const watchPause = 2 * time.Second
@@ -191,10 +193,41 @@ func writeStatus(w io.Writer, report control.Report) error {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%v\t%d\t%d\t%d\t%s\n", s.Session, containerName(s), routerName(s), s.State, s.Mode,
 			inBytes(s.WaitingBytes), s.WaitingFor.Round(time.Second), s.SentLines, s.DroppedLines, s.RejectedLines, lastError(s))
 	}
-	if err := t.Flush(); err != nil || report.History.Bytes == 0 {
+	if err := errors.Join(t.Flush(), writeVolumes(w, report.Volumes)); err != nil || report.History.Bytes == 0 {
 		return err
 	}
 	_, err := fmt.Fprintf(w, "kept for docker logs: %s of %d containers\n", inBytes(report.History.Bytes), report.History.Containers)
+	return err
+}
+
+// writeVolumes shows the volumes, if there are any.
+func writeVolumes(w io.Writer, all []volume.Status) error {
+	if len(all) == 0 {
+		return nil
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "VOLUME\tMOUNTED\tFILES\tMISSING\tCHANGED\tREAD\tLAST ERROR")
+	for _, v := range all {
+		fmt.Fprintf(t, "%s\t%v\t%d\t%d\t%s\t%s\t%s\n", v.Name, v.Mounted, len(v.References), len(v.Missing), ago(v.Written), ago(v.Checked), v.LastError)
+	}
+	return t.Flush()
+}
+
+// ago shows how long ago at was; "-" when it was never.
+func ago(at time.Time) string {
+	if at.IsZero() {
+		return "-"
+	}
+	return time.Since(at).Round(time.Second).String()
+}
+
+// refresh reads the values of volumes again.
+func (p Program) refresh(ctx context.Context, f flags) error {
+	n, err := p.client(f).Refresh(ctx, f.id)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(p.Stdout, "volumes with the present values: %d\n", n)
 	return err
 }
 

@@ -76,6 +76,14 @@ func (c *Client) ForgetEnded(ctx context.Context, container string) (history.Sta
 	return deleted, err
 }
 
+// Refresh reads the values of one volume again, or of all that are mounted when volume is empty. It returns how many.
+func (c *Client) Refresh(ctx context.Context, volume string) (int, error) {
+	q := url.Values{"volume": {volume}}
+	var r refreshed
+	err := c.ask(ctx, question{method: http.MethodPost, path: "/refresh?" + q.Encode(), wait: refreshWait + 5*time.Second}, func(b []byte) error { return json.Unmarshal(b, &r) })
+	return r.Volumes, err
+}
+
 // question is what the driver is asked.
 type question struct {
 	method, path string

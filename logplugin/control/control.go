@@ -6,6 +6,7 @@
 //	GET  /healthz  200 if nobody need look, else 503 and the reasons, one per line
 //	POST /forget?session=ID[&discard=true][&force=true]
 //	POST /forget-ended[?container=ID]
+//	POST /refresh[?volume=NAME]
 //	POST /check    a Trial, answered with a CheckReport
 //
 // It answers while a router, AWS or the disk hangs, and never shows a line, an option's value or a secret. It is no
@@ -34,6 +35,7 @@ import (
 	"github.com/secretref/secretref/logplugin/history"
 	"github.com/secretref/secretref/logplugin/session"
 	"github.com/secretref/secretref/logplugin/volume"
+	"github.com/secretref/secretref/shared/fault"
 )
 
 const socketName = "status.sock"
@@ -57,6 +59,7 @@ type Driver interface {
 	Forget(id string, how session.Forgetting) (session.Status, error)
 	ForgetEnded(container string) (history.Stats, error)
 	Check(ctx context.Context, t Trial) (CheckReport, error)
+	Refresh(ctx context.Context, volume string) (int, error)
 }
 
 // Handler answers for d. metrics answers GET /metrics.
@@ -82,6 +85,16 @@ func Handler(d Driver, metrics http.Handler) http.Handler {
 			return
 		}
 		answer(w, http.StatusOK, deleted)
+	})
+	mux.HandleFunc("POST /refresh", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), refreshWait)
+		defer cancel()
+		n, err := d.Refresh(ctx, r.URL.Query().Get("volume"))
+		if err != nil {
+			answer(w, http.StatusConflict, failure{fault.OneLine(err.Error())})
+			return
+		}
+		answer(w, http.StatusOK, refreshed{n})
 	})
 	mux.Handle("POST /check", checks(d))
 	mux.Handle("GET /metrics", metrics)
@@ -111,6 +124,14 @@ func health(w http.ResponseWriter, reasons []string) {
 	}
 	w.WriteHeader(http.StatusServiceUnavailable)
 	_, _ = io.WriteString(w, strings.Join(reasons, "\n")+"\n")
+}
+
+// refreshWait is how long the driver may ask AWS for volumes, less than it may take to answer.
+const refreshWait = 25 * time.Second
+
+// refreshed is the answer to POST /refresh.
+type refreshed struct {
+	Volumes int `json:"volumes"` // that were looked at
 }
 
 type failure struct {

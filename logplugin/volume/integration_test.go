@@ -202,6 +202,18 @@ func TestVolume(t *testing.T) {
 		h.aws.PutSecret(fakeaws.Secret{Name: "prod/db", String: `{"password":"` + canary.Value() + `"}`})
 		h.says("app", canary.Value())
 	})
+	t.Run("commands", func(t *testing.T) {
+		for command, want := range map[string]string{"refresh app-secrets": "values: 1\n", "refresh": "values: 1\n", "status": "app-secrets  true     1      0 "} {
+			r, err := rig.Cmd{Args: append([]string{h.program}, append(strings.Fields(command), "--config", h.dir+"/config.toml")...)}.Run(t.Context())
+			if err != nil || !strings.Contains(r.Stdout, want) {
+				t.Errorf("%s: %v, %q, want %q", command, err, r.Output, want)
+			}
+		}
+		r, err := rig.Cmd{Args: []string{h.program, "refresh", "none", "--config", h.dir + "/config.toml"}}.Run(t.Context())
+		if err == nil || !strings.Contains(r.Output, "no such volume") {
+			t.Errorf("refresh of a volume that does not exist: %v, %q", err, r.Output)
+		}
+	})
 	t.Run("docker cp", func(t *testing.T) {
 		h.mustDocker("cp", "app:/run/secrets/db", h.dir+"/copied") // a symlink
 		h.aws.PutSecret(fakeaws.Secret{Name: "prod/db", String: `{"password":"` + rotated.Value() + `"}`})
