@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -110,6 +111,41 @@ func newrelicTarget() target {
 	}
 }
 
+func httpTarget() target {
+	x := target{name: "http", refused: refusedLine}
+	var mu sync.Mutex
+	var good string
+	var lines []string
+	x.receiver = routertest.StartReceiver(routertest.ReceiverOptions{Handle: func(w http.ResponseWriter, r *http.Request, body []byte) {
+		mu.Lock()
+		defer mu.Unlock()
+		var taken []string
+		for line := range strings.Lines(string(body)) {
+			taken = append(taken, strings.TrimSuffix(line, "\n"))
+		}
+		switch {
+		case r.Header.Get("X-Token") != good:
+			w.WriteHeader(http.StatusUnauthorized)
+		case slices.ContainsFunc(taken, isRefused):
+			w.WriteHeader(http.StatusBadRequest)
+		default:
+			lines = append(lines, taken...)
+		}
+	}})
+	x.options = map[string]string{"logDriver": "http", "http-url": x.receiver.URL(), "http-format": "raw", "secretOptions.http-header.X-Token": "SECRET"}
+	x.lines = func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(lines)
+	}
+	x.setToken = func(token string) {
+		mu.Lock()
+		defer mu.Unlock()
+		good = token
+	}
+	return x
+}
+
 // isRefused reports whether a receiver refuses a line that refusedLine has made.
 func isRefused(line string) bool { return strings.HasPrefix(line, "refused") }
 
@@ -170,7 +206,7 @@ func startKillable(t *testing.T) *killable {
 // Two containers write 20,000 lines, while the driver is killed twice, the secret is rotated, and the receiver is away.
 // Then it refuses some lines. Every other line arrives, those of a container in order, and what comes twice was under way.
 func TestRoutersLoseNothing(t *testing.T) {
-	for _, start := range []func() target{lokiTarget, otlpTarget, datadogTarget, newrelicTarget} {
+	for _, start := range []func() target{lokiTarget, otlpTarget, datadogTarget, newrelicTarget, httpTarget} {
 		x := start()
 		t.Run(x.name, func(t *testing.T) {
 			t.Cleanup(x.receiver.Close)

@@ -4,6 +4,7 @@ import (
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/router/datadog"
 	"github.com/secretref/secretref/logplugin/router/fluentd"
+	"github.com/secretref/secretref/logplugin/router/http"
 	"github.com/secretref/secretref/logplugin/router/loki"
 	"github.com/secretref/secretref/logplugin/router/newrelic"
 	"github.com/secretref/secretref/logplugin/router/otlp"
@@ -19,5 +20,6 @@ func Routers() []router.Kind {
 		otlp.Kind(),
 		datadog.Kind(),
 		newrelic.Kind(),
+		http.Kind(),
 	}
 }

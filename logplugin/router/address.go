@@ -17,6 +17,7 @@ type Address struct {
 	Host   string // as it was written, without brackets
 	Port   string // never empty, but for unix
 	Path   string // of a URL whose form allows one, without a slash at its end; of a unix socket
+	Query  string // of a URL whose form allows one, without the question mark
 	// NoPort says that the address was written without a port: Port is the scheme's.
 	NoPort bool
 }
@@ -50,6 +51,7 @@ type AddressForm struct {
 	Scheme  string            // of an address that has none; "" means that it must have one
 	Ports   map[string]string // as in Kind
 	Path    bool              // a URL may have a path
+	Query   bool              // a URL may have a query
 	Example string            // for errors
 }
 
@@ -102,7 +104,7 @@ func (f AddressForm) parse(text string, show bool) (Address, error) {
 		return wrong("its scheme is not one of " + strings.Join(slices.Sorted(maps.Keys(f.Ports)), ", "))
 	case u.User != nil:
 		return Address{}, errors.New("there is a user name in it; give credentials as options of their own")
-	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+	case (u.RawQuery != "" || u.ForceQuery) && !f.Query, u.Fragment != "":
 		return wrong("there is a query or a fragment in it")
 	case u.Scheme == "unix" && u.Host == "" && strings.Trim(u.Path, "/") != "":
 		return Address{Scheme: "unix", Path: u.Path}, nil
@@ -113,7 +115,7 @@ func (f AddressForm) parse(text string, show bool) (Address, error) {
 	case strings.Trim(u.Path, "/") != "" && !f.Path:
 		return wrong("there is more than the address of a host in it")
 	}
-	a := Address{Scheme: u.Scheme, Host: u.Hostname(), Port: port, NoPort: u.Port() == "", Path: strings.TrimRight(u.EscapedPath(), "/")}
+	a := Address{Scheme: u.Scheme, Host: u.Hostname(), Port: port, NoPort: u.Port() == "", Path: strings.TrimRight(u.EscapedPath(), "/"), Query: u.RawQuery}
 	if !a.NoPort {
 		a.Port = u.Port()
 	}

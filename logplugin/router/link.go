@@ -97,6 +97,9 @@ func (u *Use[C]) Do(ctx context.Context, r Request) (Answer, *Error) {
 	return a, failed
 }
 
+// Invalidate tells the sources of other options, if they are secrets, that what they gave was refused.
+func (u *Use[C]) Invalidate(names ...string) { u.link.config.Options.Invalidate(u.Values, names...) }
+
 // Refused tells the sources of the credentials that the receiver has refused them.
 func (u *Use[C]) Refused() { u.link.config.Options.Invalidate(u.Values, u.link.config.Credentials...) }
 

@@ -110,16 +110,7 @@ func (c Config) Router() router.Router { return New(c) }
 
 // Encoder implements router.Config.
 func (c Config) Encoder(ctx context.Context, s router.Session) (router.Encoder, error) {
-	const op = "read loki log-opts"
-	v, err := c.options.Session(ctx, options)
-	if err != nil {
-		return nil, router.FromSource(op, err)
-	}
-	e := sessionOf(v, s)
-	if err := v.Err(); err != nil {
-		return nil, &router.Error{Class: router.ClassConfig, Op: op, Cause: err.Error(), Bad: router.NoRecord}
-	}
-	return e, nil
+	return c.options.NewEncoder(ctx, "read loki log-opts", options, func(v *router.Values) router.Encoder { return sessionOf(v, s) })
 }
 
 // connection is what the options say of the receiver. It holds no credential.

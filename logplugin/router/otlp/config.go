@@ -13,8 +13,6 @@ package otlp
 import (
 	"context"
 	"crypto/tls"
-	"net/http"
-	"net/textproto"
 	"slices"
 	"strings"
 	"time"
@@ -40,6 +38,7 @@ const (
 )
 
 const (
+	op             = "read otlp log-opts"
 	logsPath       = "/v1/logs"
 	addressExample = "https://HOST:4318"
 )
@@ -66,7 +65,10 @@ func Kind() router.Kind {
 	})
 }
 
-var tlsNames = router.PrefixTLS("otlp", "http:// in "+endpoint)
+var (
+	tlsNames = router.PrefixTLS("otlp", "http:// in "+endpoint)
+	given    = router.Headers{Family: headers, Own: []string{"Content-Type"}}
+)
 
 // Config is a checked set of options. Only Parse makes one.
 type Config struct{ options router.Options }
@@ -75,7 +77,7 @@ type Config struct{ options router.Options }
 func Parse(o router.Options) (Config, error) {
 	v := o.Unresolved()
 	c := Config{o}
-	c.check(v)
+	given.Check(o, v)
 	c.connection(v, nil)
 	sessionOf(v, router.Session{})
 	return c, v.Err()
@@ -89,16 +91,7 @@ func (c Config) Router() router.Router { return New(c) }
 
 // Encoder implements router.Config.
 func (c Config) Encoder(ctx context.Context, s router.Session) (router.Encoder, error) {
-	const op = "read otlp log-opts"
-	v, err := c.options.Session(ctx, options)
-	if err != nil {
-		return nil, router.FromSource(op, err)
-	}
-	e := sessionOf(v, s)
-	if err := v.Err(); err != nil {
-		return nil, &router.Error{Class: router.ClassConfig, Op: op, Cause: err.Error(), Bad: router.NoRecord}
-	}
-	return e, nil
+	return c.options.NewEncoder(ctx, op, options, func(v *router.Values) router.Encoder { return sessionOf(v, s) })
 }
 
 // connection is what the options say of the receiver. It holds no credential.
@@ -110,51 +103,6 @@ type connection struct {
 	tls      *tls.Config
 	timeout  time.Duration
 	encoding string // of bodies; "" = none
-}
-
-// reserved headers are the router's, or those of the connection.
-var reserved = []string{"Connection", "Content-Encoding", "Content-Length", "Content-Type", "Host", "Transfer-Encoding", "Upgrade"}
-
-// headerNames returns the names of the headers that are given, by option.
-func (c Config) headerNames() map[string]string {
-	names := map[string]string{}
-	for _, option := range c.options.Members(headers) {
-		names[option] = textproto.CanonicalMIMEHeaderKey(strings.TrimPrefix(option, headers+"."))
-	}
-	return names
-}
-
-// check looks at the headers.
-func (c Config) check(v *router.Values) {
-	var seen []string
-	names := c.headerNames()
-	for _, option := range c.options.Members(headers) {
-		name := names[option]
-		switch {
-		case !isToken(name):
-			v.Refuse("log-opt %s: that is not the name of a header", option)
-		case slices.Contains(reserved, name):
-			v.Refuse("log-opt %s: this header is the log driver's own", option)
-		case slices.Contains(seen, name):
-			v.Refuse("log-opt %s: the header %s is given twice", option, name)
-		}
-		v.CheckHeaderLine(option)
-		seen = append(seen, name)
-	}
-}
-
-// isToken reports whether s can be the name of a header.
-func isToken(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
-	})
-}
-
-// setHeaders sets the headers that are given.
-func (c Config) setHeaders(h http.Header, v *router.Values) {
-	for option, name := range c.headerNames() {
-		v.SetHeader(h, name, option)
-	}
 }
 
 // connection reads the connection's options; the faults are in v. nil certificates are read from their files now.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"github.com/secretref/secretref/logplugin/protobuf"
@@ -16,7 +15,7 @@ type Router struct {
 	config Config
 	link   *router.Link[connection]
 	bare   atomic.Bool // the receiver answers 200 without a message
-	idle   sync.Pool   // of *[]byte
+	idle   router.Buffers
 }
 
 var (
@@ -26,18 +25,14 @@ var (
 	_ router.Noter              = (*Router)(nil)
 )
 
-// maxKept bounds the memory of a request that is kept for the next.
-const maxKept = 2 << 20
-
 // New returns a router for c. It connects when there is something to send.
 func New(c Config) *Router {
 	return &Router{
 		config: c,
 		link: router.NewLink(router.LinkConfig[connection]{
-			Op: "read otlp log-opts", Options: c.options, List: options, TLS: tlsNames, Credentials: c.options.Members(headers),
-			Check: c.check, Read: c.connection, Client: connection.client,
+			Op: op, Options: c.options, List: options, TLS: tlsNames, Credentials: c.options.Members(headers),
+			Check: func(v *router.Values) { given.Check(c.options, v) }, Read: c.connection, Client: connection.client,
 		}),
-		idle: sync.Pool{New: func() any { return new([]byte) }},
 	}
 }
 
@@ -91,24 +86,20 @@ func (r *Router) export(ctx context.Context, doing string, b *router.Batch) *rou
 	if failed != nil {
 		return failed
 	}
-	op := doing + u.Conn.name
-	buf, _ := r.idle.Get().(*[]byte)
-	defer func() {
-		if cap(*buf) <= maxKept {
-			r.idle.Put(buf)
-		}
-	}()
+	what := doing + u.Conn.name
+	buf := r.idle.Get()
+	defer r.idle.Put(buf)
 	*buf = appendRequest((*buf)[:0], b)
 	header := http.Header{"Content-Type": {protobufType}}
-	r.config.setHeaders(header, u.Values)
-	a, failed := u.Do(ctx, router.Request{Op: op, Method: http.MethodPost, Header: header, Body: *buf})
+	given.Set(r.config.options, header, u.Values)
+	a, failed := u.Do(ctx, router.Request{Op: what, Method: http.MethodPost, Header: header, Body: *buf})
 	if failed != nil {
 		if !failed.IsTLS && failed.Hint == "" {
 			failed.Hint = u.Conn.portHint
 		}
 		return failed
 	}
-	failed, bare := judge(&a, op, b.Len())
+	failed, bare := judge(&a, what, b.Len())
 	switch {
 	case failed == nil:
 		r.bare.Store(bare)

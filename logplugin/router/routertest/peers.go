@@ -19,6 +19,7 @@ type Peer struct {
 	Receiver *Receiver
 	Encoders []router.Encoder
 	Secret   string // the credential that it sends
+	Lenient  bool   // a good status is a yes, whatever the receiver says besides
 }
 
 // Peers has the receiver of a router misbehave in every way that HTTP knows; start is called for each and registers its own
@@ -67,7 +68,7 @@ func bounded(t *testing.T, start func(t *testing.T) *Peer) {
 			e := p.send(t, 1)
 			took := time.Since(began)
 			runtime.ReadMemStats(&after)
-			if e == nil {
+			if e == nil && !p.Lenient {
 				t.Error("that counts as delivered")
 			}
 			if used := after.TotalAlloc - before.TotalAlloc; took > 10*time.Second || used > most+uint64(len(m.Body)) {

@@ -1,0 +1,165 @@
+// Package http sends container logs to any receiver that takes JSON or text over HTTP.
+//
+// Use it through package router. Any option may be a secret, the address with a token in it too.
+//
+// It promises at-least-once delivery: a batch is delivered when the receiver answers with a status of 2xx and no web page. It
+// refuses to follow redirects, which would carry a credential elsewhere.
+package http
+
+import (
+	"context"
+	"crypto/tls"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/secretref/secretref/logplugin/router"
+)
+
+const (
+	address      = "http-url"
+	method       = "http-method"
+	format       = "http-format"
+	headers      = "http-header"
+	compress     = "http-compress"
+	dateKey      = "http-date-key"
+	dateFormat   = "http-date-format"
+	messageKey   = "http-message-key"
+	fields       = "http-fields"
+	timeout      = "http-timeout"
+	parseJSON    = "http-parse-json"
+	noneEncoding = "none"
+	op           = "read http log-opts"
+)
+
+// Words of http-format.
+const (
+	jsonLines  = "json_lines"
+	jsonArray  = "json"
+	jsonStream = "json_stream"
+	raw        = "raw"
+)
+
+// Words of http-date-format.
+const (
+	iso8601   = "iso8601"
+	double    = "double"
+	epoch     = "epoch"
+	epochMS   = "epoch_ms"
+	epochNano = "epoch_ns"
+)
+
+var options = slices.Concat([]router.Option{
+	{Name: address, Required: true, Address: true},
+	{Name: method, Default: http.MethodPost},
+	{Name: format, Session: true, Apart: true, Default: jsonLines},
+	{Name: headers, Family: true, Credential: true},
+	{Name: "http-user"},
+	{Name: "http-password", Credential: true},
+	{Name: "http-bearer-token", Credential: true},
+	{Name: compress, Default: noneEncoding},
+	{Name: dateKey, Session: true, Default: "date"},
+	{Name: dateFormat, Session: true, Default: iso8601},
+	{Name: messageKey, Session: true, Default: "message"},
+	{Name: fields, Session: true, Template: true, Pairs: true},
+	{Name: timeout, Default: "30s"},
+	{Name: parseJSON, Session: true, Default: "false"},
+}, router.TLSOptions("http"))
+
+var addressForm = router.AddressForm{
+	Option: address, Ports: map[string]string{"https": "443", "http": "80"}, Path: true, Query: true, Example: "https://HOST/PATH",
+}
+
+// Kind describes the router.
+func Kind() router.Kind {
+	return addressForm.Kind(router.Kind{
+		Name: "http", Options: slices.Clone(options),
+		New: func(o router.Options) (router.Config, error) { return Parse(o) },
+	})
+}
+
+var (
+	tlsNames = router.PrefixTLS("http", "http:// in "+address)
+	given    = router.Headers{Family: headers}
+	login    = router.Login{User: "http-user", Password: "http-password", Token: "http-bearer-token"}
+)
+
+// Config is a checked set of options. Only Parse makes one.
+type Config struct{ options router.Options }
+
+// Parse checks o as far as that is possible without asking for a secret. Options of other drivers are not looked at.
+func Parse(o router.Options) (Config, error) {
+	v := o.Unresolved()
+	c := Config{o}
+	c.check(v)
+	c.connection(v, nil)
+	sessionOf(v, router.Session{})
+	return c, v.Err()
+}
+
+// Batches implements router.Config.
+func (c Config) Batches() int { return 0 }
+
+// Router implements router.Config.
+func (c Config) Router() router.Router { return New(c) }
+
+// Encoder implements router.Config.
+func (c Config) Encoder(ctx context.Context, s router.Session) (router.Encoder, error) {
+	return c.options.NewEncoder(ctx, op, options, func(v *router.Values) router.Encoder { return sessionOf(v, s) })
+}
+
+// credentials are the options that go into each request.
+func (c Config) credentials() []string {
+	return append(c.options.Members(headers), login.Credentials()...)
+}
+
+// check looks at them.
+func (c Config) check(v *router.Values) {
+	login.Check(v)
+	given.Check(c.options, v)
+}
+
+// connection is what the options say of the receiver. It holds no credential but what is in the address.
+type connection struct {
+	base     string // the whole address
+	name     string // how errors call the receiver
+	hidden   bool   // the address came by reference, and is shown nowhere
+	method   string
+	tls      *tls.Config
+	encoding string // "" = none
+	timeout  time.Duration
+}
+
+// connection reads the connection's options; the faults are in v. nil certificates are read from their files now.
+func (c Config) connection(v *router.Values, certificates *router.Certificates) connection {
+	conn := connection{
+		hidden:   v.IsSecret(address),
+		method:   v.OneOf(method, http.MethodPost, http.MethodPut),
+		encoding: v.OneOf(compress, noneEncoding, router.Gzip, router.Zstd),
+		timeout:  v.Duration(timeout, 30*time.Second, time.Second, 10*time.Minute),
+	}
+	if conn.encoding == noneEncoding {
+		conn.encoding = ""
+	}
+	a := v.Address(addressForm)
+	if conn.base = a.Base() + a.Path; a.Query != "" {
+		conn.base += "?" + a.Query
+	}
+	conn.name = a.Shown(conn.hidden, "http")
+	secrets := c.credentials()
+	if conn.hidden {
+		secrets = append(secrets, address)
+	}
+	v.CheckPlaintext("http", a, secrets...)
+	conn.tls = certificates.Config(v, tlsNames)
+	return conn
+}
+
+// client says how the client of c is made.
+func (c connection) client() router.HTTPConfig {
+	return router.HTTPConfig{Base: c.base, Hidden: c.hidden, TLS: c.tls, Timeout: c.timeout, Encoding: c.encoding, Level: router.DefaultLevel, Redact: redact}
+}
+
+// redact takes out of a text what the options hide. An address has its token in its path or its query, and is left out of
+// errors but for scheme, host and port.
+func redact(v *router.Values, text string) string { return v.RedactAddress(options, addressForm, text) }

@@ -1,0 +1,135 @@
+package http
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/secretref/secretref/logplugin/router"
+	"github.com/secretref/secretref/logplugin/router/routertest"
+	"github.com/secretref/secretref/shared/secret"
+)
+
+func TestParseRefuses(t *testing.T) {
+	const hidden = "h1dden-v4lue"
+	for _, c := range []struct {
+		name    string
+		options map[string]string // on top of a good address; "-" takes it away
+		secrets map[string]string
+		want    string // in the error; "" = none
+	}{
+		{"good", nil, nil, ""},
+		{"path and query", map[string]string{address: "https://logs.example.com/bulk?token=x&type=y"}, nil, ""},
+		{"address with user", map[string]string{address: "https://u:" + hidden + "@logs.example.com"}, nil, "give credentials as options of their own"},
+		{"address without scheme", map[string]string{address: "logs.example.com"}, nil, "write https://logs.example.com"},
+		{"fragment", map[string]string{address: "https://logs.example.com/#" + hidden}, nil, "fragment"},
+		{"method", map[string]string{method: "GET"}, nil, `"GET" is not one of POST, PUT`},
+		{"format", map[string]string{format: "msgpack"}, nil, `"msgpack" is not one of json_lines, json, json_stream, raw`},
+		{"date", map[string]string{dateFormat: "rfc"}, nil, "is not one of iso8601"},
+		{"compress", map[string]string{compress: "snappy"}, nil, `"snappy" is not one of none, gzip, zstd`},
+		{"timeout", map[string]string{timeout: "1h"}, nil, timeout},
+		{"parse", map[string]string{parseJSON: "yes"}, nil, "not a boolean"},
+		{"fields", map[string]string{fields: "a"}, nil, `"a" has no value`},
+		{"header of the connection", map[string]string{headers + ".content-length": "1"}, nil, "the log driver's own"},
+		{"header of two lines", map[string]string{headers + ".a": hidden + "\r\nX: y"}, nil, "line break"},
+		{"user without password", map[string]string{"http-user": "u"}, nil, "need each other"},
+		{"two ways to log in", map[string]string{"http-user": "u"}, map[string]string{"http-password": "p", "http-bearer-token": "t"}, "two ways"},
+		{"token without TLS", map[string]string{address: "http://logs.example.com"}, map[string]string{"http-bearer-token": "x"}, "http-allow-plaintext=true"},
+		{"header without TLS", map[string]string{address: "http://logs.example.com"}, map[string]string{headers + ".a": "x"}, "http-allow-plaintext=true"},
+		{"without TLS, allowed", map[string]string{address: "http://logs.example.com", "http-allow-plaintext": "true"}, map[string]string{"http-bearer-token": "x"}, ""},
+		{"nothing to hide and no TLS", map[string]string{address: "http://logs.example.com"}, nil, ""},
+		{"CA that is not there", map[string]string{"http-ca-cert": "/nonexistent/ca.pem"}, nil, "no such file"},
+		{"key without a certificate", nil, map[string]string{"http-client-key": "x"}, "need each other"},
+		{"everything a secret", map[string]string{address: "-"}, map[string]string{address: "x", method: "x", format: "x", compress: "x", timeout: "x", fields: "x", dateKey: "x", dateFormat: "x", messageKey: "x",
+			parseJSON: "x", headers + ".a": "x", "http-ca-cert": "x", "http-client-cert": "x", "http-client-key": "x"}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := router.Options{Plain: map[string]string{address: "https://logs.example.com"}, Secrets: map[string]secret.Source{}}
+			for k, v := range c.options {
+				if o.Plain[k] = v; v == "-" {
+					delete(o.Plain, k)
+				}
+			}
+			for k, v := range c.secrets {
+				o.Secrets[k] = routertest.NewSource(v)
+			}
+			_, err := Parse(o)
+			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("Parse = %v, want %q", err, c.want)
+			}
+			routertest.Quiet(t, err, hidden)
+		})
+	}
+}
+
+// TestSecretValueIsNotShown gives each option a bad value as a secret, and looks for it in what Send and Encoder say.
+func TestSecretValueIsNotShown(t *testing.T) {
+	const hidden = "h1dden\n v4lue:"
+	for _, o := range options {
+		t.Run(o.Name, func(t *testing.T) {
+			if o.Family {
+				o.Name += ".a"
+			}
+			all := router.Options{Plain: map[string]string{address: "http://127.0.0.1:1"}, Secrets: map[string]secret.Source{o.Name: routertest.NewSource(hidden)}}
+			delete(all.Plain, o.Name)
+			switch o.Name {
+			case "http-user":
+				all.Plain["http-password"] = "p"
+			case "http-password":
+				all.Plain["http-user"] = "u"
+			case "http-client-cert":
+				all.Plain["http-client-key"] = "/nonexistent"
+			case "http-client-key":
+				all.Plain["http-client-cert"] = "/nonexistent"
+			}
+			c, err := Parse(all)
+			if err != nil {
+				routertest.Quiet(t, err, hidden, "v4lue")
+				return // a file that is not there: found without the secret
+			}
+			if _, err = c.Encoder(t.Context(), router.Session{ContainerName: "/n", Host: "h"}); (err != nil) != (slices.Contains([]string{format, dateFormat, fields, parseJSON}, o.Name)) {
+				t.Errorf("Encoder: %v", err)
+			}
+			routertest.Quiet(t, err, hidden, "v4lue")
+			b := &router.Batch{}
+			b.Append(sessionOf(router.Options{}.Unresolved(), router.Session{}), &router.Record{Line: []byte("x")})
+			if err = New(c).Send(t.Context(), b); err == nil {
+				t.Error("Send is content with it")
+			}
+			routertest.Quiet(t, err, hidden, "v4lue")
+		})
+	}
+}
+
+// The defaults of the table are those of the code.
+func TestDefaults(t *testing.T) {
+	base := map[string]string{address: "https://logs.example.com"}
+	session := router.Session{ContainerName: "/n", ContainerID: "c", Host: "h"}
+	for _, o := range options {
+		if o.Default == "" {
+			continue
+		}
+		given := maps.Clone(base)
+		given[o.Name] = o.Default
+		want, err := Parse(router.Options{Plain: base})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := Parse(router.Options{Plain: given})
+		if err != nil {
+			t.Fatalf("%s=%s: %v", o.Name, o.Default, err)
+		}
+		a, errA := want.Encoder(t.Context(), session)
+		b, errB := got.Encoder(t.Context(), session)
+		r := &router.Record{Line: []byte(`{"a":1}`), Source: []byte("stdout")}
+		if errA != nil || errB != nil || string(a.AppendRecord(nil, r)) != string(b.AppendRecord(nil, r)) {
+			t.Errorf("%s=%s encodes otherwise than without it: %v, %v", o.Name, o.Default, errA, errB)
+		}
+		x, y := want.connection(want.options.Unresolved(), nil), got.connection(got.options.Unresolved(), nil)
+		x.tls, y.tls = nil, nil // compared by its options alone
+		if x != y {
+			t.Errorf("%s=%s gives %+v, without it %+v", o.Name, o.Default, y, x)
+		}
+	}
+}

@@ -1,0 +1,121 @@
+package http
+
+import (
+	"bytes"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/secretref/secretref/logplugin/jsontext"
+	"github.com/secretref/secretref/logplugin/router"
+)
+
+// maxText is how long a line may be in a request.
+const maxText = 900_000
+
+// Encoder writes the records of one session: objects of JSON, with what is between two of them behind each, or lines as they are.
+type Encoder struct {
+	format string
+	date   string // how the time is written
+	head   []byte // before the time; with a key of "" for it, before the line
+	middle []byte // before the line
+	tail   []byte // behind all, up to the end of the object
+	taken  map[string]bool
+	parse  bool // members of a line that is a JSON object are those of the record
+	line   jsontext.Members
+}
+
+var _ router.Encoder = (*Encoder)(nil)
+
+// sessionOf makes the encoder of a session; the faults are in v.
+func sessionOf(v *router.Values, s router.Session) *Encoder {
+	e := &Encoder{
+		format: v.OneOf(format, jsonLines, jsonArray, jsonStream, raw), parse: v.Bool(parseJSON, false),
+		date: v.OneOf(dateFormat, iso8601, double, epoch, epochMS, epochNano),
+	}
+	date, message := v.String(dateKey, "date"), v.String(messageKey, "message")
+	all := map[string]string{
+		"container_id": s.ContainerID, "container_name": strings.TrimPrefix(s.ContainerName, "/"), "image": s.About.Image,
+		"compose_project": s.About.Project, "compose_service": s.About.Service, "host": s.Host,
+	}
+	maps.Copy(all, s.Attrs)
+	for _, p := range v.Pairs(fields, "host="+s.Host) {
+		all[p.Name] = p.Value
+	}
+	e.taken = map[string]bool{date: true, message: true, "stream": true}
+	e.head = append(jsontext.AppendString([]byte("{"), []byte(date)), ':')
+	e.middle = append(jsontext.AppendString([]byte(","), []byte(message)), `:"`...)
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if all[name] == "" || e.taken[name] {
+			continue
+		}
+		e.taken[name] = true
+		e.tail = append(jsontext.AppendString(append(e.tail, ','), []byte(name)), ':')
+		e.tail = jsontext.AppendString(e.tail, []byte(all[name]))
+	}
+	switch e.format {
+	case jsonArray:
+		e.tail = append(e.tail, "},"...)
+	case jsonStream:
+		e.tail = append(e.tail, '}')
+	default:
+		e.tail = append(e.tail, "}\n"...)
+	}
+	return e
+}
+
+// AppendRecord implements router.Encoder. A line of the format raw that is empty is left out.
+func (e *Encoder) AppendRecord(dst []byte, r *router.Record) []byte {
+	if e.format == raw {
+		return appendRaw(dst, r.Line)
+	}
+	message := r.Line
+	e.line.Reset()
+	if e.parse {
+		message = e.line.Read(message, func(name []byte) bool { return e.taken[string(name)] })
+	}
+	dst = e.appendTime(append(dst, e.head...), r.TimeNano)
+	dst = jsontext.AppendCut(append(dst, e.middle...), message, maxText, router.Cut)
+	dst = append(dst, '"')
+	switch string(r.Source) {
+	case "stdout":
+		dst = append(dst, `,"stream":"stdout"`...)
+	case "stderr":
+		dst = append(dst, `,"stream":"stderr"`...)
+	}
+	return append(append(dst, e.line.Text...), e.tail...)
+}
+
+func appendRaw(dst, line []byte) []byte {
+	head, mark := router.Cut(bytes.TrimRight(line, "\n"), maxText)
+	if len(head) == 0 {
+		return dst
+	}
+	return append(append(append(dst, head...), mark...), '\n')
+}
+
+func (e *Encoder) appendTime(dst []byte, nano int64) []byte {
+	const second = int64(time.Second)
+	switch e.date {
+	case double:
+		sec, rest := nano/second, nano%second
+		if rest < 0 {
+			sec, rest = sec-1, rest+second
+		}
+		dst = append(strconv.AppendInt(dst, sec, 10), '.')
+		for digit := second / 10; digit > 0; digit /= 10 {
+			dst = append(dst, '0'+byte(rest/digit%10))
+		}
+		return dst
+	case epoch:
+		return strconv.AppendInt(dst, nano/second, 10)
+	case epochMS:
+		return strconv.AppendInt(dst, nano/int64(time.Millisecond), 10)
+	case epochNano:
+		return strconv.AppendInt(dst, nano, 10)
+	}
+	dst = time.Unix(0, nano).UTC().AppendFormat(append(dst, '"'), "2006-01-02T15:04:05.000000000Z07:00")
+	return append(dst, '"')
+}

@@ -1,0 +1,351 @@
+package http
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/secretref/secretref/logplugin/router"
+	"github.com/secretref/secretref/logplugin/router/routertest"
+	"github.com/secretref/secretref/shared/secret"
+)
+
+const (
+	key    = "first-key-0123456789abcdef"
+	newKey = "second-key-0123456789abcdef"
+)
+
+// receiver takes requests with a good Authorization header, and keeps what is in them.
+type receiver struct {
+	*routertest.Receiver
+
+	mu      sync.Mutex
+	good    string // token; "" = every one
+	records []map[string]any
+	texts   []string // of the format raw
+}
+
+func startReceiver() *receiver {
+	s := &receiver{}
+	s.Receiver = routertest.StartReceiver(routertest.ReceiverOptions{Handle: s.take})
+	return s
+}
+
+func (s *receiver) setToken(token string) {
+	s.mu.Lock()
+	s.good = token
+	s.mu.Unlock()
+}
+
+func (s *receiver) take(w http.ResponseWriter, r *http.Request, body []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.good != "" && r.Header.Get("Authorization") != "Bearer "+s.good {
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "text/plain") {
+		for line := range bytes.Lines(body) {
+			s.texts = append(s.texts, string(line))
+		}
+		return
+	}
+	if d := json.NewDecoder(bytes.NewReader(body)); body[0] == '[' {
+		var all []map[string]any
+		if d.Decode(&all) != nil {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+		s.records = append(s.records, all...)
+	} else {
+		for d.More() {
+			var one map[string]any
+			if d.Decode(&one) != nil {
+				w.WriteHeader(http.StatusBadRequest)
+				return
+			}
+			s.records = append(s.records, one)
+		}
+	}
+}
+
+func (s *receiver) messages() (lines []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.records {
+		line, _ := r["message"].(string)
+		lines = append(lines, line)
+	}
+	for _, text := range s.texts {
+		lines = append(lines, strings.TrimSuffix(text, "\n"))
+	}
+	return lines
+}
+
+// setup is a receiver, a router to it, and what the router was made of.
+type setup struct {
+	api      *receiver
+	router   *Router
+	config   Config
+	key      *routertest.Source
+	encoders []router.Encoder
+}
+
+func start(t testing.TB, options map[string]string) *setup {
+	t.Helper()
+	s := &setup{api: startReceiver(), key: routertest.NewSource(key)}
+	t.Cleanup(s.api.Close)
+	all := map[string]string{address: s.api.URL()}
+	maps.Copy(all, options)
+	var err error
+	if s.config, err = Parse(router.Options{Plain: all, Secrets: map[string]secret.Source{"http-bearer-token": s.key}}); err != nil {
+		t.Fatal(err)
+	}
+	s.router = New(s.config)
+	t.Cleanup(func() { _ = s.router.Close() })
+	for _, name := range []string{"one", "two"} {
+		e, err := s.config.Encoder(t.Context(), router.Session{ContainerName: "/" + name, ContainerID: strings.Repeat(name[:1], 64), Host: "h", About: router.About{Image: "nginx:1", Project: "shop"}, Attrs: map[string]string{"app": name, "service": "not this"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.encoders = append(s.encoders, e)
+	}
+	return s
+}
+
+func (s *setup) sendBatch(t *testing.T, b *router.Batch) *router.Error {
+	t.Helper()
+	err := s.router.Send(t.Context(), b)
+	var e *router.Error
+	if err != nil && !errors.As(err, &e) {
+		t.Fatalf("Send gives %T, want *router.Error", err)
+	}
+	routertest.Quiet(t, err, key, newKey)
+	return e
+}
+
+func classOf(e *router.Error) router.Class {
+	if e == nil {
+		return ""
+	}
+	return e.Class
+}
+
+func TestSuite(t *testing.T) {
+	for _, how := range []string{jsonLines, jsonArray, jsonStream, raw} {
+		t.Run(how, func(t *testing.T) {
+			routertest.Run(t, func(t *testing.T) *routertest.Subject {
+				s := start(t, map[string]string{format: how, compress: router.Zstd})
+				s.api.setToken(key)
+				return &routertest.Subject{
+					Router: s.router, Encoders: s.encoders, Secrets: []string{key, newKey}, Received: s.api.messages,
+					Faults: s.api.StatusFaults(key),
+					Hang:   func() { s.api.FailAlways(&routertest.Mishap{Hang: true}) },
+					Heal:   func() { s.api.FailAlways(nil) },
+					Rotate: func() { s.api.setToken(newKey); s.key.Rotate(newKey) },
+				}
+			})
+		})
+	}
+}
+
+func TestPeers(t *testing.T) {
+	routertest.Peers(t, func(t *testing.T) *routertest.Peer {
+		s := start(t, map[string]string{timeout: "1s"})
+		return &routertest.Peer{Router: s.router, Receiver: s.api.Receiver, Encoders: s.encoders, Secret: key, Lenient: true}
+	})
+}
+
+// TestAnswers is the table of what a Log API, or what stands in its place, may answer.
+func TestAnswers(t *testing.T) {
+	const (
+		retry, credentials, config, bad, large = router.ClassRetry, router.ClassCredentials, router.ClassConfig, router.ClassBadRecords, router.ClassTooLarge
+
+		html = "text/html; charset=utf-8"
+	)
+	for _, c := range []struct {
+		status     int
+		body, kind string
+		want       router.Class
+		says       string
+	}{
+		{202, "", "", "", ""}, {202, "<html>", html, config, "a web page"}, {200, "", "", "", ""}, {200, "OK", "", "", ""}, {201, "", "", "", ""}, {204, "", "", "", ""},
+		{200, "<p>", "", config, address}, {301, "", "", config, "redirects are not followed"},
+		{400, `{"errors":[{"detail":"canary"}]}`, "application/json", bad, "400"}, {400, "<html>", html, config, "a web page"},
+		{401, "", "", credentials, "40"}, {403, "", "", credentials, "40"}, {404, "", "", config, "404"},
+		{405, "", "", config, "405"}, {407, "", "", config, "proxy"}, {408, "", "", retry, "408"}, {409, "", "", config, "409"}, {413, "", "", large, "413"},
+		{415, "", "", config, "415"}, {422, "", "", bad, "422"}, {425, "", "", retry, "425"}, {429, "", "", retry, "429"}, {500, "", "", retry, "500"},
+		{501, "", "", retry, "501"}, {502, "<html>", html, retry, "502"}, {503, "", "", retry, "503"}, {504, "", "", retry, "504"},
+	} {
+		s := start(t, nil)
+		s.api.Fail(routertest.Mishap{Status: c.status, Body: c.body, Type: c.kind})
+		b, _ := routertest.Batch(s.encoders, 10)
+		e := s.sendBatch(t, b)
+		if classOf(e) != c.want || e != nil && (!strings.Contains(e.Error(), c.says) || strings.Contains(e.Error(), "canary") || e.Delivered != 0 || e.Bad != router.NoRecord) {
+			t.Errorf("%d %q: %+v, want class %q saying %q", c.status, c.body, e, c.want, c.says)
+		}
+		if told := s.key.Invalidated() > 0; told != (c.want == credentials) {
+			t.Errorf("%d %q: the source of the key is told: %v", c.status, c.body, told)
+		}
+	}
+	s := start(t, nil)
+	s.api.Fail(routertest.Mishap{Status: 400})
+	b, _ := routertest.Batch(s.encoders, 1)
+	if e := s.sendBatch(t, b); classOf(e) != bad || e.Bad != 0 {
+		t.Errorf("one line: %+v, want it at fault", e)
+	}
+}
+
+// What arrives is what was sent, with what is known of the container.
+func TestRecords(t *testing.T) {
+	lines := []string{"plain", "", " ", "é€😀", `"quoted" \ back`, "\x00\x01\t", "bad \xff\xfe bytes", "<&>\u2028", `{"level":"error","msg":"m"}`}
+	for _, how := range []string{jsonLines, jsonArray, jsonStream} {
+		s := start(t, map[string]string{fields: "env=prod,container_name=other", format: how, dateKey: "@timestamp"})
+		b := &router.Batch{}
+		for i, l := range lines {
+			b.Append(s.encoders[i%2], &router.Record{TimeNano: 1795463301547679123, Source: []byte([]string{"stdout", "stderr", "odd"}[i%3]), Line: []byte(l)})
+		}
+		if e := s.sendBatch(t, b); e != nil {
+			t.Fatal(e)
+		}
+		if len(s.api.records) != len(lines) {
+			t.Fatalf("%s: %d records, want %d", how, len(s.api.records), len(lines))
+		}
+		for i, record := range s.api.records {
+			name := []string{"one", "two"}[i%2]
+			want := map[string]any{
+				"@timestamp": "2026-11-23T19:48:21.547679123Z", "message": string([]rune(lines[i])), "container_id": strings.Repeat(name[:1], 64), "container_name": "other",
+				"image": "nginx:1", "compose_project": "shop", "host": "h", "app": name, "service": "not this", "env": "prod",
+			}
+			if i%3 < 2 {
+				want["stream"] = []string{"stdout", "stderr"}[i%3]
+			}
+			if !maps.Equal(record, want) {
+				t.Errorf("%s: record %d is %v, want %v", how, i, record, want)
+			}
+		}
+		if got := s.api.Exchanges()[0]; got.Header.Get("Content-Type") != types[how] || got.Method != http.MethodPost {
+			t.Errorf("%s: %s %v", how, got.Method, got.Header)
+		}
+	}
+}
+
+func TestRaw(t *testing.T) {
+	s := start(t, map[string]string{format: raw, headers + ".Content-Type": "text/plain", headers + ".X-Sumo-Category": "prod/web", method: "PUT"})
+	b := &router.Batch{}
+	for _, l := range []string{"a", "", "b \xff", "\n"} {
+		b.Append(s.encoders[0], &router.Record{Line: []byte(l)})
+	}
+	if e := s.sendBatch(t, b); e != nil {
+		t.Fatal(e)
+	}
+	if want := []string{"a\n", "b \xff\n"}; !slices.Equal(s.api.texts, want) {
+		t.Errorf("%q, want %q", s.api.texts, want)
+	}
+	if x := s.api.Exchanges()[0]; x.Method != http.MethodPut || x.Header.Get("X-Sumo-Category") != "prod/web" || !slices.Equal(x.Header["Content-Type"], []string{"text/plain"}) {
+		t.Errorf("%s %v", x.Method, x.Header)
+	}
+}
+
+func TestDates(t *testing.T) {
+	const nano = 1795463301047679123
+	for how, want := range map[string]string{
+		iso8601: `"2026-11-23T19:48:21.047679123Z"`, double: "1795463301.047679123", epoch: "1795463301", epochMS: "1795463301047", epochNano: "1795463301047679123",
+	} {
+		e := sessionOf(router.Options{Plain: map[string]string{dateFormat: how}}.Unresolved(), router.Session{})
+		if got := string(e.appendTime(nil, nano)); got != want {
+			t.Errorf("%s: %s, want %s", how, got, want)
+		}
+	}
+	e := sessionOf(router.Options{Plain: map[string]string{dateFormat: double}}.Unresolved(), router.Session{})
+	if got := string(e.appendTime(nil, -1)); got != "-1.999999999" {
+		t.Errorf("before 1970: %s", got)
+	}
+}
+
+func TestParsedJSON(t *testing.T) {
+	s := start(t, map[string]string{parseJSON: "true"})
+	b := &router.Batch{}
+	for range 2 { // the second finds the memory of the first
+		b.Append(s.encoders[0], &router.Record{Source: []byte("stdout"), Line: []byte(`{"msg":"hello","n":1,"host":"x","stream":2,"date":"now"}`)})
+	}
+	if e := s.sendBatch(t, b); e != nil {
+		t.Fatal(e)
+	}
+	for _, r := range s.api.records {
+		if r["message"] != "hello" || r["n"] != 1.0 || r["host"] != "h" || r["line.host"] != "x" || r["line.stream"] != 2.0 || r["stream"] != "stdout" || r["line.date"] != "now" {
+			t.Errorf("%v", r)
+		}
+	}
+}
+
+// A token that is part of the address comes by reference, and is asked for again when it is refused.
+func TestAddressWithToken(t *testing.T) {
+	api := startReceiver()
+	t.Cleanup(api.Close)
+	source := routertest.NewSource(api.URL() + "/bulk?token=" + key)
+	c, err := Parse(router.Options{Secrets: map[string]secret.Source{address: source}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := New(c)
+	t.Cleanup(func() { _ = r.Close() })
+	e, err := c.Encoder(t.Context(), router.Session{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &router.Batch{}
+	b.Append(e, &router.Record{Line: []byte("x")})
+	api.Fail(routertest.Mishap{Status: http.StatusForbidden})
+	source.Rotate(api.URL() + "/bulk?token=" + newKey)
+	err = r.Send(t.Context(), b)
+	routertest.Quiet(t, err, key, newKey, api.URL())
+	if router.ClassOf(err) != router.ClassCredentials {
+		t.Errorf("%v, want class credentials", err)
+	}
+	if err := r.Send(t.Context(), b); err != nil {
+		t.Error(err)
+	}
+	if all := api.Exchanges(); len(all) != 2 || all[0].Path != "/bulk?token="+key || all[1].Path != "/bulk?token="+newKey {
+		t.Errorf("%+v", all)
+	}
+}
+
+// No request has more than most receivers take, whatever is in a batch; what of it was delivered is not sent again.
+func TestLimits(t *testing.T) {
+	s := start(t, nil)
+	b, lines := routertest.Batch(s.encoders, 2500)
+	s.api.Fail(routertest.Mishap{}, routertest.Mishap{Status: 503})
+	if e := s.sendBatch(t, b); classOf(e) != router.ClassRetry || e.Delivered != maxLines {
+		t.Fatalf("%+v, want %d delivered", e, maxLines)
+	}
+	if e := s.sendBatch(t, b.Slice(maxLines, 2500)); e != nil {
+		t.Fatal(e)
+	}
+	if got := s.api.messages(); !slices.Equal(got, lines) {
+		t.Errorf("%d lines arrived, want each of %d once and in order", len(got), len(lines))
+	}
+	s = start(t, nil)
+	b = &router.Batch{}
+	for _, unit := range []string{"x", "\x01", "é", "\xff"} {
+		for range 3 {
+			b.Append(s.encoders[0], &router.Record{Line: []byte(strings.Repeat(unit, maxBytes+100))})
+		}
+	}
+	if e := s.sendBatch(t, b); e != nil {
+		t.Fatal(e)
+	}
+	if got := s.api.messages(); len(got) != 12 || len(s.api.Exchanges()) < 3 {
+		t.Errorf("%d lines in %d requests", len(got), len(s.api.Exchanges()))
+	}
+	for i, line := range s.api.messages() {
+		if !strings.HasSuffix(line, router.CutMark) {
+			t.Errorf("line %d of %d bytes has no mark of the cut", i, len(line))
+		}
+	}
+}
