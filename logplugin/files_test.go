@@ -65,10 +65,12 @@ func TestStrangersHoldFewFiles(t *testing.T) {
 func TestMetricsConnectionsAreNotKept(t *testing.T) {
 	address := "127.0.0.1:" + freePort(t)
 	startDriver(t, "metrics_address = \""+address+"\"\n")
-	c, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	var c net.Conn
+	var err error
+	await(t, "the metrics", func() bool { // status answers before metrics_address does
+		c, err = net.Dial("tcp", address)
+		return err == nil
+	})
 	defer c.Close()
 	if _, err := c.Write([]byte("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")); err != nil {
 		t.Fatal(err)
