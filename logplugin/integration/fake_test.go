@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -26,6 +27,7 @@ import (
 // and every call is timed.
 type fakes struct {
 	w       *world
+	config  map[string]string // log options; nil = those of newWorld. Each has its name as the tag
 	all     []*fake
 	slowest time.Duration // of the daemon's calls
 }
@@ -94,9 +96,14 @@ func (f *fakes) start(name string) (*fake, string) {
 		f.w.t.Fatal(err)
 	}
 	id := fmt.Sprintf("%x", name)
+	config := map[string]string{"logDriver": "splunk", "splunk-url": f.w.hec.URL(), "secretOptions.splunk-token": f.w.arn + ":token::"}
+	if f.config != nil {
+		config = maps.Clone(f.config)
+	}
+	config["tag"] = name
 	refused := f.call("LogDriver.StartLogging", map[string]any{"File": file, "Info": map[string]any{
 		"ContainerID": id + strings.Repeat("0", 64-len(id)), "ContainerName": "/" + name,
-		"Config": map[string]string{"logDriver": "splunk", "splunk-url": f.w.hec.URL(), "secretOptions.splunk-token": f.w.arn + ":token::", "tag": name},
+		"Config": config,
 	}})
 	if refused != "" {
 		_ = fifo.Close()
