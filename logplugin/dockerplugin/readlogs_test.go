@@ -150,7 +150,7 @@ func TestReadLogsEndsAtShutdown(t *testing.T) {
 		return context.Cause(ctx)
 	}}})
 	for range 2 {
-		_ = d.read(t, readBody)
+		_ = d.read(t, readBody) //nolint:bodyclose // read closes it
 		<-started
 	}
 	if err := d.end(); err != nil {
@@ -164,7 +164,7 @@ func TestReadLogsPlaces(t *testing.T) {
 		write: func(ctx context.Context, _ readlogs.Writer) error { <-ctx.Done(); return context.Cause(ctx) },
 	}})
 	first := d.read(t, readBody)
-	d.read(t, readBody)
+	d.read(t, readBody) //nolint:bodyclose // read closes it
 	if got := d.call(t, "LogDriver.Capabilities", ""); got != `{"Cap":{"ReadLogs":true},"Err":""}` {
 		t.Errorf("capabilities: %s", got)
 	}
@@ -175,7 +175,7 @@ func TestReadLogsPlaces(t *testing.T) {
 	}
 	_ = first.Body.Close()
 	for {
-		if w := d.read(t, readBody); w.StatusCode == http.StatusOK {
+		if w := d.read(t, readBody); w.StatusCode == http.StatusOK { //nolint:bodyclose // read closes it
 			return // the place of the first is free
 		}
 	}
