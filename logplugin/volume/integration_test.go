@@ -192,6 +192,14 @@ func TestVolume(t *testing.T) {
 			t.Errorf("a container can write: %s", out)
 		}
 	})
+	t.Run("owner", func(t *testing.T) {
+		volume := "type=volume,src=owned,volume-driver=" + h.name + "-files,dst=/s,volume-opt=secrets.db=" + arn + ",volume-opt=uid=1000,volume-opt=gid=7,volume-opt=mode=0400"
+		h.mustDocker("run", "--rm", "--network", "none", "--user", "1000:7", "--mount", volume, "reader", "/s/db")
+		if r, err := h.docker("run", "--rm", "--network", "none", "--user", "1001", "--mount", volume, "reader", "/s/db"); err == nil || !strings.Contains(r.Output, "permission denied") {
+			t.Errorf("another user: %v, %q", err, r.Output)
+		}
+		h.mustDocker("volume", "rm", "owned")
+	})
 	t.Run("rotation", func(t *testing.T) {
 		h.aws.PutSecret(fakeaws.Secret{Name: "prod/db", String: `{"password":"` + rotated.Value() + `"}`})
 		h.says("app", rotated.Value())

@@ -53,7 +53,7 @@ type File struct {
 type Spec struct {
 	Files    []File // by name
 	Mode     uint32 // permission bits of each file
-	UID, GID int
+	UID, GID int    // -1 = the driver's own, which is 0
 	Failure  Failure
 }
 
@@ -80,7 +80,7 @@ func checkFileName(name string) error {
 // Parse reads the options of a volume. Texts may be secrets that somebody put in the place of a reference: errors do not
 // quote them.
 func Parse(options map[string]string) (Spec, error) {
-	s := Spec{Mode: 0o444, Failure: FailureAuto}
+	s := Spec{Mode: 0o444, UID: -1, GID: -1, Failure: FailureAuto}
 	if len(options) > maxOptions {
 		return s, fmt.Errorf("there are %d options; a volume has at most %d files", len(options), maxFiles)
 	}

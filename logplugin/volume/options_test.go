@@ -31,9 +31,9 @@ func TestParse(t *testing.T) {
 		want    Spec
 		err     string
 	}{
-		{"one", map[string]string{"secrets.db": arn}, Spec{Files: []File{{"db", ref}}, Mode: 0o444, Failure: FailureAuto}, ""},
+		{"one", map[string]string{"secrets.db": arn}, Spec{Files: []File{{"db", ref}}, Mode: 0o444, UID: -1, GID: -1, Failure: FailureAuto}, ""},
 		{"list", map[string]string{"secrets": `[{"name":"b","valueFrom":"` + arn + `"},{"name":"a","valueFrom":"` + arn + `"}]`},
-			Spec{Files: []File{{"a", ref}, {"b", ref}}, Mode: 0o444, Failure: FailureAuto}, ""},
+			Spec{Files: []File{{"a", ref}, {"b", ref}}, Mode: 0o444, UID: -1, GID: -1, Failure: FailureAuto}, ""},
 		{"all", map[string]string{"secrets.db": arn, "mode": "0400", "uid": "1000", "gid": "7", "secret-failure": "fail"},
 			Spec{Files: []File{{"db", ref}}, Mode: 0o400, UID: 1000, GID: 7, Failure: FailureFail}, ""},
 		{"none", nil, Spec{}, "docker volume create first"},

@@ -220,7 +220,8 @@ func sameFile(root *os.Root, name string, s Spec, text string) bool {
 	}
 	defer f.Close()
 	var st unix.Stat_t
-	if unix.Fstat(int(f.Fd()), &st) != nil || st.Size != int64(len(text)) || st.Mode&0o777 != s.Mode || int(st.Uid) != s.UID || int(st.Gid) != s.GID { //nolint:gosec // a file descriptor
+	if unix.Fstat(int(f.Fd()), &st) != nil || st.Size != int64(len(text)) || st.Mode&0o777 != s.Mode ||
+		s.UID >= 0 && int(st.Uid) != s.UID || s.GID >= 0 && int(st.Gid) != s.GID { //nolint:gosec // a file descriptor
 		return false
 	}
 	b, err := io.ReadAll(io.LimitReader(f, int64(len(text))+1))
@@ -245,7 +246,7 @@ func writeVersion(root *os.Root, dir string, s Spec, values map[string]secret.Va
 			return err
 		}
 		_, err = io.WriteString(f, v.Reveal())
-		if err == nil && (s.UID != 0 || s.GID != 0) {
+		if err == nil && (s.UID >= 0 || s.GID >= 0) {
 			if err = f.Chown(s.UID, s.GID); err != nil {
 				err = fmt.Errorf("give %s to uid %d and gid %d: %w", file.Name, s.UID, s.GID, err)
 			}
