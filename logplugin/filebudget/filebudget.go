@@ -39,6 +39,7 @@ func For(limit int) Budget {
 		Destinations: between(4, limit/8, 1024),
 		Readers:      between(1, limit/64, 256),
 	}
+	b.Destinations = max(4, b.Destinations-2*b.Readers)
 	b.Sessions = max(1, limit-b.Fixed-b.Daemon-b.Status-b.Metrics-b.Destinations-2*b.Readers)
 	b.Accepted = max(b.Sessions, limit-b.Fixed-b.Daemon-b.Status-2*b.Readers)
 	return b

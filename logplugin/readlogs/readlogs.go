@@ -43,7 +43,8 @@ type Container struct {
 	ID       string
 	History  *history.Store
 	Sessions func() []Session // those that are in the driver's hands now, in their order
-	First    string           // a line to begin with; "" means none
+	First    string           // a line to begin with, unless only a tail is wanted; "" means none
+	Created  time.Time        // the time of First
 }
 
 // How long Open waits for what lies in FIFOs, and how long a Stream waits for bytes that should be there.
@@ -112,7 +113,8 @@ var errLost = errors.New("a part of the log cannot be read at the moment; see se
 func (s *Stream) WriteTo(ctx context.Context, w Writer) error {
 	e := &encoder{query: s.query, w: w}
 	defer e.release()
-	if s.first != "" {
+	if s.first != "" && s.query.Tail < 0 {
+		e.at = max(1, s.cursor.container.Created.UnixNano())
 		e.say(s.first)
 	}
 	if err := s.start(ctx); err != nil {

@@ -3,6 +3,7 @@ package readlogs
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -24,7 +25,7 @@ const container = "c0ffee"
 
 // world is the log of one container, with spools and a history on a disk.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	dir     string
 	store   *spool.Store
 	history *history.Store
@@ -35,7 +36,7 @@ type world struct {
 	number   uint64
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	dir := t.TempDir()
 	return &world{
@@ -112,11 +113,15 @@ func (s *session) Spool() *spool.Spool { return s.spool }
 func (s *session) Ended() bool         { return s.ended.Load() }
 
 func (s *session) Settle(ctx context.Context) {
-	for s.spool.Stats().End < atomic.LoadInt64(&s.written) {
+	for {
+		changed := s.Changed()
+		if s.spool.Stats().End >= atomic.LoadInt64(&s.written) {
+			return
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-s.Changed():
+		case <-changed:
 		}
 	}
 }
@@ -211,31 +216,40 @@ func (s *session) remove() {
 
 // answer is a Writer that reads frames.
 type answer struct {
-	t *testing.T
+	t testing.TB
 
 	mu     sync.Mutex
 	text   strings.Builder
-	hidden int // frames that no client sees
+	hidden int    // frames that no client sees
+	last   int64  // the time of the last frame
+	pause  func() // before the first write returns; nil means none
 	writes int
 	wrote  chan struct{}
 }
 
-func newAnswer(t *testing.T) *answer { return &answer{t: t, wrote: make(chan struct{}, 1)} }
+func newAnswer(t testing.TB) *answer { return &answer{t: t, wrote: make(chan struct{}, 1)} }
 
 func (a *answer) Write(b []byte) (int, error) {
+	if a.pause != nil {
+		a.pause()
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.writes++
 	for rest := b; len(rest) > 0; {
 		var e frame.Entry
 		n, err := frame.Decode(rest, &e)
-		if n == 0 { // a frame without a source
-			n = 4 + int(rest[3])
+		if len(rest) > 4 && rest[4] == 2<<3 { // a frame without a source begins with its time
+			n, err = 4+int(rest[3]), nil
+			at, _ := binary.Uvarint(rest[5:])
+			e = frame.Entry{TimeNano: int64(at)} //nolint:gosec // it was one
 			a.hidden++
-		} else if err != nil {
+		}
+		if err != nil {
 			a.t.Errorf("answer has %d bytes that are not a frame: %v", len(rest), err)
 			break
 		}
+		a.last = e.TimeNano
 		a.text.Write(e.Line)
 		rest = rest[n:]
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -23,7 +22,7 @@ const moments = 8
 func life(t *testing.T, fsys state.FS, c Config, at func(moment int)) {
 	t.Helper()
 	// Lines whose acceptance the file system did not take when the driver ended come again.
-	dir, m := t.TempDir(), &memory{again: c.spoolFS != nil}
+	dir, m := inMemory(t), &memory{again: c.spoolFS != nil}
 	begin := func() *Sessions {
 		t.Helper()
 		return startWith(t, dir, m, fsys, c)
@@ -39,8 +38,14 @@ func life(t *testing.T, fsys state.FS, c Config, at func(moment int)) {
 	at(2)
 	write(t, f, "1")
 	m.wait(t, "1")
+	one := s.byFile[first].spool.Stats().End
 	write(t, f, "2")
 	at(3)
+	await(t, "the state on the disk", func() bool { // else the next process knows nothing of the session, as the log says
+		_, err := os.Lstat(filepath.Join(s.dir.Path(), "sessions", state.ID(first)+".json"))
+		return err == nil
+	})
+	await(t, "all lines on the disk", func() bool { return s.byFile[first].spool.Stats().End > one && s.Store().RAMBytes == 0 })
 	end(t, s)
 	write(t, f, "3")
 	at(4)
@@ -90,60 +95,72 @@ func TestClockStepsInALife(t *testing.T) {
 	}
 }
 
-// passing are the failures that say nothing about a file.
-var passing = []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EIO, syscall.ENOSPC, syscall.EROFS, syscall.EINTR}
+// outage is what a file system says to so many calls, from one of them on.
+type outage struct {
+	at, calls int
+	err       error
+}
 
-// The file system refuses any one call for the state: that costs no line, and in the end everything is as without it.
+func (o outage) of(call int) error {
+	if call >= o.at && call < o.at+o.calls {
+		return o.err
+	}
+	return nil
+}
+
+// faults calls try side by side for each call of so many, with one failure for each, and in the long form with each failure, for one
+// call and for a dozen. They say nothing about a file.
+func faults(t *testing.T, calls int, try func(t *testing.T, o outage)) {
+	t.Helper()
+	if calls < 30 {
+		t.Fatalf("a life makes %d calls: are they looked at?", calls)
+	}
+	errs := []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EIO, syscall.ENOSPC, syscall.EROFS, syscall.EINTR, statetest.ShortWrite}
+	t.Run("each", func(t *testing.T) {
+		for call := 1; call <= calls; call++ {
+			for i, err := range errs {
+				for _, last := range []int{1, 12} {
+					if testing.Short() && (i != call%len(errs) || last > 1) || last > 1 && i%4 != call%4 { // outages of several overlap
+						continue
+					}
+					t.Run(fmt.Sprintf("call %d, %d times: %v", call, last, err), func(t *testing.T) {
+						t.Parallel()
+						try(t, outage{call, last, err})
+					})
+				}
+			}
+		}
+	})
+}
+
+// The file system refuses calls for the state: that costs no line, and in the end everything is as without it.
 func TestStateFaultsInALife(t *testing.T) {
-	faults := append(slices.Clone(passing), statetest.ShortWrite)
 	none := &statetest.FS{}
 	life(t, none, Config{}, func(int) {})
-	calls := none.Calls()
-	if calls < 30 {
-		t.Fatalf("a life makes %d calls for the state: are they looked at?", calls)
-	}
-	for call := 1; call <= calls; call++ {
-		fault := faults[call%len(faults)]
-		t.Run(fmt.Sprintf("call %d: %v", call, fault), func(t *testing.T) {
-			t.Parallel()
-			fs := &statetest.FS{}
-			fs.Fail(func(n int, _, _ string) error {
-				if n == call {
-					return fault
-				}
-				return nil
-			})
-			life(t, fs, Config{}, func(int) {})
-			if fs.Calls() < call {
-				t.Errorf("%d calls: the fault was not met", fs.Calls())
-			}
-		})
-	}
+	faults(t, none.Calls(), func(t *testing.T, o outage) {
+		fs := &statetest.FS{}
+		fs.Fail(func(n int, _, _ string) error { return o.of(n) })
+		life(t, fs, Config{}, func(int) {})
+		if fs.Calls() < o.at {
+			t.Errorf("%d calls: the fault was not met", fs.Calls())
+		}
+	})
 }
 
 // The same for the calls for spools. How many there are depends on how fast lines come: a fault behind the last call is none.
 func TestSpoolFaultsInALife(t *testing.T) {
 	none := &refusing{}
 	life(t, state.OS{}, Config{spoolFS: none}, func(int) {})
-	calls := none.count()
-	if calls < 30 {
-		t.Fatalf("a life makes %d calls for spools: are they looked at?", calls)
-	}
-	var met atomic.Int64
-	t.Run("each", func(t *testing.T) {
-		for call := 1; call <= calls; call++ {
-			fault := passing[call%len(passing)]
-			t.Run(fmt.Sprintf("call %d: %v", call, fault), func(t *testing.T) {
-				t.Parallel()
-				fs := &refusing{at: call, fault: fault}
-				life(t, state.OS{}, Config{spoolFS: fs}, func(int) {})
-				if fs.count() >= call {
-					met.Add(1)
-				}
-			})
+	var met, all atomic.Int64
+	faults(t, none.count(), func(t *testing.T, o outage) {
+		fs := &refusing{outage: o}
+		life(t, state.OS{}, Config{spoolFS: fs}, func(int) {})
+		all.Add(1)
+		if fs.count() >= o.at {
+			met.Add(1)
 		}
 	})
-	if n := int(met.Load()); n < calls*3/4 {
-		t.Errorf("%d of %d faults were met", n, calls)
+	if met.Load() < all.Load()*3/4 {
+		t.Errorf("%d of %d faults were met", met.Load(), all.Load())
 	}
 }

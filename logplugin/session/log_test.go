@@ -46,7 +46,7 @@ func TestMessagesNameTheSession(t *testing.T) {
 	texts := map[string]bool{}
 	for call := 1; call < 40; call += 3 {
 		var log journal
-		c := Config{spoolFS: &refusing{at: call, fault: syscall.EIO}, Log: slog.New(slog.NewJSONHandler(&log, nil))}
+		c := Config{spoolFS: &refusing{outage: outage{call, 1, syscall.EIO}}, Log: slog.New(slog.NewJSONHandler(&log, nil))}
 		life(t, state.OS{}, c, func(int) {})
 		for _, r := range log.records(t) {
 			text := r["msg"].(string)

@@ -84,9 +84,14 @@ func (s *Sessions) ForgetEnded(container string) (history.Stats, error) {
 
 // ReadLogs implements dockerplugin.Logs.
 func (s *Sessions) ReadLogs(ctx context.Context, info dockerplugin.Info, q readlogs.Query) (dockerplugin.Answer, error) {
-	stream, err := readlogs.Open(ctx, readlogs.Container{
-		ID: info.ContainerID, History: s.history, Sessions: func() []readlogs.Session { return s.of(info.ContainerID) },
-	}, q)
+	c := readlogs.Container{
+		ID: info.ContainerID, Created: info.ContainerCreated, History: s.history,
+		Sessions: func() []readlogs.Session { return s.of(info.ContainerID) },
+	}
+	if kept, err := options.History(info.Config); (err != nil || kept != options.NoHistory) && !s.dir.IsWhole(info.ContainerID) {
+		c.First = fmt.Sprintf("secretref: output from before the log driver answered docker logs is not shown; it is in containers/%s/container-cached.log below the data-root of the Docker daemon (/var/lib/docker)", info.ContainerID)
+	}
+	stream, err := readlogs.Open(ctx, c, q)
 	if err != nil {
 		return nil, err
 	}

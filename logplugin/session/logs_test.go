@@ -235,3 +235,43 @@ func TestLongDockerLogs(t *testing.T) {
 	write(t, f, "still", "read")
 	m.wait(t, "still read")
 }
+
+// Output from before an upgrade is in a file of the daemon's that docker logs does not show any more: the first line says so.
+func TestReadLogsAfterAnUpgrade(t *testing.T) {
+	t.Parallel()
+	const says = "secretref: output from before the log driver answered docker logs is not shown; it is in containers/"
+	for _, row := range []struct {
+		name          string
+		before, after bool // read_logs, at the first start and the next
+		options       []string
+		want          bool
+	}{
+		{"always", true, true, nil, false},
+		{"switched on", false, true, nil, true},
+		{"switched off and on", true, false, nil, true},
+		{"without a copy of the daemon's", false, true, []string{"cache-disabled", "true"}, false},
+	} {
+		dir, m := t.TempDir(), &memory{}
+		in := info(row.options...)
+		for _, on := range []bool{row.before, row.after} {
+			s := start(t, dir, m)
+			s.readLogs = on
+			s.Attach()
+			file := filepath.Join(dir, "f")
+			f := newFIFO(t, file)
+			if err := s.Start(t.Context(), file, in); err != nil {
+				t.Fatal(err)
+			}
+			s.Stop(file)
+			f.Close()
+			gone(t, s, file)
+			end(t, s)
+			_ = os.Remove(file)
+		}
+		s := start(t, dir, m)
+		if got := logs(t, s, in); strings.HasPrefix(got, says+in.ContainerID+"/container-cached.log ") != row.want || !row.want && got != "" {
+			t.Errorf("%s: docker logs shows %q, want the line: %v", row.name, got, row.want)
+		}
+		end(t, s)
+	}
+}

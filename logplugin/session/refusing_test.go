@@ -23,11 +23,10 @@ func (s *stalled) Open(path string, flag int) (spool.File, error) {
 	return s.System.Open(path, flag)
 }
 
-// refusing is the host's file system for spools. It refuses one call; a write has done half of its work then.
+// refusing is the host's file system for spools. It refuses calls; a write has done half of its work then.
 type refusing struct {
 	spool.System
-	at    int // counted from 1; 0 = none
-	fault error
+	outage outage // of calls counted from 1
 
 	mu    sync.Mutex
 	calls int
@@ -36,10 +35,8 @@ type refusing struct {
 func (r *refusing) call() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.calls++; r.calls == r.at {
-		return r.fault
-	}
-	return nil
+	r.calls++
+	return r.outage.of(r.calls)
 }
 
 func (r *refusing) count() int {

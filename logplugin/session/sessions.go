@@ -172,6 +172,9 @@ func (s *Sessions) Start(ctx context.Context, file string, info dockerplugin.Inf
 		s.attaching.failed()
 		s.acceptLater()
 	}
+	if !accepted || !s.readLogs {
+		_ = s.dir.SetWhole(info.ContainerID, s.readLogs) // docker logs says more, or less, about where output is
+	}
 	return nil
 }
 

@@ -113,6 +113,27 @@ func (d *Dir) Accepted(containerID string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
+// whole is what the marker of a container holds whose whole output docker logs reads from the log driver. Versions before wrote nothing.
+const whole = "whole\n"
+
+// SetWhole notes whether the whole output of an accepted container was read by a log driver that docker logs asks.
+func (d *Dir) SetWhole(containerID string, is bool) error {
+	f, err := d.fs.Open(filepath.Join(d.path, acceptedDir, ID(containerID)), os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		return err
+	}
+	if is {
+		_, err = f.Write([]byte(whole))
+	}
+	return errors.Join(err, f.Close())
+}
+
+// IsWhole reports what SetWhole has noted; true if that cannot be found out.
+func (d *Dir) IsWhole(containerID string) bool {
+	st, err := d.fs.Lstat(filepath.Join(d.path, acceptedDir, ID(containerID)))
+	return err != nil || st.Size() > 0
+}
+
 // forgetOldest keeps the newest of the containers that were accepted, and returns how new the newest is.
 func (d *Dir) forgetOldest(keep int) (newest time.Time, err error) {
 	dir := filepath.Join(d.path, acceptedDir)

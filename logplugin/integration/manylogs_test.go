@@ -1,0 +1,155 @@
+//go:build integration
+
+package integration
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// long is set by SECRETREF_TEST_LONG: then the tests here do as much as the promise says, and take minutes.
+var long = os.Getenv("SECRETREF_TEST_LONG") != ""
+
+// countLogs returns how many lines `docker logs` shows, and fails where one is not the next.
+func (w *world) countLogs(name string) (n int) {
+	w.t.Helper()
+	cmd := exec.CommandContext(w.t.Context(), "docker", "logs", name)
+	cmd.Env = w.dockerd.Env()
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	for in := bufio.NewScanner(out); in.Scan(); n++ {
+		if want := fmt.Sprintf("line %07d", n); !strings.HasPrefix(in.Text(), want) && in.Text() != "end "+strconv.Itoa(n) {
+			w.t.Errorf("docker logs shows %.40q, want %s", in.Text(), want)
+			break
+		}
+	}
+	if err := cmd.Wait(); err != nil {
+		w.t.Errorf("docker logs: %v", err)
+	}
+	return n
+}
+
+// `docker logs` shows each line of a container that writes as fast as it can, the moment that it has ended: while the router takes
+// lines, and while it is away.
+func TestDockerLogsAreComplete(t *testing.T) {
+	lines, rounds := 100_000, 1
+	if long {
+		lines, rounds = 500_000, 10
+	}
+	w := newWorld(t, worldOptions{})
+	away := newDoor(t, w.hec.URL())
+	for round := range rounds {
+		for kind, opts := range map[string][]string{"takes": nil, "away": {"splunk-url=http://" + away.addr}} {
+			name := fmt.Sprintf("fast-%s-%d", kind, round)
+			w.run(name, opts, "-n", strconv.Itoa(lines), "-size", "100")
+			w.mustDocker("wait", name)
+			if n := w.countLogs(name); n != lines+1 {
+				t.Errorf("router %s: docker logs shows %d lines, want %d", kind, n, lines+1)
+			}
+			w.mustDocker("rm", name)
+		}
+	}
+}
+
+// files counts the open files of a process.
+func files(t *testing.T, pid int) int {
+	t.Helper()
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+// Clients of `docker logs -f` that go away without a word leave nothing in the driver, nor in the daemon, though the container is silent.
+func TestAbortedFollowers(t *testing.T) {
+	clients, waves := 40, 1
+	if long {
+		clients, waves = 200, 5
+	}
+	w := newWorld(t, worldOptions{})
+	w.run("silent", nil, "-n", "3", "-stay")
+	until(t, 20*time.Second, "the lines", func() bool { return w.hec.Count() == 4 })
+	if n := w.countLogs("silent"); n != 4 {
+		t.Fatalf("docker logs shows %d lines, want 4", n)
+	}
+	driver, daemon := files(t, w.pid()), files(t, w.dockerd.PID())
+	for range waves {
+		var all sync.WaitGroup
+		for range clients {
+			cmd := exec.CommandContext(t.Context(), "docker", "logs", "-f", "silent")
+			cmd.Env = w.dockerd.Env()
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			all.Go(func() {
+				in := bufio.NewReader(out)
+				for range 4 {
+					if _, err := in.ReadString('\n'); err != nil {
+						t.Errorf("docker logs -f: %v", err)
+					}
+				}
+				_ = cmd.Process.Signal(syscall.SIGKILL)
+				_ = cmd.Wait() // it was killed
+			})
+		}
+		all.Wait()
+	}
+	until(t, 30*time.Second, "the end of all followers in the driver and the daemon", func() bool {
+		return files(t, w.pid()) <= driver+2 && files(t, w.dockerd.PID()) <= daemon+4
+	})
+	w.running("silent")
+}
+
+// A follower sees a line soon, and ends when the container does.
+func TestFollowed(t *testing.T) {
+	w := newWorld(t, worldOptions{})
+	w.run("followed", nil, "-pause", "20ms")
+	cmd := exec.CommandContext(t.Context(), "docker", "logs", "-f", "--tail", "0", "followed")
+	cmd.Env = w.dockerd.Env()
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var stopped sync.WaitGroup
+	defer stopped.Wait()
+	in, last, seen := bufio.NewScanner(out), -1, 0
+	for in.Scan() {
+		var n int
+		if _, err := fmt.Sscanf(in.Text(), "line %d", &n); err == nil {
+			if last >= 0 && n != last+1 {
+				t.Errorf("line %d follows on line %d", n, last)
+			}
+			last = n
+		}
+		if strings.HasPrefix(in.Text(), "end") {
+			break
+		}
+		if seen++; seen == 20 {
+			stopped.Go(func() { _, _ = w.docker("stop", "-t", "5", "followed") }) // the last line says whether it has
+		}
+	}
+	if err := cmd.Wait(); err != nil || !strings.HasPrefix(in.Text(), "end") {
+		t.Errorf("docker logs -f has ended with %v after %q, want the container's last line", err, in.Text())
+	}
+}
