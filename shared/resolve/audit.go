@@ -11,7 +11,7 @@ import (
 // Access is one use of a reference: who was given which version of what, and as whom it was read. It never holds a value.
 type Access struct {
 	For       string     // Request.For
-	Reference string     // as a user would write it
+	Reference string     // as a user would write it; of a token of ECR, what it is
 	Version   string     // id of the secret's version, or number of the parameter's; "" without a value
 	Role      string     // that was assumed; "" = the host's own
 	Failure   fault.Kind // why there is no value; "" = there is one
@@ -85,6 +85,18 @@ func (r *Resolver) access(q Request, e *entry, res Result) {
 		}
 	}
 	r.audit(a)
+}
+
+// accessECR reports the answer to q.
+func (r *Resolver) accessECR(q ECRRequest, err error) {
+	if r.audit == nil {
+		return
+	}
+	reference := "ECR token of " + q.Region
+	if q.Public {
+		reference = "ECR Public token"
+	}
+	r.audit(Access{For: q.Host, Reference: reference, Role: q.Role.RoleARN, Failure: fault.KindOf(err)})
 }
 
 // maxTold bounds what is kept of who was told; past it an access may be reported again.

@@ -38,8 +38,9 @@ type ECRToken struct {
 }
 
 // ECRToken calls GetAuthorizationToken.
-func (r *Resolver) ECRToken(ctx context.Context, q ECRRequest) (ECRToken, error) {
+func (r *Resolver) ECRToken(ctx context.Context, q ECRRequest) (_ ECRToken, failed error) {
 	token, err := r.ecrToken(ctx, q)
+	defer func() { r.accessECR(q, failed) }()
 	if err == nil {
 		// The end is a time of AWS. By a local clock that is behind, the token would seem to live for longer.
 		if latest := r.now().Add(tokenLife); token.Expires.After(latest) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -391,7 +392,8 @@ func TestECRToken(t *testing.T) {
 	s := newFake(t)
 	s.SetECRToken(fakeaws.RegistryToken{Username: "AWS", Password: "token-1"})
 	s.SetECRPublicToken(fakeaws.RegistryToken{Username: "AWS", Password: "token-2"})
-	r := newResolver(t, Options{})
+	var audited []string
+	r := newResolver(t, Options{Audit: func(a Access) { audited = append(audited, a.String()) }})
 	for _, c := range []struct {
 		q        ECRRequest
 		password string
@@ -419,4 +421,11 @@ func TestECRToken(t *testing.T) {
 	s.Deny("*", "ecr*:GetAuthorizationToken", "*")
 	_, err := r.ECRToken(t.Context(), ECRRequest{Host: "h", Region: "eu-west-1"})
 	checkError(t, err, fault.Denied, "get ECR token for h in eu-west-1", "allow ecr:GetAuthorizationToken")
+	want := []string{
+		`for=123456789012.dkr.ecr.eu-west-1.amazonaws.com reference="ECR token of eu-west-1" result=ok`,
+		`for=public.ecr.aws reference="ECR Public token" result=ok`, `for=h reference="ECR token of eu-west-1" result=denied`,
+	}
+	if !slices.Equal(audited, want) {
+		t.Errorf("audited %q, want %q", audited, want)
+	}
 }
