@@ -1,6 +1,7 @@
 package logplugin
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -136,7 +137,15 @@ func checkDaemon(found *findings, path string) {
 		LogDriver string            `json:"log-driver"`
 		LogOpts   map[string]string `json:"log-opts"`
 	}
-	if json.Unmarshal(f.Data, &daemon) == nil && strings.HasPrefix(daemon.LogDriver, "secretref") && len(daemon.LogOpts) > 0 {
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch err := json.Unmarshal(f.Data, &daemon); {
+	case errors.As(err, &syntax):
+		line := 1 + bytes.Count(f.Data[:min(int(syntax.Offset), len(f.Data))], []byte("\n"))
+		found.say(path, fmt.Errorf("line %d is not valid JSON, and the Docker daemon does not start with it; correct it", line))
+	case errors.As(err, &kind) && strings.HasPrefix(kind.Field, "log-"):
+		found.say(path, fmt.Errorf("%s has a %s, and the Docker daemon does not start with it; put it in quotes", kind.Field, kind.Value))
+	case err == nil && strings.HasPrefix(daemon.LogDriver, "secretref") && len(daemon.LogOpts) > 0:
 		found.say(path, errors.New("it gives log-opts beside log-driver "+daemon.LogDriver+": the Docker daemon does not start while the log driver is away; "+
 			"move them into [logs.destinations.NAME], name that as default_destination, and remove log-opts"))
 	}

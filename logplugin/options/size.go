@@ -20,7 +20,7 @@ func parseSize(text string) (int64, error) {
 	case err != nil && !errors.Is(err, size.ErrTooLarge):
 		return 0, fmt.Errorf("which %w", err)
 	case err != nil, n < minSpool, n > maxSpool:
-		return 0, fmt.Errorf("which is not between %d KiB and %d TiB", minSpool>>10, maxSpool>>40)
+		return 0, fmt.Errorf("which is not between %d KiB and %d TiB; write a size such as 256MiB", minSpool>>10, maxSpool>>40)
 	}
 	return n, nil
 }

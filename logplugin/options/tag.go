@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -29,10 +30,21 @@ func (r *Rules) tag(k *router.Kind, given map[string]string, info Info, picks ma
 // render renders the template of an option.
 func (r *Rules) render(name, text string, info Info, picks map[string]string) (string, error) {
 	rendered, err := bounded.Render(text, newTagData(r.Hostname, info, picks))
-	if err != nil {
-		return "", fmt.Errorf("log-opt %s: %w", name, err)
+	if err == nil {
+		return rendered, nil
 	}
-	return rendered, nil
+	if m := noField.FindStringSubmatch(err.Error()); m != nil {
+		return "", fmt.Errorf("log-opt %s: a template has no .%s; write one of {{.%s}}", name, m[1], strings.Join(templateNames, "}}, {{."))
+	}
+	return "", fmt.Errorf("log-opt %s: %w", name, err)
+}
+
+// noField is what text/template says of a field that a template cannot have.
+var noField = regexp.MustCompile(`can't evaluate field (\w+) in type \*options\.tagData`)
+
+// templateNames are what Docker documents for templates.
+var templateNames = []string{
+	"ID", "FullID", "Name", "ImageID", "ImageFullID", "ImageName", "Command", "Hostname", "DaemonName", "ContainerLabels", "ExtraAttributes",
 }
 
 // renderOption renders the template of an option, or each of its templates.
