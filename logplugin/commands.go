@@ -37,6 +37,7 @@ func commands() []command {
 		{"check", "", "try the configuration, and with --log-opt a container's options, references and router, without a container",
 			common("log-opt", "send"), Program.check},
 		{"refresh", "VOLUME", "read the values of a volume again at once, or without VOLUME those of all mounted ones", common(), Program.refresh},
+		{"routers", "NAME", "list the log routers, or the options of one with their defaults", nil, Program.routers},
 		{"version", "", "print the version", nil, Program.version},
 		{"help", "", "print this; COMMAND --help prints the help of one command", nil, Program.help},
 	}

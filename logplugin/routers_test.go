@@ -1,8 +1,10 @@
 package logplugin
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -50,5 +52,33 @@ func TestWrongIndexStopsNobodyElse(t *testing.T) {
 		if !strings.Contains(e.Text, `"line":"c2"`) && !strings.Contains(e.Text, `"line":"c3"`) {
 			t.Errorf("event %s", e.Text)
 		}
+	}
+}
+
+// The command shows what the table of a router says, and every option of it.
+func TestRoutersCommand(t *testing.T) {
+	say := func(args ...string) (string, int) {
+		var out bytes.Buffer
+		code := Run(t.Context(), Program{Args: append([]string{"routers"}, args...), Stdout: &out, Stderr: &out, Getenv: func(string) string { return "" }, Version: "1"})
+		return out.String(), code
+	}
+	list, code := say()
+	for _, k := range Routers() {
+		if !strings.Contains(list, k.Name+"\n") || code != 0 {
+			t.Errorf("exit %d, no %s in\n%s", code, k.Name, list)
+		}
+		text, code := say(k.Name)
+		if code != 0 {
+			t.Errorf("%s: exit %d\n%s", k.Name, code, text)
+		}
+		for _, o := range k.Options {
+			line := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(o.Name) + `(\.NAME)? +` + regexp.QuoteMeta(o.Default) + `.*$`).FindString(text)
+			if line == "" || o.Required && !strings.Contains(line, "required") || o.Credential && !strings.Contains(line, "give a reference") {
+				t.Errorf("%s: the line of %s is %q in\n%s", k.Name, o.Name, line, text)
+			}
+		}
+	}
+	if text, code := say("splnk"); code != 1 || !strings.Contains(text, "did you mean splunk?") {
+		t.Errorf("exit %d\n%s", code, text)
 	}
 }
