@@ -106,7 +106,8 @@ func build(t *testing.T, version string) (deb, rpm string) {
 const (
 	enable  = "enable secretref-logdriver.socket secretref-logdriver.service"
 	started = enable + "; daemon-reload; start secretref-logdriver.socket secretref-logdriver.service"
-	stopped = "stop secretref-logdriver.socket secretref-logdriver.service; disable secretref-logdriver.socket secretref-logdriver.service; daemon-reload"
+	all     = "secretref-logdriver.socket secretref-files.socket secretref-logdriver.service"
+	stopped = "stop " + all + "; stop run-secretref-volumes.mount run-secretref-values.mount; disable " + all + "; daemon-reload"
 )
 
 func TestPackages(t *testing.T) {
@@ -141,6 +142,8 @@ func life(t *testing.T, deb, newer string) {
 	for file, mode := range map[string]os.FileMode{
 		"usr/bin/docker-credential-secretref": 0o755, "usr/bin/secretref-logdriver": 0o755, "usr/libexec/secretref/secretref-resolve": 0o755,
 		"usr/lib/systemd/system/secretref-logdriver.socket": 0o644, "usr/lib/systemd/system/secretref-logdriver.service": 0o644,
+		"usr/lib/systemd/system/secretref-files.socket": 0o644, "usr/lib/systemd/system/run-secretref-values.mount": 0o644,
+		"usr/lib/systemd/system/run-secretref-volumes.mount":  0o644,
 		"usr/share/man/man1/docker-credential-secretref.1.gz": 0o644, "usr/share/man/man5/secretref-config.5.gz": 0o644,
 		"usr/share/doc/secretref/copyright": 0o644, "usr/share/doc/secretref/changelog.gz": 0o644, "etc/secretref/config.toml": 0o644,
 	} {
