@@ -2,12 +2,10 @@ package datadog
 
 import (
 	"maps"
-	"strings"
 	"testing"
 
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/router/routertest"
-	"github.com/secretref/secretref/shared/secret"
 )
 
 func TestParseRefuses(t *testing.T) {
@@ -39,16 +37,7 @@ func TestParseRefuses(t *testing.T) {
 			"datadog-ca-cert": "x", "datadog-client-cert": "x", "datadog-client-key": "x"}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			o := router.Options{Plain: map[string]string{apiKey: "k"}, Secrets: map[string]secret.Source{}}
-			maps.Copy(o.Plain, c.options)
-			for k, v := range c.secrets {
-				o.Secrets[k] = routertest.NewSource(v)
-			}
-			_, err := Parse(o)
-			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
-				t.Errorf("Parse = %v, want %q", err, c.want)
-			}
-			routertest.Quiet(t, err, hidden)
+			routertest.Refuses(t, Kind(), map[string]string{apiKey: "k"}, c.options, c.secrets, c.want, hidden)
 		})
 	}
 }
@@ -70,38 +59,10 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// TestSecretValueIsNotShown gives each option a bad value as a secret, and looks for it in what Send and Encoder say.
 func TestSecretValueIsNotShown(t *testing.T) {
-	const hidden = "h1dden\n v4lue:"
-	for _, o := range options {
-		t.Run(o.Name, func(t *testing.T) {
-			all := router.Options{Plain: map[string]string{apiKey: "k", intake: "http://127.0.0.1:1"}, Secrets: map[string]secret.Source{o.Name: routertest.NewSource(hidden)}}
-			delete(all.Plain, o.Name)
-			switch o.Name {
-			case site:
-				delete(all.Plain, intake)
-			case "datadog-client-cert":
-				all.Plain["datadog-client-key"] = "/nonexistent"
-			case "datadog-client-key":
-				all.Plain["datadog-client-cert"] = "/nonexistent"
-			}
-			c, err := Parse(all)
-			if err != nil {
-				routertest.Quiet(t, err, hidden, "v4lue")
-				return // a file that is not there: found without the secret
-			}
-			if _, err = c.Encoder(t.Context(), router.Session{ContainerName: "/n", Host: "h"}); (err != nil) != (o.Name == parseJSON) {
-				t.Errorf("Encoder: %v", err)
-			}
-			routertest.Quiet(t, err, hidden, "v4lue")
-			b := &router.Batch{}
-			b.Append(sessionOf(all.Unresolved(), router.Session{}), &router.Record{Line: []byte("x")})
-			if err = New(c).Send(t.Context(), b); err == nil {
-				t.Error("Send is content with it")
-			}
-			routertest.Quiet(t, err, hidden, "v4lue")
-		})
-	}
+	routertest.SecretsAreNotShown(t, Kind(), map[string]string{apiKey: "k", intake: "http://127.0.0.1:1"}, map[string]map[string]string{
+		site: {intake: "-"}, "datadog-client-cert": {"datadog-client-key": "/nonexistent"}, "datadog-client-key": {"datadog-client-cert": "/nonexistent"},
+	}, func(o router.Option) bool { return o.Name == parseJSON })
 }
 
 // The defaults of the table are those of the code.
@@ -140,18 +101,6 @@ func TestDefaults(t *testing.T) {
 func TestHiddenAddress(t *testing.T) {
 	const host = "hidden-dd.example"
 	for name, text := range map[string]string{intake: "https://" + host + ":1", site: host} {
-		c, err := Parse(router.Options{Plain: map[string]string{apiKey: "k"}, Secrets: map[string]secret.Source{name: routertest.NewSource(text)}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := New(c)
-		b := &router.Batch{}
-		b.Append(sessionOf(router.Options{}.Unresolved(), router.Session{}), &router.Record{Line: []byte("x")})
-		err = r.Send(t.Context(), b)
-		if err == nil {
-			t.Errorf("Send to %s is fine", text)
-		}
-		routertest.Quiet(t, err, host)
-		_ = r.Close()
+		routertest.HiddenAddress(t, Kind(), map[string]string{apiKey: "k"}, name, []string{text}, host)
 	}
 }

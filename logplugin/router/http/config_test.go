@@ -3,12 +3,10 @@ package http
 import (
 	"maps"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/router/routertest"
-	"github.com/secretref/secretref/shared/secret"
 )
 
 func TestParseRefuses(t *testing.T) {
@@ -45,61 +43,18 @@ func TestParseRefuses(t *testing.T) {
 			parseJSON: "x", headers + ".a": "x", "http-ca-cert": "x", "http-client-cert": "x", "http-client-key": "x"}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			o := router.Options{Plain: map[string]string{address: "https://logs.example.com"}, Secrets: map[string]secret.Source{}}
-			for k, v := range c.options {
-				if o.Plain[k] = v; v == "-" {
-					delete(o.Plain, k)
-				}
-			}
-			for k, v := range c.secrets {
-				o.Secrets[k] = routertest.NewSource(v)
-			}
-			_, err := Parse(o)
-			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
-				t.Errorf("Parse = %v, want %q", err, c.want)
-			}
-			routertest.Quiet(t, err, hidden)
+			routertest.Refuses(t, Kind(), map[string]string{address: "https://logs.example.com"}, c.options, c.secrets, c.want, hidden)
 		})
 	}
 }
 
-// TestSecretValueIsNotShown gives each option a bad value as a secret, and looks for it in what Send and Encoder say.
 func TestSecretValueIsNotShown(t *testing.T) {
-	const hidden = "h1dden\n v4lue:"
-	for _, o := range options {
-		t.Run(o.Name, func(t *testing.T) {
-			if o.Family {
-				o.Name += ".a"
-			}
-			all := router.Options{Plain: map[string]string{address: "http://127.0.0.1:1"}, Secrets: map[string]secret.Source{o.Name: routertest.NewSource(hidden)}}
-			delete(all.Plain, o.Name)
-			switch o.Name {
-			case "http-user":
-				all.Plain["http-password"] = "p"
-			case "http-password":
-				all.Plain["http-user"] = "u"
-			case "http-client-cert":
-				all.Plain["http-client-key"] = "/nonexistent"
-			case "http-client-key":
-				all.Plain["http-client-cert"] = "/nonexistent"
-			}
-			c, err := Parse(all)
-			if err != nil {
-				routertest.Quiet(t, err, hidden, "v4lue")
-				return // a file that is not there: found without the secret
-			}
-			if _, err = c.Encoder(t.Context(), router.Session{ContainerName: "/n", Host: "h"}); (err != nil) != (slices.Contains([]string{format, dateFormat, fields, parseJSON}, o.Name)) {
-				t.Errorf("Encoder: %v", err)
-			}
-			routertest.Quiet(t, err, hidden, "v4lue")
-			b := &router.Batch{}
-			b.Append(sessionOf(router.Options{}.Unresolved(), router.Session{}), &router.Record{Line: []byte("x")})
-			if err = New(c).Send(t.Context(), b); err == nil {
-				t.Error("Send is content with it")
-			}
-			routertest.Quiet(t, err, hidden, "v4lue")
-		})
-	}
+	routertest.SecretsAreNotShown(t, Kind(), map[string]string{address: "http://127.0.0.1:1"}, map[string]map[string]string{
+		"http-user": {"http-password": "p"}, "http-password": {"http-user": "u"},
+		"http-client-cert": {"http-client-key": "/nonexistent"}, "http-client-key": {"http-client-cert": "/nonexistent"},
+	}, func(o router.Option) bool {
+		return slices.Contains([]string{format, dateFormat, fields, parseJSON}, o.Name)
+	})
 }
 
 // The defaults of the table are those of the code.

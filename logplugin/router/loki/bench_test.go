@@ -1,72 +1,24 @@
 package loki
 
 import (
-	"io"
+	"maps"
 	"net/http"
-	"net/http/httptest"
-	"strings"
 	"testing"
 
-	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/router/routertest"
 )
 
-const perBatch = 5000
-
-func newTestEncoder(t testing.TB, options map[string]string) (Config, router.Encoder) {
-	t.Helper()
-	c, err := Parse(router.Options{Plain: options})
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := c.Encoder(t.Context(), router.Session{ContainerName: "/web", ContainerID: strings.Repeat("c", 64), Host: "host"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c, e
-}
-
 func TestEncoderAllocs(t *testing.T) {
-	for _, options := range encodings {
-		options["loki-url"] = "http://127.0.0.1:1"
-		_, e := newTestEncoder(t, options)
-		delete(options, "loki-url")
-		buf := make([]byte, 0, 4096)
-		for _, line := range []string{"hello", "bad \xff bytes", "\"\n"} {
-			r := &router.Record{TimeNano: 1795463301547679123, Source: []byte("stderr"), Line: []byte(line)}
-			if n := testing.AllocsPerRun(1000, func() { buf = e.AppendRecord(buf[:0], r) }); n != 0 {
-				t.Errorf("%v: AppendRecord of %q allocates %v times, want 0", options, line, n)
-			}
-		}
+	for _, more := range encodings {
+		options := map[string]string{"loki-url": "http://127.0.0.1:1"}
+		maps.Copy(options, more)
+		routertest.EncoderAllocs(t, Kind(), options, "hello", "bad \xff bytes", "\"\n")
 	}
 }
 
-// BenchmarkSend encodes and sends lines of 100 bytes to a server in the same process that throws them away. One op is one line.
 func BenchmarkSend(b *testing.B) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		w.WriteHeader(http.StatusNoContent)
-	}))
-	defer server.Close()
-	for _, encoding := range []string{encodingProtobuf, encodingJSON} {
-		b.Run(encoding, func(b *testing.B) {
-			c, e := newTestEncoder(b, map[string]string{"loki-url": server.URL, "loki-encoding": encoding})
-			r := New(c)
-			b.Cleanup(func() { _ = r.Close() })
-			batch, lines := &router.Batch{}, routertest.Lines(perBatch)
-			b.ReportAllocs()
-			for sent := 0; sent < b.N; sent += perBatch {
-				batch.Reset()
-				record := router.Record{TimeNano: 1795463301547679123, Source: []byte("stdout")}
-				for _, l := range lines {
-					record.TimeNano += 12345678
-					record.Line = l
-					batch.Append(e, &record)
-				}
-				if err := r.Send(b.Context(), batch); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
+	accept := func(w http.ResponseWriter) { w.WriteHeader(http.StatusNoContent) }
+	routertest.BenchSend(b, Kind(), 5000, accept, []string{encodingProtobuf, encodingJSON}, func(url, encoding string) map[string]string {
+		return map[string]string{"loki-url": url, "loki-encoding": encoding}
+	})
 }

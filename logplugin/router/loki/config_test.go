@@ -7,7 +7,6 @@ import (
 
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/router/routertest"
-	"github.com/secretref/secretref/shared/secret"
 )
 
 func TestParseRefuses(t *testing.T) {
@@ -55,64 +54,17 @@ func TestParseRefuses(t *testing.T) {
 			"loki-password": "x", "loki-encoding": "x", "loki-structured-metadata": "x", "loki-timeout": "x", "loki-ca-cert": "x", "loki-client-cert": "x", "loki-client-key": "x"}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			o := router.Options{Plain: map[string]string{"loki-url": "https://loki.example.com"}, Secrets: map[string]secret.Source{}}
-			for k, v := range c.options {
-				if o.Plain[k] = v; v == "-" {
-					delete(o.Plain, k)
-				}
-			}
-			for k, v := range c.secrets {
-				o.Secrets[k] = routertest.NewSource(v)
-			}
-			_, err := Parse(o)
-			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
-				t.Errorf("Parse = %v, want %q", err, c.want)
-			}
-			routertest.Quiet(t, err, hidden)
+			routertest.Refuses(t, Kind(), map[string]string{"loki-url": "https://loki.example.com"}, c.options, c.secrets, c.want, hidden)
 		})
 	}
 }
 
-// TestSecretValueIsNotShown gives each option a bad value as a secret, and looks for it in what Send and Encoder say.
 func TestSecretValueIsNotShown(t *testing.T) {
-	const hidden = "h1dden v4lue:"
-	for _, o := range options {
-		if o.Ignored || renamed[o.Name] != "" {
-			continue
-		}
-		t.Run(o.Name, func(t *testing.T) {
-			all := router.Options{Plain: map[string]string{}, Secrets: map[string]secret.Source{o.Name: routertest.NewSource(hidden)}}
-			if o.Name != "loki-url" {
-				all.Plain["loki-url"] = "http://127.0.0.1:1"
-			}
-			switch o.Name {
-			case "loki-client-cert":
-				all.Plain["loki-client-key"] = "/nonexistent"
-			case "loki-client-key":
-				all.Plain["loki-client-cert"] = "/nonexistent"
-			case "loki-user":
-				all.Plain["loki-password"] = "p"
-			case "loki-password":
-				all.Plain["loki-user"] = "u"
-			}
-			c, err := Parse(all)
-			if err != nil {
-				routertest.Quiet(t, err, hidden, "v4lue")
-				return // a file that is not there: found without the secret
-			}
-			e, err := c.Encoder(t.Context(), router.Session{ContainerName: "/n", Host: "h"})
-			if isBad := o.Session; (err != nil) != isBad || err == nil && e == nil {
-				t.Errorf("Encoder: %v", err)
-			}
-			routertest.Quiet(t, err, hidden, "v4lue")
-			b := &router.Batch{}
-			b.Append(newEncoder(false, nil, nil), &router.Record{Line: []byte("x")})
-			if err = New(c).Send(t.Context(), b); err == nil {
-				t.Error("Send is content with it")
-			}
-			routertest.Quiet(t, err, hidden, "v4lue")
-		})
-	}
+	routertest.SecretsAreNotShown(t, Kind(), map[string]string{"loki-url": "http://127.0.0.1:1"}, map[string]map[string]string{
+		"loki-user": {"loki-password": "p"}, "loki-password": {"loki-user": "u"},
+		"loki-client-cert": {"loki-client-key": "/nonexistent"}, "loki-client-key": {"loki-client-cert": "/nonexistent"},
+		"loki-tls-cert-file": {"loki-tls-key-file": "/nonexistent"}, "loki-tls-key-file": {"loki-tls-cert-file": "/nonexistent"},
+	}, func(o router.Option) bool { return o.Session })
 }
 
 // The defaults of the table are those of the code.
@@ -150,22 +102,8 @@ func TestDefaults(t *testing.T) {
 // An address that came by reference is in no error.
 func TestHiddenAddress(t *testing.T) {
 	const host = "hidden-loki.example"
-	for _, address := range []string{"https://" + host + ":1", "http://" + host, "https://127.0.0.1:1", "http://127.0.0.1:1/prefix"} {
-		c, err := Parse(router.Options{Secrets: map[string]secret.Source{"loki-url": routertest.NewSource(address)}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := New(c)
-		b := &router.Batch{}
-		b.Append(newEncoder(false, nil, nil), &router.Record{Line: []byte("x")})
-		for what, err := range map[string]error{"Send": r.Send(t.Context(), b), "Verify": r.Verify(t.Context())} {
-			if err == nil {
-				t.Errorf("%s to %s is fine", what, address)
-			}
-			routertest.Quiet(t, err, host, "127.0.0.1", "/prefix")
-		}
-		_ = r.Close()
-	}
+	addresses := []string{"https://" + host + ":1", "http://" + host, "https://127.0.0.1:1", "http://127.0.0.1:1/prefix"}
+	routertest.HiddenAddress(t, Kind(), map[string]string{"loki-url": "http://127.0.0.1:1"}, "loki-url", addresses, host, "127.0.0.1", "/prefix")
 }
 
 func TestLabels(t *testing.T) {

@@ -2,12 +2,10 @@ package newrelic
 
 import (
 	"maps"
-	"strings"
 	"testing"
 
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/router/routertest"
-	"github.com/secretref/secretref/shared/secret"
 )
 
 func TestParseRefuses(t *testing.T) {
@@ -40,16 +38,7 @@ func TestParseRefuses(t *testing.T) {
 			"newrelic-ca-cert": "x", "newrelic-client-cert": "x", "newrelic-client-key": "x"}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			o := router.Options{Plain: map[string]string{licenseKey: "k"}, Secrets: map[string]secret.Source{}}
-			maps.Copy(o.Plain, c.options)
-			for k, v := range c.secrets {
-				o.Secrets[k] = routertest.NewSource(v)
-			}
-			_, err := Parse(o)
-			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
-				t.Errorf("Parse = %v, want %q", err, c.want)
-			}
-			routertest.Quiet(t, err, hidden)
+			routertest.Refuses(t, Kind(), map[string]string{licenseKey: "k"}, c.options, c.secrets, c.want, hidden)
 		})
 	}
 }
@@ -71,40 +60,11 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// TestSecretValueIsNotShown gives each option a bad value as a secret, and looks for it in what Send and Encoder say.
 func TestSecretValueIsNotShown(t *testing.T) {
-	const hidden = "h1dden\n v4lue:"
-	for _, o := range options {
-		t.Run(o.Name, func(t *testing.T) {
-			all := router.Options{Plain: map[string]string{licenseKey: "k", endpoint: "http://127.0.0.1:1"}, Secrets: map[string]secret.Source{o.Name: routertest.NewSource(hidden)}}
-			delete(all.Plain, o.Name)
-			switch o.Name {
-			case region:
-				delete(all.Plain, endpoint)
-			case apiKey:
-				delete(all.Plain, licenseKey)
-			case "newrelic-client-cert":
-				all.Plain["newrelic-client-key"] = "/nonexistent"
-			case "newrelic-client-key":
-				all.Plain["newrelic-client-cert"] = "/nonexistent"
-			}
-			c, err := Parse(all)
-			if err != nil {
-				routertest.Quiet(t, err, hidden, "v4lue")
-				return // a file that is not there: found without the secret
-			}
-			if _, err = c.Encoder(t.Context(), router.Session{ContainerName: "/n", Host: "h"}); (err != nil) != (o.Name == parseJSON || o.Name == attributes) {
-				t.Errorf("Encoder: %v", err)
-			}
-			routertest.Quiet(t, err, hidden, "v4lue")
-			b := &router.Batch{}
-			b.Append(sessionOf(all.Unresolved(), router.Session{}), &router.Record{Line: []byte("x")})
-			if err = New(c).Send(t.Context(), b); err == nil {
-				t.Error("Send is content with it")
-			}
-			routertest.Quiet(t, err, hidden, "v4lue")
-		})
-	}
+	routertest.SecretsAreNotShown(t, Kind(), map[string]string{licenseKey: "k", endpoint: "http://127.0.0.1:1"}, map[string]map[string]string{
+		region: {endpoint: "-"}, apiKey: {licenseKey: "-"},
+		"newrelic-client-cert": {"newrelic-client-key": "/nonexistent"}, "newrelic-client-key": {"newrelic-client-cert": "/nonexistent"},
+	}, func(o router.Option) bool { return o.Name == parseJSON || o.Name == attributes })
 }
 
 // The defaults of the table are those of the code.
@@ -142,19 +102,5 @@ func TestDefaults(t *testing.T) {
 // An address that came by reference is in no error.
 func TestHiddenAddress(t *testing.T) {
 	const host = "hidden-nr.example"
-	for name, text := range map[string]string{endpoint: "https://" + host + ":1"} {
-		c, err := Parse(router.Options{Plain: map[string]string{licenseKey: "k"}, Secrets: map[string]secret.Source{name: routertest.NewSource(text)}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := New(c)
-		b := &router.Batch{}
-		b.Append(sessionOf(router.Options{}.Unresolved(), router.Session{}), &router.Record{Line: []byte("x")})
-		err = r.Send(t.Context(), b)
-		if err == nil {
-			t.Errorf("Send to %s is fine", text)
-		}
-		routertest.Quiet(t, err, host)
-		_ = r.Close()
-	}
+	routertest.HiddenAddress(t, Kind(), map[string]string{licenseKey: "k"}, endpoint, []string{"https://" + host + ":1"}, host)
 }

@@ -2,12 +2,10 @@ package otlp
 
 import (
 	"maps"
-	"strings"
 	"testing"
 
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/router/routertest"
-	"github.com/secretref/secretref/shared/secret"
 )
 
 func TestParseRefuses(t *testing.T) {
@@ -42,59 +40,15 @@ func TestParseRefuses(t *testing.T) {
 			headers + ".a": "x", "otlp-ca-cert": "x", "otlp-client-cert": "x", "otlp-client-key": "x"}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			o := router.Options{Plain: map[string]string{endpoint: "https://otel.example.com:4318"}, Secrets: map[string]secret.Source{}}
-			for k, v := range c.options {
-				if o.Plain[k] = v; v == "-" {
-					delete(o.Plain, k)
-				}
-			}
-			for k, v := range c.secrets {
-				o.Secrets[k] = routertest.NewSource(v)
-			}
-			_, err := Parse(o)
-			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
-				t.Errorf("Parse = %v, want %q", err, c.want)
-			}
-			routertest.Quiet(t, err, hidden)
+			routertest.Refuses(t, Kind(), map[string]string{endpoint: "https://otel.example.com:4318"}, c.options, c.secrets, c.want, hidden)
 		})
 	}
 }
 
-// TestSecretValueIsNotShown gives each option a bad value as a secret, and looks for it in what Send and Encoder say.
 func TestSecretValueIsNotShown(t *testing.T) {
-	const hidden = "h1dden\n v4lue:"
-	for _, o := range options {
-		if o.Family {
-			o.Name += ".a"
-		}
-		t.Run(o.Name, func(t *testing.T) {
-			all := router.Options{Plain: map[string]string{}, Secrets: map[string]secret.Source{o.Name: routertest.NewSource(hidden)}}
-			if o.Name != endpoint {
-				all.Plain[endpoint] = "http://127.0.0.1:1"
-			}
-			switch o.Name {
-			case "otlp-client-cert":
-				all.Plain["otlp-client-key"] = "/nonexistent"
-			case "otlp-client-key":
-				all.Plain["otlp-client-cert"] = "/nonexistent"
-			}
-			c, err := Parse(all)
-			if err != nil {
-				routertest.Quiet(t, err, hidden, "v4lue")
-				return // a file that is not there: found without the secret
-			}
-			if _, err = c.Encoder(t.Context(), router.Session{ContainerName: "/n", Host: "h"}); (err != nil) != o.Session {
-				t.Errorf("Encoder: %v", err)
-			}
-			routertest.Quiet(t, err, hidden, "v4lue")
-			b := &router.Batch{}
-			b.Append(newEncoder(nil), &router.Record{Line: []byte("x")})
-			if err = New(c).Send(t.Context(), b); err == nil {
-				t.Error("Send is content with it")
-			}
-			routertest.Quiet(t, err, hidden, "v4lue")
-		})
-	}
+	routertest.SecretsAreNotShown(t, Kind(), map[string]string{endpoint: "http://127.0.0.1:1"}, map[string]map[string]string{
+		"otlp-client-cert": {"otlp-client-key": "/nonexistent"}, "otlp-client-key": {"otlp-client-cert": "/nonexistent"},
+	}, func(o router.Option) bool { return o.Session })
 }
 
 // The defaults of the table are those of the code.
@@ -131,20 +85,6 @@ func TestDefaults(t *testing.T) {
 // An address that came by reference is in no error.
 func TestHiddenAddress(t *testing.T) {
 	const host = "hidden-otel.example"
-	for _, address := range []string{"https://" + host + ":1", "http://" + host, "https://127.0.0.1:1", "http://127.0.0.1:1/prefix"} {
-		c, err := Parse(router.Options{Secrets: map[string]secret.Source{endpoint: routertest.NewSource(address)}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := New(c)
-		b := &router.Batch{}
-		b.Append(newEncoder(nil), &router.Record{Line: []byte("x")})
-		for what, err := range map[string]error{"Send": r.Send(t.Context(), b), "Verify": r.Verify(t.Context())} {
-			if err == nil {
-				t.Errorf("%s to %s is fine", what, address)
-			}
-			routertest.Quiet(t, err, host, "127.0.0.1", "/prefix")
-		}
-		_ = r.Close()
-	}
+	addresses := []string{"https://" + host + ":1", "http://" + host, "https://127.0.0.1:1", "http://127.0.0.1:1/prefix"}
+	routertest.HiddenAddress(t, Kind(), map[string]string{endpoint: "http://127.0.0.1:1"}, endpoint, addresses, host, "127.0.0.1", "/prefix")
 }
