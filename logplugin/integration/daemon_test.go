@@ -42,9 +42,10 @@ func TestRestartedDaemon(t *testing.T) {
 
 func restartDaemon(t *testing.T, d *rig.Dockerd, live bool, sig syscall.Signal) {
 	w := newWorld(t, worldOptions{dockerd: d})
-	w.run("steady", nil, "-pause", "500us", "-both")
+	w.named(w.hec.URL()) // its containers outlive the daemon as others do
+	w.mustDocker(append(w.toProd("steady"), "talker", "-pause", "500us", "-both")...)
 	// It is started again by the daemon, and begins from line 0.
-	w.run("again", nil, "-n", "3000", "-pause", "100us", "-stay")
+	w.mustDocker(append(w.toProd("again"), "talker", "-n", "3000", "-pause", "100us", "-stay")...)
 	w.mustDocker("update", "--restart", "always", "again")
 	w.talks("steady")
 	w.talks("again")

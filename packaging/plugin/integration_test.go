@@ -295,6 +295,7 @@ func TestManagedPlugin(t *testing.T) {
 		{"killed before the daemon has reached it", h.killedTwice},
 		{"started with the daemon", h.started},
 		{"docker logs", h.logs},
+		{"a destination", h.destination},
 		{"upgraded", h.upgraded},
 		{"installed", h.installed},
 		{"removed", h.removed},
@@ -412,7 +413,7 @@ func (h *host) started(t *testing.T) {
 // The time limit with which the plugin is enabled is that of `docker logs -f`, too: it is cut with the words that the README has. With 0
 // there is none, and what was written before is still shown.
 func (h *host) logs(t *testing.T) {
-	const limit, count = 2 * time.Second, 300 // that take a little longer than limit
+	const limit, count = 2 * time.Second, 30_000 // lines, which take a little longer than limit
 	enable := func(limit string) {
 		h.docker("plugin", "disable", "-f", name)
 		h.docker("plugin", "enable", "--timeout", limit, name)
@@ -434,6 +435,35 @@ func (h *host) logs(t *testing.T) {
 	}
 	h.docker("rm", "-f", "cut", "whole")
 	h.idle()
+}
+
+// The whole configuration in one setting: containers have no log option at all, and a destination that changes takes a running
+// container along.
+func (h *host) destination(t *testing.T) {
+	set := func(source string) {
+		h.docker("plugin", "disable", "-f", name)
+		h.docker("plugin", "set", name, "SECRETREF_CONFIG_TOML=[logs]\ndefault_destination = 'prod'\n[logs.destinations.prod]\nlogDriver = 'splunk'\nsplunk-url = '"+h.hec.URL()+
+			"'\nsplunk-source = '"+source+"'\n'secretOptions.splunk-token' = '"+h.secret+":token::'\n")
+		h.docker("plugin", "enable", "--timeout", "0", name)
+	}
+	arrived := func(source string) {
+		h.until(30*time.Second, "a line of "+source, func() bool {
+			return slices.ContainsFunc(h.hec.Events(), func(e hectest.Event) bool { return strings.Contains(e.Text, `"source":"`+source+`"`) })
+		})
+	}
+	set("before")
+	h.docker("run", "-d", "--name", "named", "--network", "none", "--log-driver", name, "--log-opt", "tag=named", "counter", strconv.Itoa(100*lines), slow.String())
+	arrived("before")
+	if text := h.docker("inspect", "named"); strings.Contains(text, h.secret) || strings.Contains(text, h.hec.URL()) {
+		t.Errorf("docker inspect shows more than the container's own options:\n%s", text)
+	}
+	set("after")
+	arrived("after")
+	h.docker("rm", "-f", "named")
+	h.idle()
+	h.docker("plugin", "disable", "-f", name)
+	h.docker("plugin", "set", name, "SECRETREF_CONFIG_TOML=")
+	h.docker("plugin", "enable", "--timeout", "0", name)
 }
 
 // An upgrade with a running container: it waits while the plugin is disabled.
