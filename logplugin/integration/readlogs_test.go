@@ -93,7 +93,8 @@ func (w *world) same(p pair, when string, args ...string) {
 	}
 }
 
-// The options of `docker logs` that are compared. Times are years away, because the two containers do not write at the same moment. Of two streams nobody knows in which order their lines come.
+// The options of `docker logs` that are compared. Times are years away, because the two containers do not write at the same
+// moment. Of two streams nobody knows in which order their lines come.
 var (
 	queries = [][]string{
 		nil, {"-t"}, {"--details"}, {"--since", "1h"}, {"--since", "2000-01-01"}, {"--until", "2000-01-01"}, {"--until", "2100-01-01"},
