@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"regexp"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/secretref/secretref/logplugin/router/splunk/hectest"
 	"github.com/secretref/secretref/shared/rig"
@@ -124,6 +127,7 @@ type door struct {
 	addr   string
 	target string
 	late   time.Duration // how long answers are held up
+	socket *os.File
 
 	mu   sync.Mutex
 	ends []io.Closer
@@ -132,14 +136,21 @@ type door struct {
 
 func newDoor(t *testing.T, url string) *door {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	// Bound, and not listening: it refuses, and nobody else gets the port.
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &door{t: t, addr: l.Addr().String(), target: strings.TrimPrefix(url, "http://")}
-	if err := l.Close(); err != nil {
+	d := &door{t: t, target: strings.TrimPrefix(url, "http://"), socket: os.NewFile(uintptr(fd), "door")}
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 		t.Fatal(err)
 	}
+	name, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.addr = fmt.Sprintf("127.0.0.1:%d", name.(*unix.SockaddrInet4).Port)
+	d.keep(d.socket)
 	t.Cleanup(func() {
 		d.mu.Lock()
 		for _, c := range d.ends {
@@ -159,7 +170,10 @@ func (d *door) keep(c io.Closer) {
 
 func (d *door) open() {
 	d.t.Helper()
-	l, err := net.Listen("tcp", d.addr)
+	if err := unix.Listen(int(d.socket.Fd()), 128); err != nil {
+		d.t.Fatal(err)
+	}
+	l, err := net.FileListener(d.socket)
 	if err != nil {
 		d.t.Fatal(err)
 	}
