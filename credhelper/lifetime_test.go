@@ -324,7 +324,7 @@ func TestInputThatNeverEnds(t *testing.T) {
 	}
 }
 
-// A client that went away, and took the pipe with it, makes the helper neither hang nor print anything.
+// When the client has closed its end of the pipe, the helper ends and prints nothing.
 func TestOutputThatNobodyReads(t *testing.T) {
 	w := wellMapped(t, "")
 	r, out, err := os.Pipe()

@@ -137,7 +137,7 @@ func lastError(s session.Status) string {
 	return s.LastError
 }
 
-// badness is 0 for a session that nobody need look at.
+// badness is 0 for a session that is well.
 func badness(s session.Status) int {
 	switch {
 	case s.State == session.Parked:

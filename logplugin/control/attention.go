@@ -8,7 +8,7 @@ import (
 	"github.com/secretref/secretref/shared/fault"
 )
 
-// Attention returns why a person should look at these sessions, one line for each reason; none if nobody need.
+// Attention returns why a person should look at these sessions, one line for each reason; none if all is well.
 func Attention(all []session.Status) (reasons []string) {
 	var parked, failing, memory group
 	for _, s := range all {

@@ -3,7 +3,7 @@
 //
 //	GET  /status   a Report
 //	GET  /metrics  the same numbers for Prometheus
-//	GET  /healthz  200 if nobody need look, else 503 and the reasons, one per line
+//	GET  /healthz  200 if all is well, else 503 and the reasons, one per line
 //	POST /forget?session=ID[&discard=true][&force=true]
 //	POST /forget-ended[?container=ID]
 //	POST /refresh[?volume=NAME]
@@ -44,7 +44,7 @@ const socketName = "status.sock"
 type Report struct {
 	Version   int              `json:"version"`           // of this form: 1
 	Program   string           `json:"program"`           // the driver's own version
-	Attention []string         `json:"attention"`         // why a person should look, one line each; empty means nobody need
+	Attention []string         `json:"attention"`         // why a person should look, one line each; empty means that all is well
 	Sessions  []session.Status `json:"sessions"`          // the oldest first
 	History   history.Stats    `json:"history"`           // kept of delivered lines for docker logs
 	Volumes   []volume.Status  `json:"volumes,omitempty"` // by name

@@ -49,6 +49,14 @@ func isLoopback(host string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
+// Compression reads how bodies are compressed: one of words, of which "none" gives "".
+func (v *Values) Compression(name string, words ...string) string {
+	if word := v.OneOf(name, words...); word != "none" {
+		return word
+	}
+	return ""
+}
+
 // Login is the names of the options that give a request its Authorization header: a user with a password, or a token.
 type Login struct{ User, Password, Token string }
 

@@ -53,7 +53,7 @@ func life(t *testing.T, fsys state.FS, c Config, at func(moment int)) {
 	s.Attach()
 	write(t, f, "4")
 	at(5)
-	m.wait(t, "1 2 3 4") // a FIFO that nobody has open keeps nothing
+	m.wait(t, "1 2 3 4") // before the FIFO is closed: the kernel drops what is in one that no process has open
 	write(t, f, "5")
 	s.Stop(first)
 	f.Close()

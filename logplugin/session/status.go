@@ -44,7 +44,7 @@ type Status struct {
 	Note          string        `json:"note,omitempty"` // what a person should know though lines are delivered
 }
 
-// IsWell reports whether nobody need look after the session: its lines are sent, or will be without a person's help.
+// IsWell reports whether the session needs no person: its lines are sent, or will be without help.
 func (s Status) IsWell() bool {
 	return s.State != Parked && s.Mode != spool.Memory && s.LastError == ""
 }

@@ -1,7 +1,6 @@
 package datadog
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -53,13 +52,7 @@ func start(t testing.TB, o datadogtest.Options, options map[string]string) *setu
 
 func (s *setup) sendBatch(t *testing.T, b *router.Batch) *router.Error {
 	t.Helper()
-	err := s.router.Send(t.Context(), b)
-	var e *router.Error
-	if err != nil && !errors.As(err, &e) {
-		t.Fatalf("Send gives %T, want *router.Error", err)
-	}
-	routertest.Quiet(t, err, key, newKey)
-	return e
+	return routertest.Send(t, s.router, b, key, newKey)
 }
 
 func (s *setup) messages() []string {
@@ -68,13 +61,6 @@ func (s *setup) messages() []string {
 		lines = append(lines, fmt.Sprint(l["message"]))
 	}
 	return lines
-}
-
-func classOf(e *router.Error) router.Class {
-	if e == nil {
-		return ""
-	}
-	return e.Class
 }
 
 func TestSuite(t *testing.T) {
@@ -127,7 +113,7 @@ func TestAnswers(t *testing.T) {
 		s.intake.Fail(routertest.Mishap{Status: c.status, Body: c.body, Type: c.kind})
 		b, _ := routertest.Batch(s.encoders, 10)
 		e := s.sendBatch(t, b)
-		if classOf(e) != c.want || e != nil && (!strings.Contains(e.Error(), c.says) || strings.Contains(e.Error(), "canary") || e.Delivered != 0 || e.Bad != router.NoRecord) {
+		if routertest.ClassOf(e) != c.want || e != nil && (!strings.Contains(e.Error(), c.says) || strings.Contains(e.Error(), "canary") || e.Delivered != 0 || e.Bad != router.NoRecord) {
 			t.Errorf("%d %q: %+v, want class %q saying %q", c.status, c.body, e, c.want, c.says)
 		}
 		if told := s.key.Invalidated() > 0; told != (c.want == credentials) {
@@ -137,7 +123,7 @@ func TestAnswers(t *testing.T) {
 	s := start(t, datadogtest.Options{}, nil)
 	s.intake.Fail(routertest.Mishap{Status: 400})
 	b, _ := routertest.Batch(s.encoders, 1)
-	if e := s.sendBatch(t, b); classOf(e) != bad || e.Bad != 0 {
+	if e := s.sendBatch(t, b); routertest.ClassOf(e) != bad || e.Bad != 0 {
 		t.Errorf("one line: %+v, want it at fault", e)
 	}
 }
@@ -210,7 +196,7 @@ func TestLimits(t *testing.T) {
 	s := start(t, datadogtest.Options{}, nil)
 	b, lines := routertest.Batch(s.encoders, 2500)
 	s.intake.Fail(routertest.Mishap{}, routertest.Mishap{Status: 503})
-	if e := s.sendBatch(t, b); classOf(e) != router.ClassRetry || e.Delivered != 1000 {
+	if e := s.sendBatch(t, b); routertest.ClassOf(e) != router.ClassRetry || e.Delivered != 1000 {
 		t.Fatalf("%+v, want 1000 delivered", e)
 	}
 	if e := s.sendBatch(t, b.Slice(1000, 2500)); e != nil {

@@ -135,11 +135,8 @@ func (c Config) connection(v *router.Values, certificates *router.Certificates) 
 	conn := connection{
 		hidden:   v.IsSecret(address),
 		method:   v.OneOf(method, http.MethodPost, http.MethodPut),
-		encoding: v.OneOf(compress, noneEncoding, router.Gzip, router.Zstd),
+		encoding: v.Compression(compress, noneEncoding, router.Gzip, router.Zstd),
 		timeout:  v.Duration(timeout, 30*time.Second, time.Second, 10*time.Minute),
-	}
-	if conn.encoding == noneEncoding {
-		conn.encoding = ""
 	}
 	a := v.Address(addressForm)
 	if conn.base = a.Base() + a.Path; a.Query != "" {

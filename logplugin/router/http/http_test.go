@@ -3,7 +3,6 @@ package http
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"maps"
 	"net/http"
 	"slices"
@@ -120,20 +119,7 @@ func start(t testing.TB, options map[string]string) *setup {
 
 func (s *setup) sendBatch(t *testing.T, b *router.Batch) *router.Error {
 	t.Helper()
-	err := s.router.Send(t.Context(), b)
-	var e *router.Error
-	if err != nil && !errors.As(err, &e) {
-		t.Fatalf("Send gives %T, want *router.Error", err)
-	}
-	routertest.Quiet(t, err, key, newKey)
-	return e
-}
-
-func classOf(e *router.Error) router.Class {
-	if e == nil {
-		return ""
-	}
-	return e.Class
+	return routertest.Send(t, s.router, b, key, newKey)
 }
 
 func TestSuite(t *testing.T) {
@@ -186,7 +172,7 @@ func TestAnswers(t *testing.T) {
 		s.api.Fail(routertest.Mishap{Status: c.status, Body: c.body, Type: c.kind})
 		b, _ := routertest.Batch(s.encoders, 10)
 		e := s.sendBatch(t, b)
-		if classOf(e) != c.want || e != nil && (!strings.Contains(e.Error(), c.says) || strings.Contains(e.Error(), "canary") || e.Delivered != 0 || e.Bad != router.NoRecord) {
+		if routertest.ClassOf(e) != c.want || e != nil && (!strings.Contains(e.Error(), c.says) || strings.Contains(e.Error(), "canary") || e.Delivered != 0 || e.Bad != router.NoRecord) {
 			t.Errorf("%d %q: %+v, want class %q saying %q", c.status, c.body, e, c.want, c.says)
 		}
 		if told := s.key.Invalidated() > 0; told != (c.want == credentials) {
@@ -196,7 +182,7 @@ func TestAnswers(t *testing.T) {
 	s := start(t, nil)
 	s.api.Fail(routertest.Mishap{Status: 400})
 	b, _ := routertest.Batch(s.encoders, 1)
-	if e := s.sendBatch(t, b); classOf(e) != bad || e.Bad != 0 {
+	if e := s.sendBatch(t, b); routertest.ClassOf(e) != bad || e.Bad != 0 {
 		t.Errorf("one line: %+v, want it at fault", e)
 	}
 }
@@ -321,7 +307,7 @@ func TestLimits(t *testing.T) {
 	s := start(t, nil)
 	b, lines := routertest.Batch(s.encoders, 2500)
 	s.api.Fail(routertest.Mishap{}, routertest.Mishap{Status: 503})
-	if e := s.sendBatch(t, b); classOf(e) != router.ClassRetry || e.Delivered != maxLines {
+	if e := s.sendBatch(t, b); routertest.ClassOf(e) != router.ClassRetry || e.Delivered != maxLines {
 		t.Fatalf("%+v, want %d delivered", e, maxLines)
 	}
 	if e := s.sendBatch(t, b.Slice(maxLines, 2500)); e != nil {

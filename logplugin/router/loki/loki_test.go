@@ -3,7 +3,6 @@ package loki
 import (
 	"cmp"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -74,20 +73,7 @@ func (s *setup) send(t *testing.T, n int) *router.Error {
 
 func (s *setup) sendBatch(t *testing.T, b *router.Batch) *router.Error {
 	t.Helper()
-	err := s.router.Send(t.Context(), b)
-	var e *router.Error
-	if err != nil && !errors.As(err, &e) {
-		t.Fatalf("Send gives %T, want *router.Error", err)
-	}
-	routertest.Quiet(t, err, token, newToken)
-	return e
-}
-
-func classOf(e *router.Error) router.Class {
-	if e == nil {
-		return ""
-	}
-	return e.Class
+	return routertest.Send(t, s.router, b, token, newToken)
 }
 
 var encodings = []map[string]string{{"loki-encoding": "protobuf"}, {"loki-encoding": "json"}}
@@ -180,7 +166,7 @@ func TestAnswers(t *testing.T) {
 		s := start(t, lokitest.Options{}, nil)
 		s.loki.Fail(routertest.Mishap{Status: c.status, Body: c.body, Type: "text/plain; charset=utf-8"})
 		e := s.send(t, 10)
-		if classOf(e) != c.want || e != nil && !strings.Contains(e.Error(), c.says) {
+		if routertest.ClassOf(e) != c.want || e != nil && !strings.Contains(e.Error(), c.says) {
 			t.Errorf("%d %q: %v, want class %q saying %q", c.status, c.body, e, c.want, c.says)
 			continue
 		}
@@ -278,7 +264,7 @@ func TestPartialRefusal(t *testing.T) {
 			b.Append(s.encoders[0], &router.Record{TimeNano: at, Source: []byte("stdout"), Line: fmt.Append(nil, i)})
 		}
 		e := s.sendBatch(t, b)
-		if classOf(e) != router.ClassBadRecords || e.Delivered != 6 || e.Refused != 2 {
+		if routertest.ClassOf(e) != router.ClassBadRecords || e.Delivered != 6 || e.Refused != 2 {
 			t.Errorf("%v: %+v, want 6 delivered and 2 of them refused", options, e)
 		}
 		if got := s.loki.Entries(); len(got) != 4 || got[3].Line != "5" {
@@ -307,7 +293,7 @@ func TestStreamsAreNotShared(t *testing.T) {
 
 func TestMetadataIsDisallowed(t *testing.T) {
 	s := start(t, lokitest.Options{NoMetadata: true}, nil)
-	if e := s.send(t, 3); classOf(e) != router.ClassConfig || !strings.Contains(e.Error(), "loki-structured-metadata=false") {
+	if e := s.send(t, 3); routertest.ClassOf(e) != router.ClassConfig || !strings.Contains(e.Error(), "loki-structured-metadata=false") {
 		t.Errorf("%v, want class config with the option", e)
 	}
 	s = start(t, lokitest.Options{NoMetadata: true}, map[string]string{"loki-structured-metadata": "false"})
@@ -326,7 +312,7 @@ func TestTenantAndUser(t *testing.T) {
 		t.Errorf("Verify: %v", err)
 	}
 	s = start(t, lokitest.Options{Tenants: []string{"team-a"}}, nil)
-	if e := s.send(t, 3); classOf(e) != router.ClassConfig || s.token.Invalidated() != 0 {
+	if e := s.send(t, 3); routertest.ClassOf(e) != router.ClassConfig || s.token.Invalidated() != 0 {
 		t.Errorf("without a tenant: %v, want class config", e)
 	}
 }

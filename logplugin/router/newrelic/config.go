@@ -131,11 +131,8 @@ type connection struct {
 func connectionOf(v *router.Values, certificates *router.Certificates) connection {
 	c := connection{
 		hidden:   v.IsSecret(endpoint) || v.IsSecret(region),
-		encoding: v.OneOf(compression, router.Gzip, router.Zstd, noneEncoding),
+		encoding: v.Compression(compression, router.Gzip, router.Zstd, noneEncoding),
 		timeout:  v.Duration(timeout, 30*time.Second, time.Second, 10*time.Minute),
-	}
-	if c.encoding == noneEncoding {
-		c.encoding = ""
 	}
 	a := addressOf(v)
 	c.base = a.Base() + a.Path

@@ -110,10 +110,7 @@ func (c Config) connection(v *router.Values, certificates *router.Certificates) 
 	conn := connection{
 		hidden:   v.IsSecret(endpoint),
 		timeout:  v.Duration(timeout, 10*time.Second, time.Second, 10*time.Minute),
-		encoding: v.OneOf(compression, router.Gzip, router.Zstd, "none"),
-	}
-	if conn.encoding == "none" {
-		conn.encoding = ""
+		encoding: v.Compression(compression, router.Gzip, router.Zstd, "none"),
 	}
 	a := v.Address(addressForm)
 	switch {

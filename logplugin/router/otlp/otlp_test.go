@@ -1,7 +1,6 @@
 package otlp
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -61,20 +60,7 @@ func (s *setup) send(t *testing.T, n int) *router.Error {
 
 func (s *setup) sendBatch(t *testing.T, b *router.Batch) *router.Error {
 	t.Helper()
-	err := s.router.Send(t.Context(), b)
-	var e *router.Error
-	if err != nil && !errors.As(err, &e) {
-		t.Fatalf("Send gives %T, want *router.Error", err)
-	}
-	routertest.Quiet(t, err, token, newToken)
-	return e
-}
-
-func classOf(e *router.Error) router.Class {
-	if e == nil {
-		return ""
-	}
-	return e.Class
+	return routertest.Send(t, s.router, b, token, newToken)
 }
 
 func TestSuite(t *testing.T) {
@@ -153,7 +139,7 @@ func TestAnswers(t *testing.T) {
 			s.otlp.Fail(routertest.Mishap{Status: c.status, Body: c.body, Type: c.kind})
 		}
 		e := s.send(t, 10)
-		if classOf(e) != c.want || e != nil && !strings.Contains(e.Error(), c.says) {
+		if routertest.ClassOf(e) != c.want || e != nil && !strings.Contains(e.Error(), c.says) {
 			t.Errorf("%d %q (%s): %v, want class %q saying %q", c.status, c.body, c.kind, e, c.want, c.says)
 			continue
 		}
@@ -207,7 +193,7 @@ func severityOf(r otlptest.Record) string {
 func TestPartialSuccess(t *testing.T) {
 	for _, asJSON := range []bool{false, true} {
 		s := start(t, otlptest.Options{JSON: asJSON, Reject: func(line string) bool { return strings.HasSuffix(line, "3") }}, nil)
-		if e := s.send(t, 20); classOf(e) != router.ClassBadRecords || e.Delivered != 20 || e.Refused != 2 {
+		if e := s.send(t, 20); routertest.ClassOf(e) != router.ClassBadRecords || e.Delivered != 20 || e.Refused != 2 {
 			t.Errorf("%+v, want 20 delivered and 2 of them refused", e)
 		}
 		if n := len(s.otlp.Records()); n != 18 {
@@ -216,7 +202,7 @@ func TestPartialSuccess(t *testing.T) {
 		// One that rejects all has taken none: they may be sent again, one by one.
 		s = start(t, otlptest.Options{JSON: asJSON, Reject: func(string) bool { return true }}, nil)
 		for n, bad := range map[int]int{20: router.NoRecord, 1: 0} {
-			if e := s.send(t, n); classOf(e) != router.ClassBadRecords || e.Delivered != 0 || e.Refused != 0 || e.Bad != bad {
+			if e := s.send(t, n); routertest.ClassOf(e) != router.ClassBadRecords || e.Delivered != 0 || e.Refused != 0 || e.Bad != bad {
 				t.Errorf("%d records: %+v, want none delivered, bad %d", n, e, bad)
 			}
 		}

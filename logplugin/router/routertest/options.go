@@ -1,6 +1,7 @@
 package routertest
 
 import (
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -15,6 +16,26 @@ import (
 // Session is that of a container with this name.
 func Session(name string) router.Session {
 	return router.Session{ContainerName: "/" + name, ContainerID: strings.Repeat(name[:1], 64), Host: "host"}
+}
+
+// Send sends b and returns the error as what it must be. It shows none of the secrets.
+func Send(t *testing.T, r router.Router, b *router.Batch, secrets ...string) *router.Error {
+	t.Helper()
+	err := r.Send(t.Context(), b)
+	var e *router.Error
+	if err != nil && !errors.As(err, &e) {
+		t.Fatalf("Send gives %T, want *router.Error", err)
+	}
+	Quiet(t, err, secrets...)
+	return e
+}
+
+// ClassOf returns the class of what Send has returned; "" = it was delivered.
+func ClassOf(e *router.Error) router.Class {
+	if e == nil {
+		return ""
+	}
+	return e.Class
 }
 
 // Refuses wants the kind to refuse good with options on top, of which "-" takes one away, and with these secrets, in an error that has

@@ -2,7 +2,6 @@ package routertest
 
 import (
 	"encoding/base64"
-	"errors"
 	"net/http"
 	"net/url"
 	"runtime"
@@ -40,13 +39,7 @@ func Peers(t *testing.T, start func(t *testing.T) *Peer) {
 func (p *Peer) send(t *testing.T, n int) *router.Error {
 	t.Helper()
 	b, _ := Batch(p.Encoders, n)
-	err := p.Router.Send(t.Context(), b)
-	Quiet(t, err, p.Secret)
-	var e *router.Error
-	if err != nil && !errors.As(err, &e) {
-		t.Fatalf("Send gives %T, want *router.Error", err)
-	}
-	return e
+	return Send(t, p.Router, b, p.Secret)
 }
 
 // A peer that sends without end, nested, in drops or much costs a bounded time and memory.
