@@ -1,10 +1,13 @@
 package fakeaws_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"errors"
+	"io"
 	"net/http"
 	"runtime"
 	"slices"
@@ -40,9 +43,27 @@ func client(t *testing.T, s *fakeaws.Server, region string) aws.Config {
 	return aws.Config{
 		Region: region, BaseEndpoint: aws.String(s.URL),
 		Credentials: credentials.NewStaticCredentialsProvider(fakeaws.AccessKeyID, fakeaws.SecretAccessKey, ""),
-		HTTPClient:  &http.Client{Transport: tr, Timeout: 10 * time.Second},
+		HTTPClient:  &http.Client{Transport: wholeBodies{tr}, Timeout: 10 * time.Second},
 		Retryer:     func() aws.Retryer { return aws.NopRetryer{} },
 	}
+}
+
+// wholeBodies sends request bodies from memory. The SDK closes a body as soon as the answer begins and then reports EOF
+// to a net/http that looks for more bytes in it, which closes the connection below an answer that is still being read. The
+// programs try again; these tests count calls.
+type wholeBodies struct{ next http.RoundTripper }
+
+func (w wholeBodies) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body == nil {
+		return w.next.RoundTrip(r)
+	}
+	body, err := io.ReadAll(r.Body)
+	if err = errors.Join(err, r.Body.Close()); err != nil {
+		return nil, err
+	}
+	whole := r.Clone(r.Context())
+	whole.Body = io.NopCloser(bytes.NewReader(body))
+	return w.next.RoundTrip(whole)
 }
 
 // as is cfg with other credentials.
