@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/secretref/secretref/logplugin/router/splunk/hectest"
 )
 
 // long is set by SECRETREF_TEST_LONG: then the tests here do as much as the promise says, and take minutes.
@@ -43,24 +45,39 @@ func (w *world) countLogs(name string) (n int) {
 }
 
 // `docker logs` shows each line of a container that writes as fast as it can, the moment that it has ended: while the router takes
-// lines, and while it is away.
+// lines, while it refuses connections, and while it takes requests and answers none.
 func TestDockerLogsAreComplete(t *testing.T) {
-	lines, rounds := 100_000, 1
+	lines, rounds := 50_000, 2
 	if long {
 		lines, rounds = 500_000, 10
 	}
 	w := newWorld(t, worldOptions{})
-	away := newDoor(t, w.hec.URL())
-	for round := range rounds {
-		for kind, opts := range map[string][]string{"takes": nil, "away": {"splunk-url=http://" + away.addr}} {
-			name := fmt.Sprintf("fast-%s-%d", kind, round)
-			w.run(name, opts, "-n", strconv.Itoa(lines), "-size", "100")
+	away, hung := newDoor(t, w.hec.URL()), w.receiver(hectest.Options{Tokens: []string{"token-1"}})
+	hung.FailAlways(&hectest.Fault{Hang: true})
+	for _, router := range []struct {
+		name string
+		opts []string
+		took func() bool // reports whether the router has seen a request; nil for one that never does
+	}{
+		{"takes", nil, func() bool { return w.hec.Count() > 0 }},
+		{"away", []string{"splunk-url=http://" + away.addr}, nil},
+		{"hangs", []string{"splunk-url=" + hung.URL()}, func() bool { return hung.Connections() > 0 }},
+	} {
+		for round := range rounds {
+			name := fmt.Sprintf("fast-%s-%d", router.name, round)
+			w.run(name, router.opts, "-n", strconv.Itoa(lines), "-size", "100")
 			w.mustDocker("wait", name)
 			if n := w.countLogs(name); n != lines+1 {
-				t.Errorf("router %s: docker logs shows %d lines, want %d", kind, n, lines+1)
+				t.Errorf("router %s, round %d: docker logs shows %d lines, want %d", router.name, round, n, lines+1)
+			}
+			if router.took != nil {
+				until(t, 20*time.Second, "a request to the router that "+router.name, router.took)
 			}
 			w.mustDocker("rm", name)
 		}
+	}
+	if n := hung.Count(); n > 0 {
+		t.Errorf("the router that hangs has taken %d events, want none", n)
 	}
 }
 
