@@ -1,9 +1,10 @@
 // Package history keeps what routers have accepted of the logs of containers, for `docker logs`.
 //
 // Use one Store for a state directory. Keep takes the file of a segment from a spool, List names what there is of one
-// container in order. Each container has one directory, with one file for each segment of each of its sessions:
-// number and name of the session, position of the first byte, position after the last. So what is kept needs no index, and a
-// process that is killed leaves either the file in the spool or the file here.
+// container in order. Each container has one directory, with one file for each segment of each of its sessions, whose name is
+// number and name of the session, position of the first byte, position after the last, and number and name of the
+// session whose lines were added last, if any were. So what is kept needs no index, and a process that is killed leaves either the file in
+// the spool or the file here.
 //
 // History is worth less than everything else on the disk: it is deleted for the limit of its container, for the limit of all
 // containers, for free space on the file system, and some time after the container has ended. What cannot be kept is removed.
@@ -55,6 +56,9 @@ type Piece struct {
 	Key
 	Base, End int64 // positions in the session
 	last      bool  // no other piece of the session follows
+	// joined is a session whose only piece has been added to this one; zero means none. If that piece is still there, the process was
+	// killed before it removed it.
+	joined Key
 }
 
 const (
@@ -66,6 +70,9 @@ func (p Piece) name() string {
 	s := suffix
 	if p.last {
 		s = lastSuffix
+	}
+	if p.joined != (Key{}) {
+		s = fmt.Sprintf("-%016x-%s%s", p.joined.Number, p.joined.Session, s)
 	}
 	return fmt.Sprintf("%016x-%s-%016x-%016x%s", p.Number, p.Session, p.Base, p.End, s)
 }
@@ -79,13 +86,19 @@ func parse(name string) (p Piece, ok bool) {
 		}
 	}
 	f := strings.Split(text, "-")
+	var joined Key
+	if len(f) == 6 {
+		joined.Session = f[5]
+		joined.Number, _ = strconv.ParseUint(f[4], 16, 64) // what is wrong makes another name
+		f = f[:4]
+	}
 	if len(f) != 4 {
 		return Piece{}, false
 	}
 	number, err1 := strconv.ParseUint(f[0], 16, 64)
 	base, err2 := strconv.ParseInt(f[2], 16, 64)
 	end, err3 := strconv.ParseInt(f[3], 16, 64)
-	p = Piece{Key: Key{number, f[1]}, Base: base, End: end, last: last}
+	p = Piece{Key: Key{number, f[1]}, Base: base, End: end, last: last, joined: joined}
 	return p, err1 == nil && err2 == nil && err3 == nil && base >= 0 && end > base && p.name() == name
 }
 
@@ -135,7 +148,8 @@ func (s *Store) measure(container string) int64 {
 	if n, known := s.sizes[container]; known {
 		return n
 	}
-	pieces, _ := s.list(container)
+	pieces, doubles, _ := s.scan(container)
+	_ = s.remove(container, doubles) // merge tries again
 	var n int64
 	for _, p := range pieces {
 		n += p.size()

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -194,8 +195,72 @@ func TestManySessions(t *testing.T) {
 	}
 }
 
+// A process that is killed at any moment while files are joined shows each line once, and loses none. What it leaves is removed.
+func TestKilledWhileJoining(t *testing.T) {
+	const sessions = maxPieces + 3
+	// moments are what the process has done, of: write the bytes of the second piece behind the first, rename the first, remove
+	// the second.
+	for moment, name := range []string{"before all", "written", "renamed", "removed"} {
+		t.Run(name, func(t *testing.T) {
+			s := newShelf(t, noLimit)
+			done := s.Reading("a") // nothing is joined yet
+			var want strings.Builder
+			for i := range sessions {
+				text := fmt.Sprintf("session %d\n", i)
+				want.WriteString(text)
+				s.keep("a", uint64(i+1), 0, text, true, noLimit)
+			}
+			done()
+			pieces, err := s.List("a")
+			if err != nil {
+				t.Fatal(err)
+			}
+			into, second := pieces[0], pieces[1]
+			joined := into
+			joined.End, joined.joined = into.End+second.size(), second.Key
+			path := func(p Piece) string { return filepath.Join(s.dir("a"), p.name()) }
+			bytes, err := os.ReadFile(path(second))
+			if err == nil && moment >= 1 {
+				var first []byte
+				first, err = os.ReadFile(path(into))
+				err = errors.Join(err, os.WriteFile(path(into), append(first, bytes...), 0o600))
+			}
+			if err == nil && moment >= 2 {
+				err = os.Rename(path(into), path(joined))
+			}
+			if err == nil && moment >= 3 {
+				err = os.Remove(path(second))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			if got := s.text("a"); got != want.String() {
+				t.Errorf("before the next start %.60q is kept, want %.60q", got, want.String())
+			}
+			again := &shelf{Store: New(s.cfg), t: t, from: s.from}
+			again.Load()
+			if got := again.Stats().Bytes; got != int64(want.Len()) {
+				t.Errorf("after the next start %d bytes are counted, want %d", got, want.Len())
+			}
+			if _, err := os.Lstat(path(second)); (err == nil) != (moment < 2) {
+				t.Errorf("after the next start the second file is there: %v", err == nil)
+			}
+			want.WriteString("more\n")
+			again.keep("a", sessions+1, 0, "more\n", true, noLimit) // all are joined
+			if got := again.text("a"); got != want.String() {
+				t.Errorf("after they were joined %.60q is kept, want %.60q", got, want.String())
+			}
+			if pieces, err := again.List("a"); err != nil || len(pieces) != 1 || again.Stats().Bytes != int64(want.Len()) {
+				t.Errorf("%d pieces, %v, of %d bytes; want one with %d", len(pieces), err, again.Stats().Bytes, want.Len())
+			}
+		})
+	}
+}
+
 func TestNames(t *testing.T) {
 	for _, p := range []Piece{
+		{Key: Key{1, "0123456789ab"}, Base: 0, End: 1, last: true, joined: Key{1 << 40, "ab"}},
 		{Key: Key{1, "0123456789ab"}, Base: 0, End: 1},
 		{Key: Key{1 << 63, "f"}, Base: 1 << 40, End: 1<<62 + 1, last: true},
 	} {
@@ -206,7 +271,8 @@ func TestNames(t *testing.T) {
 	for _, name := range []string{
 		"", "cursor", "0000000000000001-ab-0000000000000000-0000000000000001", "0000000000000001-ab-0000000000000000-0000000000000000.log",
 		"1-ab-0-1.log", "0000000000000001-ab-0000000000000002-0000000000000001.log", "0000000000000001-ab-000000000000000x-0000000000000001.log",
-		"0000000000000001-ab-cd-0000000000000000-0000000000000001.log",
+		"0000000000000001-ab-cd-0000000000000000-0000000000000001.log", "0000000000000001-ab-0000000000000000-0000000000000001-1-cd.log",
+		"0000000000000001-ab-0000000000000000-0000000000000001-0000000000000001.log", "0000000000000001-ab-0000000000000000-0000000000000001-x-cd.log",
 	} {
 		if p, ok := parse(name); ok {
 			t.Errorf("parse(%q) = %+v, want none", name, p)

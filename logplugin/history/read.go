@@ -18,21 +18,47 @@ func (s *Store) List(container string) ([]Piece, error) {
 }
 
 func (s *Store) list(container string) ([]Piece, error) {
+	pieces, _, err := s.scan(container)
+	return pieces, err
+}
+
+// scan returns what there is of a container, in order, and the pieces whose lines are in another one, too.
+func (s *Store) scan(container string) (pieces, doubles []Piece, err error) {
 	entries, err := os.ReadDir(s.dir(container))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	pieces := make([]Piece, 0, len(entries))
+	pieces = make([]Piece, 0, len(entries))
+	joined := map[Key]bool{}
 	for _, e := range entries {
 		if p, ok := parse(e.Name()); ok {
 			pieces = append(pieces, p)
+			if p.joined != (Key{}) {
+				joined[p.joined] = true
+			}
 		}
 	}
+	pieces = slices.DeleteFunc(pieces, func(p Piece) bool {
+		if joined[p.Key] {
+			doubles = append(doubles, p)
+		}
+		return joined[p.Key]
+	})
 	slices.SortFunc(pieces, Piece.compare)
-	return pieces, nil
+	return pieces, doubles, nil
+}
+
+// remove deletes the files of pieces that are in another one.
+func (s *Store) remove(container string, doubles []Piece) error {
+	for _, p := range doubles {
+		if err := os.Remove(filepath.Join(s.dir(container), p.name())); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Open opens a piece. It stays readable when it is deleted.
@@ -66,28 +92,37 @@ func (s *Store) merge(container string) {
 	if s.readers[container] > 0 {
 		return
 	}
-	pieces, err := s.list(container)
+	pieces, doubles, err := s.scan(container)
 	if err != nil || len(pieces) <= maxPieces {
+		return
+	}
+	if err := s.remove(container, doubles); err != nil { // another join would show them again
+		s.warn(container, err)
 		return
 	}
 	into := pieces[0]
 	for _, p := range pieces[1:] {
-		if !into.last || !p.last || into.size()+p.size() > joinedBytes {
+		if !into.last || !p.last || p.Key == into.Key || into.size()+p.size() > joinedBytes {
 			into = p
 			continue
 		}
 		joined := into
 		joined.End += p.size()
+		joined.joined = p.Key
 		if err := s.join(s.dir(container), into, p, joined); err != nil {
-			s.cfg.Log.Warn("files of docker logs cannot be joined", "dir", s.dir(container), "error", err)
+			s.warn(container, err)
 			return
 		}
 		into = joined
 	}
 }
 
-// join puts the bytes of p behind those of into, whose name says how many of its bytes count. A process that is killed here
-// leaves the two as they were, or shows the lines of p twice.
+func (s *Store) warn(container string, err error) {
+	s.cfg.Log.Warn("files of docker logs cannot be joined", "dir", s.dir(container), "error", err)
+}
+
+// join puts the bytes of p behind those of into, whose name says how many of its bytes count, and becomes that of joined. A process
+// that is killed here leaves the two as they were, or joined and p, which scan then passes over.
 func (s *Store) join(dir string, into, p, joined Piece) error {
 	from, err := os.Open(filepath.Join(dir, p.name()))
 	if err != nil {
