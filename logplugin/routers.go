@@ -7,6 +7,7 @@ import (
 	"github.com/secretref/secretref/logplugin/router/http"
 	"github.com/secretref/secretref/logplugin/router/loki"
 	"github.com/secretref/secretref/logplugin/router/newrelic"
+	"github.com/secretref/secretref/logplugin/router/null"
 	"github.com/secretref/secretref/logplugin/router/otlp"
 	"github.com/secretref/secretref/logplugin/router/splunk"
 )
@@ -21,5 +22,6 @@ func Routers() []router.Kind {
 		datadog.Kind(),
 		newrelic.Kind(),
 		http.Kind(),
+		null.Kind(),
 	}
 }
