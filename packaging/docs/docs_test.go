@@ -29,12 +29,8 @@ const (
 // blocks returns what a page has between ``` and ``` of a language, in order.
 func blocks(t *testing.T, page, language string) []string {
 	t.Helper()
-	text, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var found []string
-	for _, part := range strings.Split(string(text), "\n```"+language+"\n")[1:] {
+	for _, part := range strings.Split(text(t, page), "\n```"+language+"\n")[1:] {
 		block, _, ok := strings.Cut(part, "\n```")
 		if !ok {
 			t.Fatalf("%s: a block of %s does not end", page, language)

@@ -1,8 +1,6 @@
 package docs
 
 import (
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -14,18 +12,10 @@ import (
 
 // Every compose example in the documents has options that a container may give.
 func TestExamples(t *testing.T) {
-	files, err := filepath.Glob("*.md")
-	if err != nil {
-		t.Fatal(err)
-	}
 	rules := &options.Rules{Kinds: logplugin.Routers()}
 	found := 0
-	for _, file := range append(files, "../../README.md") {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, block := range regexp.MustCompile("(?ms)^```yaml\n(.*?)^```").FindAllStringSubmatch(string(text), -1) {
+	for _, file := range pages(t) {
+		for _, block := range regexp.MustCompile("(?ms)^```yaml\n(.*?)^```").FindAllStringSubmatch(text(t, file), -1) {
 			given := optionsOf(block[1])
 			if given["logDriver"] == "" {
 				continue
@@ -62,12 +52,8 @@ func optionsOf(block string) map[string]string {
 
 // The table of the Loki plugin's options names options that there are, and says of each whether it is refused.
 func TestLokiPluginTable(t *testing.T) {
-	text, err := os.ReadFile("from-loki-plugin.md")
-	if err != nil {
-		t.Fatal(err)
-	}
 	kind := loki.Kind()
-	rows := regexp.MustCompile("(?m)^\\| (`loki-[^|]*) \\| ([^|]*) \\|$").FindAllStringSubmatch(string(text), -1)
+	rows := regexp.MustCompile("(?m)^\\| (`loki-[^|]*) \\| ([^|]*) \\|$").FindAllStringSubmatch(text(t, "from-loki-plugin.md"), -1)
 	if len(rows) < 8 {
 		t.Fatalf("%d rows, want 8 and more", len(rows))
 	}
@@ -90,18 +76,10 @@ func TestLokiPluginTable(t *testing.T) {
 
 // The documents name no option of a router that is not there.
 func TestOptionNames(t *testing.T) {
-	files, err := filepath.Glob("*.md")
-	if err != nil {
-		t.Fatal(err)
-	}
 	kinds := logplugin.Routers()
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, file := range pages(t) {
 		for _, k := range kinds {
-			for _, m := range regexp.MustCompile("`("+k.Name+"-[a-z][a-z-]*(?:\\.[A-Za-z-]+)?)[`=]").FindAllStringSubmatch(string(text), -1) {
+			for _, m := range regexp.MustCompile("`("+k.Name+"-[a-z][a-z-]*(?:\\.[A-Za-z-]+)?)[`=]").FindAllStringSubmatch(text(t, file), -1) {
 				if k.Option(m[1]) == nil && k.Refused[m[1]] == "" {
 					t.Errorf("%s names %s, which is not an option of logDriver %s", file, m[1], k.Name)
 				}

@@ -200,7 +200,7 @@ func life(t *testing.T, deb, newer string) {
 	}
 }
 
-// byHand is a host with what the README installs without a package.
+// byHand is a host on which somebody has installed the files by hand.
 func byHand(t *testing.T, deb string) {
 	h := newHost(t)
 	for _, dir := range []string{"etc/systemd/system", "etc/secretref"} {

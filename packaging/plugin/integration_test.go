@@ -410,7 +410,7 @@ func (h *host) started(t *testing.T) {
 	}
 }
 
-// The time limit with which the plugin is enabled is that of `docker logs -f`, too: it is cut with the words that the README has. With 0
+// The time limit with which the plugin is enabled is that of `docker logs -f`, too: it is cut with the words that the document has. With 0
 // there is none, and what was written before is still shown.
 func (h *host) logs(t *testing.T) {
 	const limit, count = 2 * time.Second, 30_000 // lines, which take a little longer than limit

@@ -56,7 +56,7 @@ func TestAnalyze(t *testing.T) {
 	}
 }
 
-// Enabled as the README says, both run, with the modes that keep others out, and the end of the socket takes its file away.
+// Enabled as the document says, both run, with the modes that keep others out, and the end of the socket takes its file away.
 func TestEnable(t *testing.T) {
 	bin, err := rig.Build(t.Context(), t.TempDir()+"/"+logplugin.Name, "./logplugin/cmd/"+logplugin.Name)
 	if err != nil {

@@ -17,7 +17,7 @@ const (
 	files   = "secretref-files.socket"
 	memory  = "run-secretref-values.mount"
 	volumes = "run-secretref-volumes.mount"
-	program = "/usr/bin/" + logplugin.Name // where the README installs it
+	program = "/usr/bin/" + logplugin.Name // where the document installs it
 )
 
 // read returns a unit's text.

@@ -1,6 +1,6 @@
 // Package ecs holds what Amazon ECS does with references: cases from the ECS agent's own tests, its code and the AWS
 // documentation, and the table of what this project does differently. The tests of the other packages run the cases;
-// none of them may be left out without a word here. The README prints the same table.
+// none of them may be left out without a word here. packaging/docs/differences.md prints the same table.
 package ecs
 
 import (

@@ -43,12 +43,12 @@ func TestEveryCaseHasATest(t *testing.T) {
 	}
 }
 
-func TestReadmeHasTheTable(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
+func TestTheDocumentHasTheTable(t *testing.T) {
+	page, err := os.ReadFile("../../packaging/docs/differences.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(readme), Table()) {
-		t.Errorf("README.md does not have the table of differences as it is here:\n%s", Table())
+	if !strings.Contains(string(page), Table()) {
+		t.Errorf("differences.md does not have the table of differences as it is here:\n%s", Table())
 	}
 }

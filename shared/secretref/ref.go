@@ -3,7 +3,7 @@
 //
 // Parse is strict, so that a Ref can be trusted later; what it accepts beyond ECS (a version or label of a parameter)
 // and refuses beyond ECS (an account that is not twelve digits, a version id that cannot be one) is listed in the
-// table of differences in the README. Errors are *fault.Error of kind BadReference. They quote text that begins with
+// table of differences in packaging/docs/differences.md. Errors are *fault.Error of kind BadReference. They quote text that begins with
 // "arn:" and nothing else: people paste the secret itself where its reference belongs.
 package secretref
 
