@@ -91,6 +91,16 @@ func (b *batch) isSettled() bool {
 	return !slices.ContainsFunc(b.parts, func(p part) bool { return p.next < p.end })
 }
 
+// waitsBefore reports whether records of the feed of part i wait that are before it.
+func (b *batch) waitsBefore(i int) bool {
+	for at := b.parts[i].before; at >= 0; at = b.parts[at].before {
+		if b.parts[at].next < b.parts[at].end {
+			return true
+		}
+	}
+	return false
+}
+
 // choose returns the records from to to-1 as those of the next request: no more than limit bytes of them, but always one.
 func (b *batch) choose(limit int) (from, to int) {
 	if b.alone {
@@ -145,6 +155,31 @@ func (b *batch) take(from, to int) {
 		from = p.next
 	}
 	b.accepted, b.alone = true, false
+}
+
+// remove takes records from at on out of b: those that are settled, though others before them are not. The records before at
+// stay where they are.
+func (b *batch) remove(at int, gone []bool) {
+	moved := make([]int, 0, b.Len()-at+1) // where each record from at on is afterwards
+	to := at
+	for i := at; i <= b.Len(); i++ {
+		moved = append(moved, to)
+		if i-at >= len(gone) || !gone[i-at] {
+			to++
+		}
+	}
+	for i := range b.parts {
+		p := &b.parts[i]
+		for _, index := range []*int{&p.next, &p.counted, &p.end} {
+			if *index > at {
+				*index = moved[*index-at]
+			}
+		}
+	}
+	if b.suspect >= at {
+		b.suspect = -1
+	}
+	b.Remove(at, gone)
 }
 
 // widen makes the next request longer, after one of n records.

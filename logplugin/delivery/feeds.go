@@ -183,6 +183,9 @@ func (d *Delivery) settle(b *batch) {
 		if p.feed == nil || p.next < p.end {
 			continue
 		}
+		if b.waitsBefore(i) { // they are settled one by one, and its own were first
+			continue
+		}
 		if p.followed { // the part with the last records of the feed commits them all
 			p.feed = nil
 			continue

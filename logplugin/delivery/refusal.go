@@ -111,17 +111,65 @@ func (d *Delivery) dropRefused(b *batch) {
 	}
 }
 
+// settleEach settles the records from at to to-1, as far as the receiver has said of each of them what became of it, and takes
+// them out of b. A record that is refused waits when nothing shows that the receiver accepts others. It returns how many
+// are settled, and whether any of them was taken.
+func (d *Delivery) settleEach(b *batch, at, to int, e *router.Error) (gone int, taken bool) {
+	outcomes := e.Outcomes[:min(len(e.Outcomes), to-at)]
+	if len(outcomes) == 0 {
+		return 0, false
+	}
+	d.window.succeeded(b.size(at, at+len(outcomes)))
+	if taken = slices.Contains(outcomes, router.Taken); taken {
+		d.dropRefused(b)
+		d.acceptance.accepted()
+		b.accepted, b.alone = true, false
+		b.widen(len(outcomes))
+	}
+	settled := make([]bool, len(outcomes))
+	for i, o := range outcomes {
+		settled[i] = o == router.Taken || o == router.Refused && d.gives(b, at+i, e)
+		if settled[i] {
+			gone++
+		}
+	}
+	if e.Bad >= 0 {
+		e.Bad -= gone // it is behind them
+	}
+	b.remove(at, settled)
+	return gone, taken
+}
+
+// gives reports whether the record, which the receiver has refused beside others, is given up. Then it has counted it.
+func (d *Delivery) gives(b *batch, record int, e *router.Error) bool {
+	p := &b.parts[b.partOf(record)]
+	if !b.accepted && record >= p.counted {
+		p.counted = record + 1
+		d.acceptance.rejected()
+	}
+	if !b.accepted && !d.acceptance.isRecent() {
+		return false
+	}
+	d.reject(b, p, record, e)
+	return true
+}
+
 // drop gives up the first record of p that is not settled.
 func (d *Delivery) drop(b *batch, p *part, e *router.Error) {
+	d.reject(b, p, p.next, e)
+	p.next++
+}
+
+// reject counts a record of p that is given up.
+func (d *Delivery) reject(b *batch, p *part, record int, e *router.Error) {
 	if unnamed, ok := d.drops.next(); ok {
-		attrs := append(slices.Clone(p.feed.Attrs()), slog.Int("bytes", b.size(p.next, p.next+1)),
+		attrs := append(slices.Clone(p.feed.Attrs()), slog.Int("bytes", b.size(record, record+1)),
 			slog.String("class", string(e.Class)), slog.Any("error", e))
 		if unnamed > 0 {
 			attrs = append(attrs, slog.Int("unnamed", unnamed)) // dropped since the last message
 		}
 		d.config.Log.LogAttrs(context.Background(), slog.LevelWarn, "record dropped: the receiver refuses it, and accepts others", attrs...)
 	}
-	p.next++
 	p.rejected++
 }
 

@@ -38,7 +38,8 @@ func (d *Delivery) deliver(ctx context.Context, b *batch) bool {
 			from, to = b.choose(d.window.request())
 			return d.send(ctx, b.records(from, to))
 		})
-		switch e := d.took(b, from, to, err); {
+		to, e := d.took(b, from, to, err)
+		switch {
 		case e == nil:
 		case ctx.Err() != nil: // it may be we who stopped it
 			return false
@@ -56,11 +57,10 @@ func (d *Delivery) deliver(ctx context.Context, b *batch) bool {
 	}
 }
 
-// took settles what a request for the records from to to-1 has delivered. It returns what is wrong with the others, whose
-// first is number e.Delivered of the request; nil when there are none.
-func (d *Delivery) took(b *batch, from, to int, err error) *router.Error {
+// took settles what a request for the records from to to-1 has delivered. It returns what is wrong with the others, which are
+// those from number e.Delivered of the request on, to rest-1; nil when there are none.
+func (d *Delivery) took(b *batch, from, to int, err error) (rest int, e *router.Error) {
 	delivered := to - from
-	var e *router.Error
 	if err != nil {
 		e = asError(err)
 		e.Delivered = min(max(e.Delivered, 0), delivered)
@@ -80,13 +80,19 @@ func (d *Delivery) took(b *batch, from, to int, err error) *router.Error {
 		d.window.succeeded(b.size(from, from+delivered))
 		d.acceptance.accepted()
 	}
-	if from+delivered == to && to > from {
+	gone, taken := 0, delivered > 0
+	if e != nil && len(e.Outcomes) > 0 {
+		var some bool
+		gone, some = d.settleEach(b, from+delivered, to, e)
+		taken, to = taken || some, to-gone
+	}
+	if from+delivered == to && (to > from || gone > 0) {
 		e = nil
 	}
-	if delivered > 0 && (e == nil || isRefusal(e)) {
+	if taken && (e == nil || isRefusal(e)) {
 		d.succeeded()
 	}
-	return e
+	return to, e
 }
 
 // isRefusal reports whether the receiver is well and will not take some record.

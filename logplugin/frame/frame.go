@@ -41,6 +41,9 @@ type Entry struct {
 	PartialID []byte // nil = the daemon is older than 18.06 and sends no ids
 	Ordinal   int32  // counts the pieces of one line from 1
 	Last      bool   // the last piece of a line; at the end of a stream it may never come
+
+	// Pos is not in the frame: a Joiner sets it to the position of the frame that holds the first byte of Line.
+	Pos int64
 }
 
 // TrimReturn removes the carriage return that a terminal puts at the end of each line: a line of `docker run -t` ends in

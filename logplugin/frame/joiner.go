@@ -78,7 +78,7 @@ func (j *Joiner) Push(e *Entry, pos int64, now time.Time) {
 	}
 	if l == nil {
 		if last {
-			j.whole(e)
+			j.whole(e, pos)
 			return
 		}
 		l = j.start(e, hasID)
@@ -184,15 +184,15 @@ func (j *Joiner) start(e *Entry, hasID bool) *line {
 }
 
 // whole emits a line that came in one piece, without a copy.
-func (j *Joiner) whole(e *Entry) {
-	j.out = Entry{Source: e.Source, TimeNano: e.TimeNano, Line: e.Line}
+func (j *Joiner) whole(e *Entry, pos int64) {
+	j.out = Entry{Source: e.Source, TimeNano: e.TimeNano, Line: e.Line, Pos: pos}
 	j.emit(&j.out)
 	j.out = Entry{}
 }
 
 func (j *Joiner) piece(l *line, last bool) {
 	l.pieces++
-	j.out = Entry{Source: l.source, TimeNano: l.time, Line: l.text, Partial: true, Ordinal: l.pieces, Last: last}
+	j.out = Entry{Source: l.source, TimeNano: l.time, Line: l.text, Partial: true, Ordinal: l.pieces, Last: last, Pos: l.pos}
 	if l.hasID {
 		j.out.PartialID = l.id
 	}
@@ -207,7 +207,7 @@ func (j *Joiner) finish(l *line) {
 	case l.pieces > 0:
 		j.piece(l, true)
 	default:
-		j.whole(&Entry{Source: l.source, TimeNano: l.time, Line: l.text})
+		j.whole(&Entry{Source: l.source, TimeNano: l.time, Line: l.text}, l.pos)
 	}
 	l.text, l.open, l.pending = l.text[:0], false, false
 }

@@ -231,3 +231,24 @@ func BenchmarkJoinerWholeLines(b *testing.B) {
 		j.Push(e, 0, now)
 	}
 }
+
+// A line has the position of its first byte, however its pieces leave: no two have one, and reading again gives the same.
+func TestPositions(t *testing.T) {
+	var got []string
+	j := NewJoiner(JoinerOptions{MaxBytes: 6}, func(e *Entry) { got = append(got, fmt.Sprintf("%d %s", e.Pos, e.Line)) })
+	now := time.Now()
+	for i, e := range []Entry{
+		{Line: []byte("one"), Source: []byte("stdout")},
+		{Line: []byte("abc"), Source: []byte("stdout"), Partial: true, PartialID: []byte("1")},
+		{Line: []byte("err"), Source: []byte("stderr")},
+		{Line: []byte("def"), Source: []byte("stdout"), Partial: true, PartialID: []byte("1")},
+		{Line: []byte("ghi"), Source: []byte("stdout"), Partial: true, PartialID: []byte("1"), Last: true},
+		{Line: []byte("x"), Source: []byte("stdout"), Partial: true, PartialID: []byte("2")},
+		{Line: []byte("y"), Source: []byte("stdout"), Partial: true, PartialID: []byte("2"), Last: true},
+	} {
+		j.Push(&e, int64(10*i), now)
+	}
+	if want := []string{"0 one", "20 err", "10 abcdef", "40 ghi", "50 xy"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

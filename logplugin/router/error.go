@@ -25,6 +25,16 @@ func Classes() []Class {
 	return []Class{ClassRetry, ClassCredentials, ClassConfig, ClassBadRecords, ClassTooLarge}
 }
 
+// Outcome is what became of one record.
+type Outcome uint8
+
+// The outcomes.
+const (
+	Again   Outcome = iota // it was not taken, and is to be sent again
+	Taken                  // the receiver has it
+	Refused                // the receiver will never take it
+)
+
 // MaxRetryAfter is the longest pause that a receiver may ask for: it may be wrong, and lines wait.
 const MaxRetryAfter = 5 * time.Minute
 
@@ -42,6 +52,10 @@ type Error struct {
 	Delivered int
 	// Refused is how many of the delivered records the receiver has refused for good, where it says how many and not which.
 	Refused int
+	// Outcomes, of a receiver that answers record by record, are those of the records from Delivered on, as far as they were
+	// sent. The class is that of the records whose outcome is Again, or ClassBadRecords if there are none. nil means that
+	// the error is about all records from Delivered on.
+	Outcomes []Outcome
 	// Bad is the index of the record that the receiver complains of, or NoRecord. Receivers count in different ways:
 	// send it alone before giving it up.
 	Bad int

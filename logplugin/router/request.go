@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"slices"
 	"sync"
 )
 
@@ -14,25 +15,59 @@ func (b *Batch) Fit(from, records, bytes int) (to int) {
 	return to
 }
 
-// SendParts calls send for the parts of b that fit into one request each, in order, until one fails. Its error counts the
-// records of b.
+// SendParts calls send for the parts of b that fit into one request each, in order, until one leaves records that are to be sent
+// again. Its error counts the records of b.
 func (b *Batch) SendParts(records, bytes int, send func(part *Batch) *Error) error {
+	var refused *Error // of parts of which nothing is left to send
 	for from := 0; from < b.Len(); {
 		to := b.Fit(from, records, bytes)
 		part := b
 		if from > 0 || to < b.Len() {
 			part = b.Slice(from, to)
 		}
-		if failed := send(part); failed != nil {
-			failed.Delivered += from
-			if failed.Bad != NoRecord {
-				failed.Bad += from
-			}
-			return failed
+		failed := send(part)
+		switch {
+		case failed == nil && refused != nil:
+			refused.settled(part.Len())
+		case failed == nil:
+		case failed.settles(part.Len()):
+			refused = refused.and(failed, from)
+		default:
+			return refused.and(failed, from)
 		}
 		from = to
 	}
+	if refused != nil {
+		return refused
+	}
 	return nil
+}
+
+// settles reports whether all n records of a request were taken or refused for good, with an outcome for each.
+func (e *Error) settles(n int) bool {
+	return e.Delivered == 0 && len(e.Outcomes) == n && !slices.Contains(e.Outcomes, Again)
+}
+
+// settled adds n records that were taken.
+func (e *Error) settled(n int) {
+	for range n {
+		e.Outcomes = append(e.Outcomes, Taken)
+	}
+}
+
+// and returns next, the error of the records from from on, with the outcomes of e, which is about those before it, if it is
+// not nil.
+func (e *Error) and(next *Error, from int) *Error {
+	if next.Bad != NoRecord {
+		next.Bad += from
+	}
+	if e == nil {
+		next.Delivered += from
+		return next
+	}
+	e.settled(next.Delivered)
+	next.Delivered, next.Outcomes = e.Delivered, append(e.Outcomes, next.Outcomes...)
+	return next
 }
 
 // Buffers are memory for the bodies of requests.

@@ -13,6 +13,10 @@ type Record struct {
 	TimeNano int64  // nanoseconds since 1970, may be negative
 	Source   []byte // "stdout", "stderr"
 	Line     []byte // no newline at the end
+	// Position is that of the record's first byte in the lines of its session. Together with the length of Line it names the
+	// record: one that is read again, after a crash, has the same of both. It is negative for a record that stands where
+	// lines are missing.
+	Position int64
 	// The rest is for routers that send long lines in pieces; for others the pieces are joined before.
 	PartialID []byte // the same for all pieces of one line
 	Ordinal   int32  // 1 is the first piece
@@ -59,6 +63,7 @@ type Noter interface {
 
 // Session is what an encoder knows of its container.
 type Session struct {
+	ID            string // the same for as long as the session lives, and no other session on any host has it
 	ContainerID   string // 64 hex digits
 	ContainerName string // as the daemon gives it, with a slash in front
 	Tag           string // rendered; "" = none
@@ -120,6 +125,30 @@ func (b *Batch) Start(i int) int {
 func (b *Batch) Reset() {
 	clear(b.Runs) // lets go of the encoders
 	b.Body, b.Ends, b.Runs = b.Body[:0], b.Ends[:0], b.Runs[:0]
+}
+
+// Remove takes out of b those of the records from from on for which gone says so, the first of them for the record from.
+func (b *Batch) Remove(from int, gone []bool) {
+	start := b.Start(from)
+	kept, written := from, start
+	runs, last := b.Runs[:0], 0
+	for _, r := range b.Runs {
+		for i := max(from, last); i < r.End; i++ {
+			end := b.Ends[i]
+			if i-from >= len(gone) || !gone[i-from] {
+				written += copy(b.Body[written:], b.Body[start:end])
+				b.Ends[kept] = written
+				kept++
+			}
+			start = end
+		}
+		last = r.End
+		if r.End = min(r.End, kept); len(runs) == 0 && r.End > 0 || len(runs) > 0 && r.End > runs[len(runs)-1].End {
+			runs = append(runs, r)
+		}
+	}
+	clear(b.Runs[len(runs):]) // lets go of the encoders
+	b.Body, b.Ends, b.Runs = b.Body[:written], b.Ends[:kept], runs
 }
 
 // Slice returns records from to to-1 as a batch of their own. It shares b's body, but nothing else.

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -59,7 +60,7 @@ func Check(ctx context.Context, c Config, t Trial, say func(Finding)) error {
 	if !resolved {
 		return nil
 	}
-	encoder, err := checked.Encoder(ctx, router.Session{ContainerID: strings.Repeat("0", 64), ContainerName: "/check", Tag: o.Tag, Host: a.hostname, Attrs: o.Attributes})
+	encoder, err := checked.Encoder(ctx, router.Session{ID: rand.Text(), ContainerID: strings.Repeat("0", 64), ContainerName: "/check", Tag: o.Tag, Host: a.hostname, Attrs: o.Attributes})
 	if err != nil {
 		say(Finding{"log options", err})
 		return nil

@@ -163,6 +163,7 @@ func (f *feed) decode(buf []byte, last bool) (used int) {
 
 func (f *feed) push(e *frame.Entry, pos int64, now time.Time) {
 	if f.pieces {
+		e.Pos = pos
 		f.emit(e)
 		return
 	}
@@ -172,7 +173,7 @@ func (f *feed) push(e *frame.Entry, pos int64, now time.Time) {
 func (f *feed) emit(e *frame.Entry) {
 	e.TrimReturn()
 	f.record = router.Record{
-		TimeNano: e.TimeNano, Source: e.Source, Line: e.Line,
+		TimeNano: e.TimeNano, Source: e.Source, Line: e.Line, Position: e.Pos,
 		PartialID: e.PartialID, Ordinal: e.Ordinal, Last: e.Last, Partial: e.Partial,
 	}
 	f.batch.Append(f.encoder, &f.record)
@@ -180,7 +181,7 @@ func (f *feed) emit(e *frame.Entry) {
 
 // missing puts one record where lines are missing.
 func (f *feed) missing(g spool.Gap) {
-	f.emit(&frame.Entry{Source: []byte("stderr"), TimeNano: f.session.table.now().UnixNano(), Line: droppedText(g)})
+	f.emit(&frame.Entry{Source: []byte("stderr"), TimeNano: f.session.table.now().UnixNano(), Line: droppedText(g), Pos: -g.To})
 }
 
 // again is what Fill returns when the spool may get more; lines that stay open are looked at in time.

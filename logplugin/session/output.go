@@ -155,6 +155,7 @@ func (s *session) encode() bool {
 
 func (s *session) describe() router.Session {
 	return router.Session{
+		ID:          s.id(),
 		ContainerID: s.meta.ContainerID, ContainerName: s.meta.ContainerName, Host: s.table.admission.hostname,
 		Tag: s.meta.Options.Tag, About: s.meta.Options.About, Attrs: s.meta.Options.Attributes,
 	}
