@@ -10,58 +10,24 @@ import (
 	"text/template"
 )
 
-// functions returns those of Docker's templates, and in place of the built-in ones that make texts, the same with a
-// bound.
-func (m *meter) functions() template.FuncMap {
-	list := template.FuncMap{
-		"json":     toJSON,
-		"split":    split,
-		"join":     join,
-		"title":    strings.Title, //nolint:staticcheck // Docker's templates use it, and the same template gives the same tag
-		"lower":    strings.ToLower,
-		"upper":    strings.ToUpper,
-		"pad":      pad,
-		"truncate": truncate,
+// functions are those of Docker's templates, and in place of the built-in ones that make texts, the same with a bound.
+// No function here makes a text that is longer than a small multiple of its arguments without a check of its own.
+var functions = map[string]any{
+	"json":     toJSON,
+	"split":    split,
+	"join":     join,
+	"title":    strings.Title, //nolint:staticcheck // Docker's templates use it, and the same template gives the same tag
+	"lower":    strings.ToLower,
+	"upper":    strings.ToUpper,
+	"pad":      pad,
+	"truncate": truncate,
 
-		"html":     template.HTMLEscaper,
-		"js":       template.JSEscaper,
-		"urlquery": template.URLQueryEscaper,
-		"print":    fmt.Sprint,
-		"println":  fmt.Sprintln,
-		"printf":   printf,
-	}
-	for name, f := range list {
-		list[name] = m.bound(f)
-	}
-	return list
-}
-
-// bound returns f with its arguments and results charged. Arguments are looked at before f runs: no function here makes
-// a text that is longer than a small multiple of them without a check of its own.
-func (m *meter) bound(f any) any {
-	v := reflect.ValueOf(f)
-	return reflect.MakeFunc(v.Type(), func(args []reflect.Value) []reflect.Value {
-		call := v.Call
-		if v.Type().IsVariadic() {
-			call = v.CallSlice
-		}
-		m.chargeText(args)
-		results := call(args)
-		m.chargeText(results)
-		return results
-	}).Interface()
-}
-
-func (m *meter) chargeText(values []reflect.Value) {
-	steps := 1
-	for _, v := range values {
-		size := measure(v, maxValue).bytes
-		if size > maxValue {
-			panic(errValue)
-		}
-		steps += size / stepBytes
-	}
-	m.charge(steps)
+	"html":     template.HTMLEscaper,
+	"js":       template.JSEscaper,
+	"urlquery": template.URLQueryEscaper,
+	"print":    fmt.Sprint,
+	"println":  fmt.Sprintln,
+	"printf":   printf,
 }
 
 func toJSON(v any) (string, error) {

@@ -39,7 +39,7 @@ func (r *Rules) render(name, text string, info Info, picks map[string]string) (s
 	return "", fmt.Errorf("log-opt %s: %w", name, err)
 }
 
-// noField is what text/template says of a field that a template cannot have.
+// noField is what package bounded says of a field that a template cannot have.
 var noField = regexp.MustCompile(`can't evaluate field (\w+) in type \*options\.tagData`)
 
 // templateNames are what Docker documents for templates.
@@ -88,6 +88,14 @@ func newTagData(hostname string, i Info, picks map[string]string) *tagData {
 		ContainerArgs: i.ContainerArgs, ContainerImageID: i.ContainerImageID, ContainerImageName: i.ContainerImageName,
 		ContainerCreated: i.ContainerCreated, ContainerLabels: i.ContainerLabels, LogPath: i.LogPath, DaemonName: i.DaemonName,
 		hostname: hostname, picks: picks,
+	}
+}
+
+// Methods are those that a template may call.
+func (d *tagData) Methods() map[string]any {
+	return map[string]any{
+		"ID": d.ID, "FullID": d.FullID, "Name": d.Name, "Command": d.Command, "ImageID": d.ImageID, "ImageFullID": d.ImageFullID,
+		"ImageName": d.ImageName, "Hostname": d.Hostname, "ExtraAttributes": d.ExtraAttributes,
 	}
 }
 
