@@ -8,8 +8,8 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 build: # static programs in bin/
 	go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./credhelper/cmd/... ./logplugin/cmd/...
 
-plugin: # the managed plugin, for `docker plugin create`, in dist/plugin; GOARCH=arm64 for the other architecture
-	./packaging/plugin/build $(VERSION)
+plugin: # the managed plugin, for `docker plugin create`, in dist/plugin, and in dist/plugin-volumes with volumes; GOARCH=arm64 for the other architecture
+	./packaging/plugin/build $(VERSION) && ./packaging/plugin/build $(VERSION) dist/plugin-volumes volumes
 
 packages: # deb and rpm of both architectures, in dist/packages; ARCHES=amd64 for one alone
 	./packaging/install-test-deps packages && ./packaging/packages/build $(VERSION)

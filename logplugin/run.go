@@ -42,6 +42,7 @@ type flags struct {
 	config, stateDir string // all but version and help
 	socket           string // serve
 	volumeSocket     string // serve; "" = no volumes, unless systemd passes a socket for them
+	volumeDir        string // serve; "" = values_dir and volumes_dir
 	logLevel         slog.Level
 	logFormat        logFormat // "" is text
 	json, watch      bool      // status
@@ -105,21 +106,32 @@ func (f *flags) addLogOpt(text string) error {
 	return nil
 }
 
+// oneSocket reports whether the daemon asks for logs and volumes on the same socket, as it does with a managed plugin.
+func (f flags) oneSocket() bool { return f.volumeSocket != "" && f.volumeSocket == f.socket }
+
 func (p Program) load(f flags) (*config.Config, error) {
 	cfg, err := config.Load(p.sources(f))
-	if err == nil && f.stateDir != "" {
-		cfg.Logs.StateDir = f.stateDir
+	if err == nil {
+		f.override(cfg)
 	}
 	return cfg, err
+}
+
+// override changes what the options of the command line say in place of the configuration.
+func (f flags) override(cfg *config.Config) {
+	if f.stateDir != "" {
+		cfg.Logs.StateDir = f.stateDir
+	}
+	if f.volumeDir != "" {
+		cfg.Secrets.ValuesDir, cfg.Secrets.VolumesDir = f.volumeDir, f.volumeDir
+	}
 }
 
 // fallback is the configuration where load fails. A container whose log nobody reads stands still soon, and so does the
 // daemon, which waits for an answer when it is to start or stop one.
 func (p Program) fallback(f flags) *config.Config {
 	cfg := config.Fallback(p.sources(f))
-	if f.stateDir != "" {
-		cfg.Logs.StateDir = f.stateDir
-	}
+	f.override(cfg)
 	return cfg
 }
 

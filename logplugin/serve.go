@@ -28,7 +28,7 @@ type server struct {
 	log      *slog.Logger
 	files    filebudget.Budget
 	socket   net.Listener
-	volumes  net.Listener // nil = this host has no volumes
+	volumes  net.Listener // nil = none, or the daemon asks for volumes on socket too
 	resolves metrics.Resolves
 }
 
@@ -64,7 +64,7 @@ func (s *server) listen() error {
 	if s.socket == nil {
 		s.socket, err = dockerplugin.ListenLate(s.flags.socket, s.log)
 	}
-	if err == nil && s.volumes == nil && s.flags.volumeSocket != "" {
+	if err == nil && s.volumes == nil && s.flags.volumeSocket != "" && !s.flags.oneSocket() {
 		s.volumes, err = dockerplugin.ListenLate(s.flags.volumeSocket, s.log)
 	}
 	if err != nil {
@@ -84,15 +84,29 @@ func (s *server) close() {
 // mountTimeout is the limit of a Mount. The daemon waits for two minutes, a managed plugin's for 30 seconds.
 const mountTimeout = volume.MountWait*5/4 - 2*time.Second
 
-// serveVolumes answers the daemon's calls for volumes until ctx ends.
+// serveVolumes answers the daemon's calls for volumes on their own socket until ctx ends.
 func (s *server) serveVolumes(ctx context.Context, v *volume.Volumes) error {
-	if v == nil {
+	if s.volumes == nil {
 		<-ctx.Done()
 		return nil
 	}
 	s.log.Info("volumes are served", "socket", s.volumes.Addr().String())
-	plugin := dockerplugin.NewVolumes(v, dockerplugin.Options{Logger: s.log, CloseTimeout: 2 * time.Second, StartTimeout: mountTimeout})
+	plugin := dockerplugin.NewVolumes(v, dockerplugin.Options{
+		Logger: s.log, CloseTimeout: 2 * time.Second, MountTimeout: mountTimeout, Connections: s.files.Volumes,
+	})
 	return plugin.Serve(ctx, dockerplugin.Lend(s.volumes))
+}
+
+// serveLogs answers the daemon's calls for logs until ctx ends, and with one socket for both also those for volumes.
+func (s *server) serveLogs(ctx context.Context, sessions *session.Sessions, v *volume.Volumes, readLogs bool) error {
+	o := dockerplugin.Options{
+		Logger: s.log, CloseTimeout: 2 * time.Second, Connections: s.files.Daemon, MountTimeout: mountTimeout,
+		Logs: sessions, Readers: s.files.Readers, ReadLogs: readLogs,
+	}
+	if v != nil && s.volumes == nil {
+		o.Volumes = v
+	}
+	return dockerplugin.New(sessions, o).Serve(ctx, dockerplugin.Lend(s.socket))
 }
 
 // with serves with one configuration until ctx ends, or until there is another, which it returns. Between the two, as
@@ -113,7 +127,7 @@ func (s *server) with(ctx context.Context, cfg *config.Config, broken error) (ne
 		s.log.Warn("a container may name any reference that this host can read: set allow_references under [logs]")
 	}
 	var volumes *volume.Volumes
-	if s.volumes != nil {
+	if s.volumes != nil || s.flags.oneSocket() {
 		volumes = volume.New(volume.Config{StateDir: dir.Path(), Config: cfg, Resolver: resolver, Broken: broken, Log: s.log})
 		defer volumes.Close()
 	}
@@ -130,13 +144,9 @@ func (s *server) with(ctx context.Context, cfg *config.Config, broken error) (ne
 		next = s.awaitConfig(ctx, d)
 	})
 	s.log.Info("ready", "version", s.program.Version, "socket", s.socket.Addr().String(), "stateDir", dir.Path(), "files", s.files.Limit)
-	plugin := dockerplugin.New(sessions, dockerplugin.Options{
-		Logger: s.log, CloseTimeout: 2 * time.Second, Connections: s.files.Daemon,
-		Logs: sessions, Readers: s.files.Readers, ReadLogs: cfg.Logs.ReadLogs,
-	})
 	var volumesErr error
 	looking.Go(func() { defer end(); volumesErr = s.serveVolumes(ctx, volumes) })
-	err = plugin.Serve(ctx, dockerplugin.Lend(s.socket))
+	err = s.serveLogs(ctx, sessions, volumes, cfg.Logs.ReadLogs)
 	end()
 	looking.Wait()
 	return next, errors.Join(err, volumesErr, stop(), sessions.Close())

@@ -47,13 +47,15 @@ const (
 
 // Options of a Server. The zero value of each field is usable.
 type Options struct {
-	StartTimeout time.Duration // for StartLogging and Mount; 0 = 5 s
+	StartTimeout time.Duration // for StartLogging; 0 = 5 s
+	MountTimeout time.Duration // for Mount; 0 = 5 s
 	StopTimeout  time.Duration // for StopLogging; 0 = 1 s
 	CloseTimeout time.Duration // for the calls that are under way when Serve ends; 0 = 3 s
 	Connections  int           // at once; 0 = 64
 	Logs         Logs          // answers docker logs; nil = nobody does
 	Readers      int           // answers to docker logs at once, besides Connections; 0 = 16
 	ReadLogs     bool          // the daemon asks Logs, and keeps no copy of its own
+	Volumes      Volumes       // answered by New on the socket of the log driver, as a managed plugin has it; nil = none there
 	Logger       *slog.Logger  // nil = none
 
 	headerTimeout time.Duration // for the beginning of a call; 0 = 5 s
@@ -70,17 +72,25 @@ type Server struct {
 
 // New returns a Server for sessions.
 func New(sessions Sessions, o Options) *Server {
-	s := newServer("LogDriver", o)
+	interfaces := []string{"LogDriver"}
+	if o.Volumes != nil {
+		interfaces = append(interfaces, volumeInterface)
+	}
+	s := newServer(interfaces, o)
 	maps.Copy(s.methods, logDriver{s, sessions}.methods())
+	if o.Volumes != nil {
+		maps.Copy(s.methods, volumeDriver{s, o.Volumes}.methods())
+	}
 	if o.Logs != nil {
 		s.methods[readLogsPath] = reader{s, s.options.Logs, make(chan struct{}, s.options.Readers)}.read
 	}
 	return s
 }
 
-// newServer returns a Server that says it is an interface of the protocol. Its methods are added by the caller.
-func newServer(name string, o Options) *Server {
+// newServer returns a Server that says it is these interfaces of the protocol. Their methods are added by the caller.
+func newServer(interfaces []string, o Options) *Server {
 	o.StartTimeout = cmp.Or(o.StartTimeout, 5*time.Second)
+	o.MountTimeout = cmp.Or(o.MountTimeout, 5*time.Second)
 	o.StopTimeout = cmp.Or(o.StopTimeout, time.Second)
 	o.CloseTimeout = cmp.Or(o.CloseTimeout, 3*time.Second)
 	o.headerTimeout = cmp.Or(o.headerTimeout, 5*time.Second)
@@ -90,7 +100,7 @@ func newServer(name string, o Options) *Server {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{options: o, methods: map[string]method{"/Plugin.Activate": func(http.ResponseWriter, *http.Request) (any, error) {
-		return activated{Implements: []string{name}}, nil
+		return activated{Implements: interfaces}, nil
 	}}}
 	s.ending, s.end = context.WithCancel(context.Background())
 	return s
@@ -105,7 +115,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		ConnState:         asking.note,
 		ReadHeaderTimeout: s.options.headerTimeout,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      20*time.Second + s.options.StartTimeout, // from the request's beginning
+		WriteTimeout:      20*time.Second + max(s.options.StartTimeout, s.options.MountTimeout), // from the request's beginning
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelWarn),
 	}

@@ -86,12 +86,17 @@ func serve(t *testing.T, s Sessions, o Options) *daemon {
 	served := make(chan error, 1)
 	go func() { served <- New(s, o).Serve(ctx, l) }()
 	d.end = sync.OnceValue(func() error { cancel(); return <-served })
-	d.http.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", d.path)
-	}}
+	d.http.Transport = unixTransport(d.path)
 	d.http.Timeout = 20 * time.Second
 	t.Cleanup(func() { _ = d.end(); d.http.CloseIdleConnections() })
 	return d
+}
+
+// unixTransport connects to a socket, whatever the address is.
+func unixTransport(path string) *http.Transport {
+	return &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}}
 }
 
 // socketDir is a directory with a short path: a socket's has 107 bytes at most.

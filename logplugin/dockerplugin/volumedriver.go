@@ -2,6 +2,7 @@ package dockerplugin
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"time"
 )
@@ -33,18 +34,14 @@ type Volumes interface {
 // Limits of the calls that must not need the network: they wait for the disk at most.
 const volumeTimeout = 20 * time.Second
 
-// NewVolumes returns a Server for volumes. Options.StartTimeout is the limit of a Mount.
+// volumeInterface is the name of VolumeDriver in the answer to Plugin.Activate.
+const volumeInterface = "VolumeDriver"
+
+// NewVolumes returns a Server for volumes alone, on a socket of their own.
 func NewVolumes(volumes Volumes, o Options) *Server {
-	s := newServer("VolumeDriver", o)
-	d := volumeDriver{s, volumes}
-	s.methods["/VolumeDriver.Capabilities"] = d.capabilities
-	s.methods["/VolumeDriver.Create"] = d.create
-	s.methods["/VolumeDriver.Remove"] = d.remove
-	s.methods["/VolumeDriver.Mount"] = d.mount
-	s.methods["/VolumeDriver.Unmount"] = d.unmount
-	s.methods["/VolumeDriver.Path"] = d.path
-	s.methods["/VolumeDriver.Get"] = d.get
-	s.methods["/VolumeDriver.List"] = d.list
+	s := newServer([]string{volumeInterface}, o)
+	s.options.Readers = 0 // it has no logs
+	maps.Copy(s.methods, volumeDriver{s, volumes}.methods())
 	return s
 }
 
@@ -52,6 +49,19 @@ func NewVolumes(volumes Volumes, o Options) *Server {
 type volumeDriver struct {
 	server  *Server
 	volumes Volumes
+}
+
+func (d volumeDriver) methods() map[string]method {
+	return map[string]method{
+		"/VolumeDriver.Capabilities": d.capabilities,
+		"/VolumeDriver.Create":       d.create,
+		"/VolumeDriver.Remove":       d.remove,
+		"/VolumeDriver.Mount":        d.mount,
+		"/VolumeDriver.Unmount":      d.unmount,
+		"/VolumeDriver.Path":         d.path,
+		"/VolumeDriver.Get":          d.get,
+		"/VolumeDriver.List":         d.list,
+	}
 }
 
 // volumeCall is the body of all calls: each has some of the fields.
@@ -88,7 +98,7 @@ type mounted struct{ Mountpoint, Err string }
 
 func (d volumeDriver) mount(_ http.ResponseWriter, r *http.Request) (any, error) {
 	path := make(chan string, 1)
-	err := d.call(r, d.server.options.StartTimeout, func(ctx context.Context, q volumeCall) error {
+	err := d.call(r, d.server.options.MountTimeout, func(ctx context.Context, q volumeCall) error {
 		p, err := d.volumes.Mount(ctx, q.Name, q.ID)
 		path <- p
 		return err

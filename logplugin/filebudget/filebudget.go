@@ -16,6 +16,7 @@ type Budget struct {
 	Limit        int // of the process
 	Fixed        int // standard files, listeners, the lock, the runtime, spare files, and files that are read and closed at once
 	Daemon       int // connections of the daemon
+	Volumes      int // connections of the daemon to the socket of volumes
 	Status       int // connections to the status socket
 	Metrics      int // connections to metrics_address
 	Destinations int // connections to routers and to AWS
@@ -34,14 +35,15 @@ func For(limit int) Budget {
 		Limit:        limit,
 		Fixed:        between(16, limit/8, 24),
 		Daemon:       between(4, limit/16, 64),
+		Volumes:      between(2, limit/32, 32),
 		Status:       between(2, limit/32, 8),
 		Metrics:      between(2, limit/32, 8),
 		Destinations: between(4, limit/8, 1024),
 		Readers:      between(1, limit/64, 256),
 	}
 	b.Destinations = max(4, b.Destinations-2*b.Readers)
-	b.Sessions = max(1, limit-b.Fixed-b.Daemon-b.Status-b.Metrics-b.Destinations-2*b.Readers)
-	b.Accepted = max(b.Sessions, limit-b.Fixed-b.Daemon-b.Status-2*b.Readers)
+	b.Sessions = max(1, limit-b.Fixed-b.Daemon-b.Volumes-b.Status-b.Metrics-b.Destinations-2*b.Readers)
+	b.Accepted = max(b.Sessions, limit-b.Fixed-b.Daemon-b.Volumes-b.Status-2*b.Readers)
 	return b
 }
 

@@ -11,18 +11,18 @@ func TestFor(t *testing.T) {
 		limit int
 		want  Budget
 	}{
-		{0, Budget{0, 16, 4, 2, 2, 4, 1, 1, 1}},
-		{60, Budget{60, 16, 4, 2, 2, 5, 1, 29, 36}},
-		{64, Budget{64, 16, 4, 2, 2, 6, 1, 32, 40}},
-		{128, Budget{128, 16, 8, 4, 4, 12, 2, 80, 96}},
-		{1024, Budget{1024, 24, 64, 8, 8, 96, 16, 792, 896}},
-		{65536, Budget{65536, 24, 64, 8, 8, 512, 256, 64408, 64928}},
+		{0, Budget{0, 16, 4, 2, 2, 2, 4, 1, 1, 1}},
+		{60, Budget{60, 16, 4, 2, 2, 2, 5, 1, 27, 34}},
+		{64, Budget{64, 16, 4, 2, 2, 2, 6, 1, 30, 38}},
+		{128, Budget{128, 16, 8, 4, 4, 4, 12, 2, 76, 92}},
+		{1024, Budget{1024, 24, 64, 32, 8, 8, 96, 16, 760, 864}},
+		{65536, Budget{65536, 24, 64, 32, 8, 8, 512, 256, 64376, 64896}},
 	} {
 		got := For(tt.limit)
 		if got != tt.want {
 			t.Errorf("For(%d) = %+v, want %+v", tt.limit, got, tt.want)
 		}
-		if all := got.Fixed + got.Daemon + got.Status + got.Metrics + got.Destinations + 2*got.Readers + got.Sessions; tt.limit > 32 && all != tt.limit {
+		if all := got.Fixed + got.Daemon + got.Volumes + got.Status + got.Metrics + got.Destinations + 2*got.Readers + got.Sessions; tt.limit > 32 && all != tt.limit {
 			t.Errorf("For(%d): the parts are %d files together", tt.limit, all)
 		}
 		if got.Accepted < got.Sessions {

@@ -297,6 +297,7 @@ func TestManagedPlugin(t *testing.T) {
 		{"docker logs", h.logs},
 		{"a destination", h.destination},
 		{"upgraded", h.upgraded},
+		{"with volumes", h.volumes},
 		{"installed", h.installed},
 		{"removed", h.removed},
 	} {
