@@ -60,25 +60,26 @@ func Handler(o Options) http.Handler {
 
 // metric is one of ours.
 type metric struct {
-	name string
-	desc *prometheus.Desc
+	name   string
+	labels []string
+	desc   *prometheus.Desc
 }
 
 func desc(name, help string, labels ...string) metric {
 	name = "secretref_" + name
-	return metric{name, prometheus.NewDesc(name, help, labels, nil)}
+	return metric{name, labels, prometheus.NewDesc(name, help, labels, nil)}
 }
 
-// Names lists our own metrics.
-func Names() []string {
-	var names []string
+// Labels returns the names of the labels of each of our own metrics, by the metric's name.
+func Labels() map[string][]string {
+	all := map[string][]string{}
 	for _, m := range []metric{
 		buildInfo, broken, attention, refused, sessions, lines, requests, took, waiting, age, failing, success, sentBytes, containerLines, containerWaiting, containerAge,
 		spoolDisk, spoolLimit, spoolMemory, spoolMemoryLimit, spoolLow, spoolModes, spoolFiles, spoolFailures, pipes, stateFailures, resolved,
 	} {
-		names = append(names, m.name)
+		all[m.name] = m.labels
 	}
-	return names
+	return all
 }
 
 // The metrics. A router is known by its name and its address; the address is empty where a reference gives it.
