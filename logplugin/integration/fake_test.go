@@ -95,14 +95,13 @@ func (f *fakes) start(name string) (*fake, string) {
 	if err != nil {
 		f.w.t.Fatal(err)
 	}
-	id := fmt.Sprintf("%x", name)
 	config := map[string]string{"logDriver": "splunk", "splunk-url": f.w.hec.URL(), "secretOptions.splunk-token": f.w.arn + ":token::"}
 	if f.config != nil {
 		config = maps.Clone(f.config)
 	}
 	config["tag"] = name
 	refused := f.call("LogDriver.StartLogging", map[string]any{"File": file, "Info": map[string]any{
-		"ContainerID": id + strings.Repeat("0", 64-len(id)), "ContainerName": "/" + name,
+		"ContainerID": fakeID(name), "ContainerName": "/" + name,
 		"Config": config,
 	}})
 	if refused != "" {
@@ -112,6 +111,12 @@ func (f *fakes) start(name string) (*fake, string) {
 	c := &fake{name: name, fifo: fifo}
 	f.all = append(f.all, c)
 	return c, ""
+}
+
+// fakeID is the id of the container of a name.
+func fakeID(name string) string {
+	id := fmt.Sprintf("%x", name)
+	return id + strings.Repeat("0", 64-len(id))
 }
 
 // write writes n lines to each container.

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// With 128 files, 50 containers log, and strangers hold what they can get: all are accepted, and nothing is lost.
+// With 128 files, 50 containers log, logs are followed, and strangers hold what they can get: all containers are accepted, and
+// nothing is lost.
 func TestFewFiles(t *testing.T) {
 	address := freeAddress(t)
 	w := newWorld(t, worldOptions{prefix: limits("-n 128"), logs: "metrics_address = \"" + address + "\"\n"})
@@ -23,12 +24,22 @@ func TestFewFiles(t *testing.T) {
 		defer c.Close() //nolint:gocritic // deferInLoop: a hundred
 	}
 	f := newFakes(w)
+	const places = 2 // for readers, of 128 files
+	var followers []*follower
 	for i := range 50 {
-		if _, refused := f.start(fmt.Sprintf("few%02d", i)); refused != "" {
+		c, refused := f.start(fmt.Sprintf("few%02d", i))
+		if refused != "" {
 			t.Errorf("container %d is refused: %s", i, refused)
 		}
+		if i == 0 {
+			followers = f.followAll(c, places, func(*follower) error { return nil })
+		}
+	}
+	if r, refused, err := f.follow(f.all[0]); r != nil || err != nil || !strings.Contains(refused, "too many docker logs commands") {
+		t.Errorf("follower %d is answered with %q, %v, want a refusal", places+1, refused, err)
 	}
 	f.complete(t, 5)
+	abort(followers)
 }
 
 // With 64 files, containers that would go over the budget are refused with the reason, and the others lose nothing.

@@ -103,7 +103,14 @@ func TestAbortedFollowers(t *testing.T) {
 	if n := w.countLogs("silent"); n != 4 {
 		t.Fatalf("docker logs shows %d lines, want 4", n)
 	}
-	driver, daemon := files(t, w.pid()), files(t, w.dockerd.PID())
+	goroutines := func() (n int) {
+		text := w.mustDocker("info", "-f", "{{.NGoroutines}}")
+		if _, err := fmt.Sscan(text, &n); err != nil || n < 10 {
+			t.Fatalf("docker info says that there are %q goroutines: %v", text, err)
+		}
+		return n
+	}
+	driver, daemon, before := files(t, w.pid()), files(t, w.dockerd.PID()), goroutines()
 	for range waves {
 		var all sync.WaitGroup
 		for range clients {
@@ -130,9 +137,11 @@ func TestAbortedFollowers(t *testing.T) {
 		all.Wait()
 	}
 	until(t, 30*time.Second, "the end of all followers in the driver and the daemon", func() bool {
-		return files(t, w.pid()) <= driver+2 && files(t, w.dockerd.PID()) <= daemon+4
+		return files(t, w.pid()) <= driver+2 && files(t, w.dockerd.PID()) <= daemon+4 && goroutines() <= before+8
 	})
 	w.running("silent")
+	w.mustDocker("rm", "-f", "silent")
+	w.noFollowers()
 }
 
 // A follower sees a line soon, and ends when the container does.

@@ -219,7 +219,7 @@ func (c *cursor) pass(g spool.Gap) {
 }
 
 // buffers are shared by all streams, for what they read: one that waits needs none.
-var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+var buffers = sync.Pool{New: func() any { b := make([]byte, frameBytes); return &b }}
 
 // step shows the frames that come next to each, and says what follows.
 func (s *Stream) step(ctx context.Context, each func(*frame.Entry) bool) (situation, error) {
