@@ -227,6 +227,40 @@ func TestPatternHoldsItsTime(t *testing.T) {
 	}
 }
 
+// A line is looked at as far as the budget of its pattern goes, and that costs no memory.
+func TestPatternMatchesLines(t *testing.T) {
+	largest := strings.Repeat("a?", maxProgram/2-10) + "ERROR"
+	for name, c := range map[string]struct {
+		pattern, line string
+		want          bool
+	}{
+		"at the beginning":                   {`^ERROR`, "ERROR: no", true},
+		"nowhere":                            {`ERROR|WARN`, "all is well", false},
+		"empty line":                         {`^$`, "", true},
+		"invalid UTF-8":                      {"\\xff", "a\xffb", false}, // the pattern is the character, the line has the byte
+		"late in a long line":                {`ERROR`, strings.Repeat("x", 256<<10) + "ERROR", true},
+		"within the budget of a large one":   {largest, strings.Repeat("x", maxLine/maxProgram-10) + "ERROR", true},
+		"behind the budget of a large one":   {largest, strings.Repeat("x", maxLine/400) + "ERROR", false},
+		"of a large one in an ordinary line": {largest, "2026-11-28 ERROR: no", true},
+	} {
+		p, err := Compile(c.pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.Match([]byte(c.line)); got != c.want {
+			t.Errorf("%s: Match of %d bytes is %v, want %v", name, len(c.line), got, c.want)
+		}
+	}
+	p, err := Compile(`^\d+ (ERROR|WARN) .*timeout$`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := []byte("17 ERROR request 4711: timeout")
+	if n := testing.AllocsPerRun(1000, func() { p.Match(line) }); n != 0 {
+		t.Errorf("Match allocates %v times, want 0", n)
+	}
+}
+
 func FuzzRender(f *testing.F) {
 	f.Add(`{{range 100000000000}}{{end}}`)
 	f.Add(`{{printf "%*[1]d%v" 3 .}}{{.Created.Format "Jan"}}`)

@@ -82,7 +82,7 @@ func (r *Rules) parseNamed(name string, given map[string]string, info Info) (Opt
 		switch o := k.Option(option); {
 		case option == destination:
 			continue
-		case o != nil && o.Session && !o.Credential && !o.Address:
+		case o != nil && o.Session && !o.Credential && !o.Address, slices.Contains(ofLines, option):
 			own[option] = value
 		case slices.Contains(common, option), slices.Contains(dockers, option), option == spoolMaxBytes, option == secretFailure:
 		case value == "": // takes back what daemon.json gives
@@ -98,7 +98,9 @@ func (r *Rules) parseNamed(name string, given map[string]string, info Info) (Opt
 		return Options{}, inDestination(name, err)
 	}
 	for option := range own {
-		own[option] = o.Plain[option] // a template is rendered
+		if !slices.Contains(ofLines, option) {
+			own[option] = o.Plain[option] // a template is rendered
+		}
 	}
 	for _, option := range k.Options { // what its templates gave stays as it is for the container's life
 		if text, ok := o.Plain[option.Name]; ok && option.Template {
@@ -118,7 +120,7 @@ func (r *Rules) unfinished(given map[string]string, info Info) Options {
 	}
 	for option, value := range given {
 		isOwn := func(k router.Kind) bool { x := k.Option(option); return x != nil && x.Session && !x.Credential }
-		if slices.ContainsFunc(r.Kinds, isOwn) {
+		if slices.ContainsFunc(r.Kinds, isOwn) || slices.Contains(ofLines, option) {
 			o.Own[option] = value
 		}
 	}
@@ -152,6 +154,8 @@ func (r *Rules) Expand(o Options) (Options, error) {
 	rendered := Plain{}
 	for option, value := range o.Own {
 		switch x := k.Option(option); {
+		case slices.Contains(ofLines, option):
+			all[option] = value
 		case x == nil || !x.Session: // the destination has another router now
 		case x.Template:
 			rendered[option] = value

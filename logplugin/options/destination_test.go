@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/secretref/secretref/logplugin"
+	"github.com/secretref/secretref/logplugin/lines"
 	"github.com/secretref/secretref/logplugin/options"
 	"github.com/secretref/secretref/logplugin/references"
 )
@@ -121,5 +122,32 @@ func TestDestinationTemplates(t *testing.T) {
 		if err != nil || again.Plain["loki-external-labels"] != want {
 			t.Errorf("after a restart: labels %q, %v; want %q", again.Plain["loki-external-labels"], err, want)
 		}
+	}
+}
+
+// Which lines are sent may be said by a destination, whose patterns change with the configuration, and by the container.
+func TestDestinationLines(t *testing.T) {
+	r := destinationRules()
+	r.Destinations["prod"]["include-pattern"], r.Destinations["prod"]["exclude-pattern"] = "^fleet ", "health"
+	o, err := r.Parse(map[string]string{"destination": "prod", "include-pattern": " of its own "}, somebody)
+	if want := (lines.Options{IncludePattern: " of its own ", ExcludePattern: "health"}); err != nil || o.Lines != want {
+		t.Fatalf("lines %+v, %v; want %+v", o.Lines, err, want)
+	}
+	r.Destinations["prod"]["exclude-pattern"] = "metrics"
+	again, err := r.Expand(options.Options{Destination: "prod", Own: o.Own})
+	if want := (lines.Options{IncludePattern: " of its own ", ExcludePattern: "metrics"}); err != nil || again.Lines != want {
+		t.Errorf("Expand gives lines %+v, %v; want %+v", again.Lines, err, want)
+	}
+	if o, err := r.Parse(map[string]string{"destination": "prod", "include-pattern": ""}, somebody); err != nil || o.Lines.IncludePattern != "" || o.Lines.ExcludePattern != "metrics" {
+		t.Errorf("a container that takes the pattern back has %+v, %v", o.Lines, err)
+	}
+	r.Destinations["bad"] = map[string]string{"logDriver": "fluentd", "exclude-pattern": "("}
+	if wrong := r.WrongDestinations(); len(wrong) != 1 || wrong["bad"] == nil || !strings.Contains(wrong["bad"].Error(), "exclude-pattern") {
+		t.Errorf("wrong destinations %v, want bad for its pattern", wrong)
+	}
+	delete(r.Destinations, "prod")
+	r.DefaultDestination = "prod"
+	if o, err := r.Parse(map[string]string{"exclude-pattern": "x"}, somebody); err == nil || o.Own["exclude-pattern"] != "x" {
+		t.Errorf("without its destination the container's own options are %v, %v", o.Own, err)
 	}
 }

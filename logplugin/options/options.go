@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/secretref/secretref/logplugin/lines"
 	"github.com/secretref/secretref/logplugin/references"
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/shared/secretref"
@@ -37,8 +38,11 @@ var ours = []string{destination, logDriver, secretOptions, secretFailure, spoolM
 // common are the options of every router, with Docker's meaning.
 var common = []string{"tag", "labels", "labels-regex", "env", "env-regex"}
 
+// ofLines are the options of every router that say which lines go there.
+var ofLines = lines.Names()
+
 // Common returns the names of the options that are the same for all routers.
-func Common() []string { return slices.Concat(ours, common) }
+func Common() []string { return slices.Concat(ours, common, ofLines) }
 
 // dockers are read by the daemon and its cache for `docker logs`, and passed on to the plugin all the same.
 var dockers = []string{
@@ -68,11 +72,12 @@ type Options struct {
 	Tag           string                   // "" = none, when the router's Kind has EmptyTag
 	Attributes    map[string]string        // picks of labels, labels-regex, env and env-regex
 	About         router.About             // what else is known of the container
+	Lines         lines.Options            // which of its lines are sent
 	SpoolMaxBytes int64                    // 0 = the host's
 	SecretFailure SecretFailure
 	Destination   string // the name of the one in the configuration that the rest comes from; "" = none
 	Unnamed       bool   // it names no destination, and there was no default that could be read
-	Own           Plain  // with a Destination, or Unnamed: those of Plain that the container has given itself
+	Own           Plain  // with a Destination, or Unnamed: those of Plain and of Lines that the container has given itself
 }
 
 // Plain are options by name. Whatever prints or logs them shows the names alone: people write secrets into options.
@@ -170,6 +175,10 @@ func (r *Rules) fix(o *Options, k *router.Kind, config map[string]string, info I
 		return err
 	}
 	o.About = about(info)
+	o.Lines = lines.Read(config)
+	if _, err := o.Lines.Compile(); err != nil {
+		return err
+	}
 	if o.Tag, err = r.tag(k, config, info, o.Attributes); err != nil {
 		return err
 	}
@@ -234,7 +243,7 @@ func (r *Rules) kindOf(given map[string]string) (*router.Kind, error) {
 
 // known refuses an option that the router does not know. One of another router without a value takes that option back.
 func (r *Rules) known(k *router.Kind, given map[string]string) error {
-	all := slices.Concat(ours, common, dockers)
+	all := slices.Concat(Common(), dockers)
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		if k.Option(name) != nil || slices.Contains(all, name) || isDotted(name) || given[name] == "" && r.owner(name) != "" {
 			continue

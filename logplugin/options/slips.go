@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/secretref/secretref/logplugin/lines"
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/shared/config"
 )
@@ -14,13 +15,13 @@ import (
 const takeBack = "if it comes from log-opts in daemon.json, an empty value takes it back: --log-opt %s="
 
 // clean returns the options that have a value, without the blanks around it, which mean nothing in an option that is read
-// here. An empty value takes an option back that comes from daemon.json. The options with Docker's meaning stay as they are: an
-// empty tag means something, and so does a blank in it.
+// here. An empty value takes an option back that comes from daemon.json. The options with Docker's meaning and patterns stay as
+// they are: an empty tag means something, and so does a blank in it.
 func clean(k *router.Kind, given map[string]string) (map[string]string, error) {
 	kept := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		value := given[name]
-		if o := k.Option(name); !slices.Contains(common, name) && (o == nil || !o.Credential) {
+		if o := k.Option(name); !slices.Contains(common, name) && !lines.IsPattern(name) && (o == nil || !o.Credential) {
 			value = strings.TrimSpace(value)
 			if isQuoted(value) {
 				return nil, fmt.Errorf("log-opt %s: there are quotes around its value; remove them, or let a shell or YAML do it", name)
@@ -96,7 +97,7 @@ func (r *Rules) unknownOption(k *router.Kind, name string) error {
 		return fmt.Errorf("log-opt %s is not supported by logDriver %s: %s", name, k.Name, why)
 	}
 	own := k.Names(nil)
-	hint := nearest(name, slices.Concat(own, ours, common, dockers))
+	hint := nearest(name, slices.Concat(own, Common(), dockers))
 	if near := dotted(name, own); near != "" {
 		hint = "did you mean " + near + "?"
 	} else if other := r.owner(name); other != "" {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/secretref/secretref/logplugin/frame"
+	"github.com/secretref/secretref/logplugin/lines"
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/router/routertest"
 	"github.com/secretref/secretref/logplugin/spool"
@@ -12,17 +13,26 @@ import (
 
 // From the spool's bytes to the batch a line allocates nothing; the entry into which all are decoded is one allocation.
 func TestDecodeAllocs(t *testing.T) {
-	const lines = 1000
+	const many = 1000
 	var buf []byte
-	for _, l := range routertest.Lines(lines) {
+	for _, l := range routertest.Lines(many) {
 		buf = frame.AppendFrame(buf, &frame.Entry{Source: []byte("stdout"), TimeNano: 1_790_000_000_123_456_789, Line: l})
 	}
-	for name, pieces := range map[string]bool{"joined": false, "in pieces": true} {
+	for name, c := range map[string]struct {
+		pieces bool
+		lines  lines.Options
+	}{
+		"joined": {}, "in pieces": {pieces: true},
+		"with patterns": {lines: lines.Options{IncludePattern: ".", ExcludePattern: `^ERROR \d+$`}},
+	} {
 		t.Run(name, func(t *testing.T) {
 			st := spool.NewStore(spool.Config{Dir: t.TempDir(), Total: 1 << 30, Memory: 1 << 20, Retry: time.Second})
 			s := &session{spool: st.Open(t.TempDir(), spool.Options{MaxBytes: 1 << 20})}
 			f := &s.feed
-			f.begin(s, pieces)
+			s.meta.Options.Lines = c.lines
+			if err := f.begin(s, c.pieces); err != nil {
+				t.Fatal(err)
+			}
 			f.encoder, f.batch = &memory{}, &router.Batch{}
 			defer func() {
 				if err := s.spool.Close(); err != nil {
@@ -31,12 +41,15 @@ func TestDecodeAllocs(t *testing.T) {
 			}()
 			n := testing.AllocsPerRun(100, func() {
 				f.batch.Reset()
-				if used := f.decode(buf, false); used != len(buf) || f.batch.Len() != lines {
-					t.Fatalf("%d of %d bytes became %d lines, want %d", used, len(buf), f.batch.Len(), lines)
+				if f.flow != nil {
+					f.flow.Begin()
+				}
+				if used := f.decode(buf, false); used != len(buf) || f.batch.Len() != many {
+					t.Fatalf("%d of %d bytes became %d lines, want %d", used, len(buf), f.batch.Len(), many)
 				}
 			})
 			if n > 1 {
-				t.Errorf("%d lines allocate %v times, want once at most", lines, n)
+				t.Errorf("%d lines allocate %v times, want once at most", many, n)
 			}
 		})
 	}

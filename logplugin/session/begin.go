@@ -53,7 +53,7 @@ func (s *Sessions) begin(meta state.Session, b beginning) error {
 		MaxBytes: cmp.Or(meta.Options.SpoolMaxBytes, s.admission.spoolMaxBytes), Notify: x.wake, History: s.keeper(x), About: x.attrs(),
 	})
 	k := s.admission.kinds[meta.Options.Router] // nil = none that is known here, and the session is parked
-	x.feed.begin(x, k != nil && k.Pieces)
+	x.output.wrong = x.feed.begin(x, k != nil && k.Pieces)
 	ctx, stop := context.WithCancel(s.ctx)
 	x.stop = stop
 	x.dormant.Store(!b.again && s.mayBePhantom(x))

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/secretref/secretref/logplugin/frame"
+	"github.com/secretref/secretref/logplugin/lines"
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/spool"
 )
@@ -20,24 +21,32 @@ type feed struct {
 	encoder router.Encoder // nil = not made yet
 	pieces  bool           // the router takes the pieces of a long line as they come
 	joiner  *frame.Joiner
+	flow    *lines.Flow   // which lines are sent; nil = all
 	batch   *router.Batch // during Fill
 	record  router.Record // the same; here because a new one for each line would cost memory
 	filled  int           // records since the last Commit
 	ended   bool          // all frames have been read
 
-	droppedBefore  int64        // lines, by earlier processes
-	sent, rejected atomic.Int64 // lines, by this one
+	droppedBefore int64 // lines, by earlier processes
+	count         lineCounts
 
 	mu    sync.Mutex
 	after *session    // an older one of the same container, whose lines come first; nil = none
 	timer *time.Timer // for lines that stay open
 }
 
-// begin gives the feed the spool that it takes its lines from.
-func (f *feed) begin(s *session, pieces bool) {
-	f.session, f.spool, f.pieces = s, s.spool, pieces
+// lineCounts are what became of the lines that this process has taken from the spool.
+type lineCounts struct{ sent, rejected, filtered atomic.Int64 }
+
+// begin gives the feed the spool that it takes its lines from. With an error it is not known which of them to send.
+func (f *feed) begin(s *session, pieces bool) error {
+	rules, err := s.meta.Options.Lines.Compile()
+	f.session, f.spool = s, s.spool
+	f.flow = rules.Flow(f.encode)
+	f.pieces = pieces && f.flow == nil // a pattern is for whole lines
 	f.joiner = frame.NewJoiner(frame.JoinerOptions{}, f.emit)
 	f.droppedBefore = s.spool.Stats().DroppedLines
+	return err
 }
 
 // dropped counts the lines that the spool has lost in this process.
@@ -54,6 +63,9 @@ func (f *feed) Fill(b *router.Batch, limit int) (more bool) {
 	f.batch = b
 	before := b.Len()
 	defer func() { f.batch, f.record, f.filled = nil, router.Record{}, f.filled+b.Len()-before }()
+	if f.flow != nil {
+		f.flow.Begin()
+	}
 	f.joiner.Expire(time.Now())
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
@@ -67,6 +79,8 @@ func (f *feed) Fill(b *router.Batch, limit int) (more bool) {
 		}
 		f.spool.Skip(used)
 		switch {
+		case f.isOver():
+			return f.again(true)
 		case used < n && n < len(*buf) && !last: // a frame whose end is still to come
 			return f.again(false)
 		case n > 0:
@@ -143,7 +157,9 @@ func (f *feed) decode(buf []byte, last bool) (used int) {
 		switch {
 		case err == nil:
 			f.push(&e, pos+int64(used), now)
-			used += n
+			if used += n; f.isOver() {
+				return used
+			}
 		case err == frame.ErrShort && !last: //nolint:errorlint // Decode returns exactly this
 			return used
 		default:
@@ -170,8 +186,19 @@ func (f *feed) push(e *frame.Entry, pos int64, now time.Time) {
 	f.joiner.Push(e, pos, now)
 }
 
+// isOver reports whether patterns have taken so long that it is the turn of other sessions.
+func (f *feed) isOver() bool { return f.flow != nil && f.flow.IsOver() }
+
 func (f *feed) emit(e *frame.Entry) {
 	e.TrimReturn()
+	if f.flow != nil {
+		f.flow.Push(e)
+		return
+	}
+	f.encode(e)
+}
+
+func (f *feed) encode(e *frame.Entry) {
 	f.record = router.Record{
 		TimeNano: e.TimeNano, Source: e.Source, Line: e.Line, Position: e.Pos,
 		PartialID: e.PartialID, Ordinal: e.Ordinal, Last: e.Last, Partial: e.Partial,
@@ -181,7 +208,7 @@ func (f *feed) emit(e *frame.Entry) {
 
 // missing puts one record where lines are missing.
 func (f *feed) missing(g spool.Gap) {
-	f.emit(&frame.Entry{Source: []byte("stderr"), TimeNano: f.session.table.now().UnixNano(), Line: droppedText(g), Pos: -g.To})
+	f.encode(&frame.Entry{Source: []byte("stderr"), TimeNano: f.session.table.now().UnixNano(), Line: droppedText(g), Pos: -g.To})
 }
 
 // again is what Fill returns when the spool may get more; lines that stay open are looked at in time.
@@ -205,11 +232,16 @@ func (f *feed) wakeAt(at time.Time) {
 // read again after a crash.
 func (f *feed) Commit(rejected int) {
 	t := f.session.output.destination().tally
-	f.sent.Add(int64(f.filled - rejected))
+	f.count.sent.Add(int64(f.filled - rejected))
 	t.sent.Add(int64(f.filled - rejected))
-	f.rejected.Add(int64(rejected))
+	f.count.rejected.Add(int64(rejected))
 	t.rejected.Add(int64(rejected))
 	f.filled = 0
+	if f.flow != nil {
+		n := f.flow.Take()
+		f.count.filtered.Add(n.Filtered)
+		t.filtered.Add(n.Filtered)
+	}
 	pos := f.spool.Taken()
 	if held, ok := f.joiner.Held(); ok {
 		pos = min(pos, held)

@@ -19,6 +19,7 @@ const (
 // output is how a session reaches its destination. While it has none, the session is parked: its lines are kept.
 type output struct {
 	parked error // why there can be none, for all that Start knew; nil = it did not know
+	wrong  error // why it is not known which lines to send, so that none is; nil = it is known
 
 	mu      sync.Mutex
 	config  router.Config // of the session's own options; nil = not made yet
@@ -140,6 +141,10 @@ func (s *session) connect() {
 
 func (s *session) encode() bool {
 	o := &s.output
+	if err := o.wrong; err != nil {
+		o.note(err)
+		return false
+	}
 	ctx, cancel := context.WithTimeout(s.table.ctx, encoderWait)
 	defer cancel()
 	o.mu.Lock()

@@ -41,11 +41,12 @@ func TestGoingBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	own := options.Plain{"tag": "web"}
+	own := options.Plain{"tag": "web", "exclude-pattern": "health"}
 	plain := session("/f/plain", "a")
 	plain.ContainerName, plain.Number = "/web", 7
 	plain.Options.Address, plain.Options.References = "https://hec.example.com:8088", map[string]secretref.Ref{"splunk-token": ref}
 	plain.Options.Attributes, plain.Options.SpoolMaxBytes, plain.Options.SecretFailure = map[string]string{"tier": "front"}, 1<<30, options.SecretFailureFail
+	plain.Options.Lines.ExcludePattern = "health" // which it overlooks: it sends every line
 	named, unnamed := session("/f/named", "b"), session("/f/unnamed", "c")
 	named.Options = options.Options{Destination: "prod", Router: "splunk", Plain: plain.Options.Plain, Own: own}
 	unnamed.Options = options.Options{Unnamed: true, Own: own}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/secretref/secretref/logplugin/lines"
 	"github.com/secretref/secretref/logplugin/options"
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/shared/secretref"
@@ -34,6 +35,7 @@ type file struct {
 	Tag           string            `json:"tag,omitempty"`
 	Attributes    map[string]string `json:"attributes,omitempty"`
 	About         about             `json:"about,omitzero"`
+	Lines         lines.Options     `json:"lines,omitzero"`
 	SpoolMaxBytes int64             `json:"spoolMaxBytes"`
 	SecretFailure string            `json:"secretFailure,omitempty"`
 	Destination   string            `json:"destination,omitempty"` // then options are the container's own
@@ -57,13 +59,13 @@ func encode(s Session) ([]byte, error) {
 	f := file{
 		Version: version, File: s.File, ContainerID: s.ContainerID, ContainerName: s.ContainerName, Started: s.Started, Number: s.Number, History: s.History,
 		Router: o.Router, Address: o.Address, Plain: o.Plain, References: map[string]string{}, Tag: o.Tag,
-		Attributes: o.Attributes, About: about(o.About), SpoolMaxBytes: o.SpoolMaxBytes, SecretFailure: string(o.SecretFailure),
+		Attributes: o.Attributes, About: about(o.About), Lines: o.Lines, SpoolMaxBytes: o.SpoolMaxBytes, SecretFailure: string(o.SecretFailure),
 	}
 	if o.Unnamed {
-		f.Unnamed, f.Plain = true, o.Own
+		f.Unnamed, f.Plain, f.Lines = true, o.Own, lines.Options{}
 	}
 	if o.Destination != "" { // what that means is for the configuration to say
-		f.Destination, f.Router, f.Address, f.Plain, o.References = o.Destination, "", "", o.Own, nil
+		f.Destination, f.Router, f.Address, f.Plain, f.Lines, o.References = o.Destination, "", "", o.Own, lines.Options{}, nil
 	}
 	for name, ref := range o.References {
 		f.References[name] = ref.String()
@@ -98,7 +100,7 @@ func decode(b []byte) (Session, error) {
 		File: f.File, ContainerID: f.ContainerID, ContainerName: f.ContainerName, Started: f.Started, Number: f.Number, History: max(f.History, options.NoHistory),
 		Options: options.Options{
 			Router: f.Router, Address: f.Address, Plain: f.Plain, References: map[string]secretref.Ref{}, Tag: f.Tag,
-			Attributes: f.Attributes, About: router.About(f.About), SpoolMaxBytes: f.SpoolMaxBytes, SecretFailure: options.SecretFailure(f.SecretFailure),
+			Attributes: f.Attributes, About: router.About(f.About), Lines: f.Lines, SpoolMaxBytes: f.SpoolMaxBytes, SecretFailure: options.SecretFailure(f.SecretFailure),
 		},
 	}
 	if f.Destination != "" || f.Unnamed {

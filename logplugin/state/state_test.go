@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/secretref/secretref/logplugin/lines"
 	"github.com/secretref/secretref/logplugin/options"
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/shared/secretref"
@@ -80,6 +81,7 @@ func session(t *testing.T, file string) Session {
 			Router: "splunk", Address: "https://hec.example.com:8088", Plain: options.Plain{"splunk-url": "https://hec.example.com:8088"},
 			References: map[string]secretref.Ref{"splunk-token": ref}, Tag: "web/é<>", Attributes: map[string]string{"tier": "front", "EMPTY": ""},
 			About:         router.About{Image: "nginx:1", Project: "shop", Service: "web", Swarm: true},
+			Lines:         lines.Options{IncludePattern: " é", ExcludePattern: `\d`},
 			SpoolMaxBytes: 1 << 30, SecretFailure: options.SecretFailureStart,
 		},
 	}
@@ -156,6 +158,10 @@ func TestFormat(t *testing.T) {
     "project": "shop",
     "service": "web",
     "swarm": true
+  },
+  "lines": {
+    "includePattern": " é",
+    "excludePattern": "\\d"
   },
   "spoolMaxBytes": 1073741824,
   "secretFailure": "start"
