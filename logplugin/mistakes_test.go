@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write what the programs say into testdata/mistakes.txt")
+var update = flag.Bool("update", false, "rewrite the golden files in testdata")
 
 // mistake is a case of testdata/mistakes.txt.
 type mistake struct {

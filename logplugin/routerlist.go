@@ -3,6 +3,8 @@ package logplugin
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -38,6 +40,13 @@ func (p Program) routers(_ context.Context, f flags) error {
 // describe prints the options of a router: their names, their defaults, and what may stand in them.
 func (p Program) describe(k router.Kind) error {
 	w := tabwriter.NewWriter(p.Stdout, 0, 0, 2, ' ', 0)
+	if k.Translate != nil {
+		fmt.Fprintln(w, "NAME\tSERVED BY")
+		for _, name := range slices.Sorted(maps.Keys(k.Serves)) {
+			fmt.Fprintf(w, "%s\t%s\n", name, k.Serves[name])
+		}
+		return w.Flush()
+	}
 	fmt.Fprintln(w, "OPTION\tDEFAULT\t")
 	for _, o := range k.Options {
 		name := o.Name

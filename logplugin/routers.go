@@ -3,6 +3,7 @@ package logplugin
 import (
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/router/datadog"
+	"github.com/secretref/secretref/logplugin/router/firelens"
 	"github.com/secretref/secretref/logplugin/router/fluentd"
 	"github.com/secretref/secretref/logplugin/router/http"
 	"github.com/secretref/secretref/logplugin/router/loki"
@@ -23,5 +24,6 @@ func Routers() []router.Kind {
 		newrelic.Kind(),
 		http.Kind(),
 		null.Kind(),
+		firelens.Kind(),
 	}
 }

@@ -78,6 +78,9 @@ func TestRoutersCommand(t *testing.T) {
 			}
 		}
 	}
+	if text, code := say("awsfirelens"); code != 0 || !regexp.MustCompile(`(?m)^http +http$`).MatchString(text) {
+		t.Errorf("exit %d\n%s", code, text)
+	}
 	if text, code := say("splnk"); code != 1 || !strings.Contains(text, "did you mean splunk?") {
 		t.Errorf("exit %d\n%s", code, text)
 	}

@@ -75,9 +75,10 @@ type Options struct {
 	Lines         lines.Options            // which of its lines are sent
 	SpoolMaxBytes int64                    // 0 = the host's
 	SecretFailure SecretFailure
-	Destination   string // the name of the one in the configuration that the rest comes from; "" = none
-	Unnamed       bool   // it names no destination, and there was no default that could be read
-	Own           Plain  // with a Destination, or Unnamed: those of Plain and of Lines that the container has given itself
+	Destination   string   // the name of the one in the configuration that the rest comes from; "" = none
+	Unnamed       bool     // it names no destination, and there was no default that could be read
+	Own           Plain    // with a Destination, or Unnamed: those of Plain and of Lines that the container has given itself
+	Notes         []string // what a person should know of how they were read; not part of a session's state
 }
 
 // Plain are options by name. Whatever prints or logs them shows the names alone: people write secrets into options.
@@ -112,11 +113,11 @@ func (o Options) LogValue() slog.Value { return slog.StringValue(o.String()) }
 
 // parse reads a complete set of options. Whether they are allowed is not asked.
 func (r *Rules) parse(config map[string]string, info Info) (Options, error) {
-	k, err := r.kindOf(config)
+	config, k, notes, err := r.native(config)
 	if err != nil {
 		return Options{}, err
 	}
-	o := Options{Router: k.Name, Plain: Plain{}}
+	o := Options{Router: k.Name, Plain: Plain{}, Notes: notes}
 	if err := r.known(k, config); err != nil {
 		return Options{}, err
 	}

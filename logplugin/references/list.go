@@ -52,6 +52,28 @@ func ParseList(text string) ([]Entry, error) {
 	return parseList(text)
 }
 
+// ParseMap reads an object of names and references, {"NAME":"REFERENCE"}, and reports whether text is one. Names stand there once.
+func ParseMap(text string) ([]Entry, bool) {
+	d := json.NewDecoder(strings.NewReader(text))
+	if !isDelim(d, '{') {
+		return nil, false
+	}
+	var entries []Entry
+	for d.More() {
+		name, ok := str(d)
+		ref, isText := str(d)
+		if !ok || !isText || name == "" || ref == "" {
+			return nil, false
+		}
+		entries = append(entries, Entry{name, ref})
+	}
+	if !isDelim(d, '}') {
+		return nil, false
+	}
+	_, err := d.Token()
+	return entries, errors.Is(err, io.EOF)
+}
+
 func parseList(text string) ([]Entry, error) {
 	d := json.NewDecoder(strings.NewReader(text))
 	if !isDelim(d, '[') {

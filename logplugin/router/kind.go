@@ -21,8 +21,28 @@ type Kind struct {
 	Refused map[string]string
 	// Pieces says that the router sends the pieces of a long line as they come. For others they are joined.
 	Pieces bool
+	// Translate makes the options of another router out of those that were given, with which New and all else then deal; nil means that
+	// the options are the router's own.
+	Translate func(Foreign) (Translated, error)
+	// Serves are, with Translate, the foreign names that are served, each with the router that serves it.
+	Serves map[string]string
 	// New checks a container's log options, as far as that is possible without a secret. It uses no network.
 	New func(Options) (Config, error)
+}
+
+// Foreign are log options in the words of something else, for a Translate.
+type Foreign struct {
+	Plain      map[string]string
+	References map[string]string // option to valueFrom
+	Docker     []string          // options that have Docker's or the log driver's meaning where the foreign one has none
+}
+
+// Translated are the options of a router that is known here.
+type Translated struct {
+	Router     string
+	Plain      map[string]string
+	References map[string]string
+	Notes      []string // what a person should know of the translation, one line each, without a value that may be a secret
 }
 
 // Config is a router's checked log options.

@@ -43,6 +43,9 @@ func Check(ctx context.Context, c Config, t Trial, say func(Finding)) error {
 		return nil
 	}
 	say(Finding{strings.TrimSpace("log options: logDriver " + o.Router + " " + o.Address), nil})
+	for _, note := range o.Notes {
+		say(Finding{"log options: " + note, nil})
+	}
 	for _, name := range a.rules.InPlain(o) {
 		say(Finding{"log-opt " + name, errors.New("it is written out, where docker inspect shows it; give it as secretOptions." + name)})
 	}

@@ -156,6 +156,9 @@ func (s *Sessions) Start(ctx context.Context, file string, info dockerplugin.Inf
 		s.refuse(file)
 		return err
 	}
+	for _, note := range o.Notes {
+		s.log.Info("log options have a meaning of their own here", named(meta), "note", note)
+	}
 	for _, name := range s.admission.rules.InPlain(o) {
 		s.log.Warn("docker inspect shows a credential; give it as secretOptions."+name, named(meta), "log-opt", name)
 	}

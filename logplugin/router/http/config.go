@@ -10,14 +10,18 @@ import (
 	"context"
 	"crypto/tls"
 	"net/http"
+	"net/url"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/secretref/secretref/logplugin/fluentbit"
 	"github.com/secretref/secretref/logplugin/router"
 )
 
 const (
 	address      = "http-url"
+	uri          = "http-uri"
 	method       = "http-method"
 	format       = "http-format"
 	headers      = "http-header"
@@ -51,6 +55,7 @@ const (
 
 var options = slices.Concat([]router.Option{
 	{Name: address, Required: true, Address: true},
+	{Name: uri, Credential: true},
 	{Name: method, Default: http.MethodPost},
 	{Name: format, Session: true, Apart: true, Default: jsonLines},
 	{Name: headers, Family: true, Credential: true},
@@ -64,6 +69,7 @@ var options = slices.Concat([]router.Option{
 	{Name: fields, Session: true, Template: true, Pairs: true},
 	{Name: timeout, Default: "30s"},
 	{Name: parseJSON, Session: true, Default: "false"},
+	fluentbit.Option("http"),
 }, router.TLSOptions("http"))
 
 var addressForm = router.AddressForm{
@@ -142,14 +148,35 @@ func (c Config) connection(v *router.Values, certificates *router.Certificates) 
 	if conn.base = a.Base() + a.Path; a.Query != "" {
 		conn.base += "?" + a.Query
 	}
+	conn.base += pathOf(v, a)
 	conn.name = a.Shown(conn.hidden, "http")
 	secrets := c.credentials()
 	if conn.hidden {
 		secrets = append(secrets, address)
 	}
+	if v.IsSecret(uri) {
+		secrets = append(secrets, uri)
+	}
 	v.CheckPlaintext("http", a, secrets...)
 	conn.tls = certificates.Config(v, tlsNames)
 	return conn
+}
+
+// pathOf returns what http-uri gives to stand behind the address a: a path and a query, which may hold a token. Its value is in no
+// error.
+func pathOf(v *router.Values, a router.Address) string {
+	if !v.Has(uri) || v.Waits(uri) {
+		return ""
+	}
+	path := v.String(uri, "")
+	u, err := url.ParseRequestURI(path)
+	switch {
+	case a.Path != "" || a.Query != "":
+		v.Refuse("log-opts %s and %s both give a path; give one", address, uri)
+	case err != nil || u.Host != "" || !strings.HasPrefix(path, "/") || strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '#' }):
+		v.Refuse("log-opt %s is not a path that begins with a slash, with or without a query", uri)
+	}
+	return path
 }
 
 // client says how the client of c is made.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/secretref/secretref/logplugin/fluentbit"
 	"github.com/secretref/secretref/logplugin/jsontext"
 	"github.com/secretref/secretref/logplugin/router"
 )
@@ -25,6 +26,8 @@ type Encoder struct {
 	taken  map[string]bool
 	parse  bool // members of a line that is a JSON object are those of the record
 	line   jsontext.Members
+
+	fluent *fluentbit.Object // nil = the payload is our own
 }
 
 var _ router.Encoder = (*Encoder)(nil)
@@ -34,6 +37,9 @@ func sessionOf(v *router.Values, s router.Session) *Encoder {
 	e := &Encoder{
 		format: v.OneOf(format, jsonLines, jsonArray, jsonStream, raw), parse: v.Bool(parseJSON, false),
 		date: v.OneOf(dateFormat, iso8601, double, epoch, epochMS, epochNano),
+	}
+	if f := fluentbit.Read(v, "http", dateKeyOf, dateFormOf); f != nil {
+		return e.asFluentBit(v, s, f)
 	}
 	date, message := v.String(dateKey, "date"), v.String(messageKey, "message")
 	all := map[string]string{
@@ -55,14 +61,39 @@ func sessionOf(v *router.Values, s router.Session) *Encoder {
 		e.tail = append(jsontext.AppendString(append(e.tail, ','), []byte(name)), ':')
 		e.tail = jsontext.AppendString(e.tail, []byte(all[name]))
 	}
+	e.tail = append(append(e.tail, '}'), e.separator()...)
+	return e
+}
+
+// separator is what is behind each object.
+func (e *Encoder) separator() string {
 	switch e.format {
 	case jsonArray:
-		e.tail = append(e.tail, "},"...)
+		return ","
 	case jsonStream:
-		e.tail = append(e.tail, '}')
-	default:
-		e.tail = append(e.tail, "}\n"...)
+		return ""
 	}
+	return "\n"
+}
+
+// Settings of http-fluent-bit.
+const (
+	dateKeyOf  = "json_date_key"
+	dateFormOf = "json_date_format"
+)
+
+// asFluentBit makes e write what Fluent Bit's output of that name writes.
+func (e *Encoder) asFluentBit(v *router.Values, s router.Session, f fluentbit.Settings) *Encoder {
+	key := "date"
+	if given, ok := f[dateKeyOf]; ok {
+		key = given
+	}
+	if e.format == raw {
+		v.Refuse("log-opt %s is raw, which Fluent Bit does not have; leave out %s", format, fluentbit.Option("http").Name)
+	}
+	form := f.OneOf(v, "http", dateFormOf, fluentbit.DateForms()...)
+	e.fluent = fluentbit.NewObject(key, form, fluentbit.NewRecord(s, fluentbit.Shape{}, maxText))
+	e.tail = []byte(e.separator())
 	return e
 }
 
@@ -70,6 +101,9 @@ func sessionOf(v *router.Values, s router.Session) *Encoder {
 func (e *Encoder) AppendRecord(dst []byte, r *router.Record) []byte {
 	if e.format == raw {
 		return appendRaw(dst, r.Line)
+	}
+	if e.fluent != nil {
+		return append(e.fluent.AppendObject(dst, r), e.tail...)
 	}
 	message := r.Line
 	e.line.Reset()

@@ -75,7 +75,7 @@ func (r *Router) send(ctx context.Context, b *router.Batch) *router.Error {
 	failed = judge(&a, doing, b.Len())
 	if failed != nil && failed.Class == router.ClassCredentials {
 		u.Refused()
-		u.Invalidate(address) // its token may be in it
+		u.Invalidate(address, uri) // a token may be in them
 	}
 	return failed
 }

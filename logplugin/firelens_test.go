@@ -1,0 +1,388 @@
+package logplugin
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/secretref/secretref/logplugin/options"
+	"github.com/secretref/secretref/logplugin/router"
+	"github.com/secretref/secretref/logplugin/router/firelens"
+	"github.com/secretref/secretref/logplugin/router/routertest"
+)
+
+// fluentBit is what Fluent Bit 5.1.1 has sent for one configuration.
+type fluentBit struct {
+	Options  [][2]string `json:"options"`
+	Input    string      `json:"input"`
+	Requests []struct {
+		Method, Path string
+		Headers      [][2]string
+		Status       int
+		Body         string
+		Gzip         []byte // in place of Body when that is not text
+	} `json:"requests"`
+}
+
+// long is what stands for a long line in the files.
+var long = regexp.MustCompile(`<LONG(\d+)>`)
+
+func readCapture(t *testing.T, name string, to any) {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("testdata", "firelens", name+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	data = long.ReplaceAllFunc(data, func(m []byte) []byte {
+		var n int
+		_, _ = fmt.Sscanf(string(m), "<LONG%d>", &n)
+		return bytes.Repeat([]byte("0123456789abcdef"), n/16+1)[:n]
+	})
+	if err := json.Unmarshal(data, to); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+}
+
+// fedRecords are the records that Fluent Bit was given, and the session that they are of.
+func fedRecords(t *testing.T, input string) ([]router.Record, options.Info, string) {
+	t.Helper()
+	type text struct {
+		Text   string
+		Base64 []byte
+	}
+	var file struct {
+		Tag     string
+		Records []struct {
+			Time   [2]int64
+			Record map[string]text
+		}
+		Partials []struct {
+			Time   [2]int64
+			Record map[string]text
+		}
+	}
+	readCapture(t, "records", &file)
+	var records []router.Record
+	for _, r := range file.Records {
+		line := []byte(r.Record["log"].Text)
+		if b := r.Record["log"].Base64; b != nil {
+			line = b
+			if strings.Contains(input, "minus kind invalid_utf8") {
+				continue
+			}
+		}
+		records = append(records, router.Record{TimeNano: r.Time[0]*1e9 + r.Time[1], Source: []byte(r.Record["source"].Text), Line: line})
+	}
+	if strings.HasPrefix(input, "partials") {
+		records = nil
+		for _, r := range file.Partials {
+			records = append(records, router.Record{TimeNano: r.Time[0]*1e9 + r.Time[1], Source: []byte("stdout"), Line: []byte(r.Record["log"].Text)})
+		}
+		records[0].Line = append(records[0].Line, records[1].Line...) // as package frame joins them
+		records = records[:1]
+	}
+	first := file.Records[0].Record
+	return records, options.Info{ContainerID: first["container_id"].Text, ContainerName: first["container_name"].Text}, file.Tag
+}
+
+// given makes log options of a capture's, with PORT replaced.
+func (c fluentBit) given(host, tag string) map[string]string {
+	config := map[string]string{"logDriver": firelens.Name, "tag": tag}
+	for _, o := range c.Options {
+		name := o[0]
+		if _, twice := config[name]; twice {
+			name = strings.ToLower(name)
+		}
+		config[name] = strings.ReplaceAll(o[1], "PORT", host[strings.LastIndexByte(host, ':')+1:])
+	}
+	return config
+}
+
+// notAlike are the captures that are refused here, or differ, each with words of the difference that declares it. A name of "refused"
+// is in the error.
+var notAlike = map[string]struct{ declared, refused string }{
+	"http-msgpack":         {"Format msgpack", "Format msgpack is not supported"},
+	"http-no-date-java":    {"header_tag", "header_tag is not supported"},
+	"http-json":            {"a header Authorization are both sent", ""},
+	"http-docker-partials": {"arrives in pieces", ""},
+	"stdout-default":       {"", "use the log driver json-file"},
+	"stdout-json_lines":    {"", "use the log driver json-file"},
+}
+
+// Whatever Fluent Bit has sent for a configuration, the same options send the same here, or the difference is declared.
+func TestFireLensSendsWhatFluentBitSends(t *testing.T) {
+	files, err := filepath.Glob("testdata/firelens/*.json")
+	if err != nil || len(files) < 40 {
+		t.Fatalf("%d captures, %v", len(files), err)
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".json")
+		if name == "records" {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			var c fluentBit
+			readCapture(t, name, &c)
+			compareCapture(t, name, c)
+		})
+	}
+}
+
+func compareCapture(t *testing.T, name string, c fluentBit) {
+	declared := notAlike[name]
+	if declared.declared != "" && !slices.ContainsFunc(firelens.Differences, func(d firelens.Difference) bool {
+		return strings.Contains(d.FluentBit+" "+d.Here, declared.declared)
+	}) {
+		t.Errorf("no difference is declared with %q", declared.declared)
+	}
+	output := strings.ToLower(c.Options[0][1])
+	_, served := firelens.Outputs()[output]
+	status := http.StatusOK
+	if len(c.Requests) > 0 {
+		status = c.Requests[0].Status
+	}
+	receiver := routertest.StartReceiver(routertest.ReceiverOptions{Handle: func(w http.ResponseWriter, _ *http.Request, _ []byte) { w.WriteHeader(status) }})
+	defer receiver.Close()
+	records, info, tag := fedRecords(t, c.Input)
+	rules := &options.Rules{Kinds: Routers(), Hostname: "host"}
+	o, err := rules.Parse(c.given(receiver.URL(), tag), info)
+	switch {
+	case !served && err == nil:
+		t.Fatalf("output %s is accepted, and is not among those that are served", output)
+	case !served || declared.refused != "":
+		if err == nil || !strings.Contains(err.Error(), declared.refused) {
+			t.Errorf("error %v, want %q", err, declared.refused)
+		}
+		return
+	case err != nil:
+		t.Fatal(err)
+	case len(c.Requests) == 0:
+		return // not over HTTP
+	}
+	got := sendAll(t, o, info, records, receiver)
+	want := received{path: c.Requests[0].Path, header: headersOf(c.Requests[0].Headers), values: valuesOf(t, bodyOf(t, c.Requests[0].Body, c.Requests[0].Gzip))}
+	want.change(name)
+	got.change(name)
+	if got.path != want.path || !reflect.DeepEqual(got.header, want.header) {
+		t.Errorf("request %s %v, want %s %v", got.path, got.header, want.path, want.header)
+	}
+	if !reflect.DeepEqual(got.values, want.values) {
+		t.Errorf("body\n%s\nwant\n%s", show(got.values), show(want.values))
+	}
+}
+
+func bodyOf(t *testing.T, text string, zipped []byte) []byte {
+	t.Helper()
+	if zipped == nil {
+		return []byte(text)
+	}
+	z, err := gzip.NewReader(bytes.NewReader(zipped))
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// received is a request in a form in which two can be compared: what its members say, not how they are written.
+type received struct {
+	path   string
+	header http.Header
+	values []any
+}
+
+// sendAll sends the records with the router of o, and returns what has arrived.
+func sendAll(t *testing.T, o options.Options, info options.Info, records []router.Record, receiver *routertest.Receiver) received {
+	t.Helper()
+	var kind router.Kind
+	for _, k := range Routers() {
+		if k.Name == o.Router {
+			kind = k
+		}
+	}
+	config, err := kind.New(router.Options{Plain: o.Plain})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := config.Encoder(t.Context(), router.Session{ContainerID: info.ContainerID, ContainerName: info.ContainerName, Tag: o.Tag, Host: "host", Attrs: o.Attributes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := config.Router()
+	defer func() { _ = r.Close() }()
+	b := &router.Batch{}
+	for i := range records {
+		b.Append(e, &records[i])
+	}
+	if err := r.Send(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	all := receiver.Exchanges()
+	if len(all) != 1 {
+		t.Fatalf("%d requests", len(all))
+	}
+	var pairs [][2]string
+	for name, values := range all[0].Header {
+		for _, value := range values {
+			pairs = append(pairs, [2]string{name, value})
+		}
+	}
+	return received{path: all[0].Path, header: headersOf(pairs), values: valuesOf(t, all[0].Body)}
+}
+
+// headersOf leaves out those that are the connection's, and those that a Receiver does not keep.
+func headersOf(pairs [][2]string) http.Header {
+	h := http.Header{}
+	for _, p := range pairs {
+		h.Add(p[0], p[1])
+	}
+	for _, name := range []string{"Host", "Content-Length", "User-Agent", "Connection", "Accept-Encoding", "Authorization"} {
+		h.Del(name)
+	}
+	return h
+}
+
+// valuesOf reads a body of JSON: an array, or values one after the other.
+func valuesOf(t *testing.T, body []byte) []any {
+	t.Helper()
+	var values []any
+	d := json.NewDecoder(bytes.NewReader(body))
+	for d.More() {
+		var v any
+		if err := d.Decode(&v); err != nil {
+			t.Fatalf("%v in %q", err, base64.StdEncoding.EncodeToString(body[:min(len(body), 200)]))
+		}
+		values = append(values, plain(v))
+	}
+	return values
+}
+
+// plain replaces what stands for a byte that is not UTF-8, and reads lines that are JSON themselves, whose members may be in another order.
+func plain(v any) any {
+	switch v := v.(type) {
+	case string:
+		s := strings.Map(func(r rune) rune {
+			if r >= 0xe080 && r <= 0xe0ff {
+				return '\ufffd'
+			}
+			return r
+		}, v)
+		var inner map[string]any
+		if strings.HasPrefix(s, "{") && json.Unmarshal([]byte(s), &inner) == nil {
+			return plain(any(inner))
+		}
+		return s
+	case []any:
+		for i := range v {
+			v[i] = plain(v[i])
+		}
+	case map[string]any:
+		for name := range v {
+			v[name] = plain(v[name])
+		}
+	}
+	return v
+}
+
+// change takes away what a declared difference is about.
+func (r *received) change(name string) {
+	if name == "http-docker-partials" { // two records there
+		var line string
+		for _, v := range r.values {
+			record, _ := v.(map[string]any)
+			piece, _ := record["log"].(string)
+			line += piece
+		}
+		r.values = []any{line}
+	}
+}
+
+func show(v any) string {
+	data, _ := json.Marshal(v)
+	return strings.ReplaceAll(string(data), strings.Repeat("0123456789abcdef", 100), "…")
+}
+
+// publicConfig is a configuration that somebody has published.
+type publicConfig struct {
+	ID            string         `json:"id"`
+	Options       map[string]any `json:"options"`
+	SecretOptions any            `json:"secretOptions"`
+	Partial       bool           `json:"partial"`
+}
+
+// logOpts are the log options that a person would write for it.
+func (c publicConfig) logOpts(t *testing.T) map[string]string {
+	t.Helper()
+	given := map[string]string{"logDriver": firelens.Name}
+	for name, value := range c.Options {
+		given[name] = fmt.Sprint(value)
+	}
+	if c.SecretOptions != nil {
+		list, err := json.Marshal(c.SecretOptions)
+		if err != nil {
+			t.Fatal(err)
+		}
+		given["secretOptions"] = string(list)
+	}
+	return given
+}
+
+// Each whole configuration that people have published is accepted, and the table says as what, or refused, and it says why.
+func TestPublicFireLensConfigurations(t *testing.T) {
+	data, err := os.ReadFile("testdata/firelens-public.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []publicConfig
+	if err := json.Unmarshal(data, &all); err != nil || len(all) < 70 {
+		t.Fatalf("%d configurations, %v", len(all), err)
+	}
+	rules := &options.Rules{Kinds: Routers(), Hostname: "host"}
+	var b strings.Builder
+	for _, c := range all {
+		if c.Partial {
+			continue
+		}
+		fmt.Fprintf(&b, "%s\n", c.ID)
+		o, err := rules.Parse(c.logOpts(t), options.Info{ContainerID: strings.Repeat("0123456789abcdef", 4), ContainerName: "/web"})
+		if err != nil {
+			fmt.Fprintf(&b, "  refused: %v\n", err)
+			continue
+		}
+		fmt.Fprintf(&b, "  %s %s, tag %s\n", o.Router, o.Address, o.Tag)
+		for _, name := range slices.Sorted(maps.Keys(o.Plain)) {
+			fmt.Fprintf(&b, "  %s = %s\n", name, o.Plain[name])
+		}
+		for _, name := range slices.Sorted(maps.Keys(o.References)) {
+			fmt.Fprintf(&b, "  %s from %s\n", name, o.References[name])
+		}
+		for _, note := range o.Notes {
+			fmt.Fprintf(&b, "  note: %s\n", note)
+		}
+	}
+	const golden = "testdata/firelens-public.txt"
+	if *update {
+		if err := os.WriteFile(golden, []byte(b.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil || string(want) != b.String() {
+		t.Errorf("%v; the table is now\n%s\nrun with -update and read the difference", err, b.String())
+	}
+}

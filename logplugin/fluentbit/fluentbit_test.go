@@ -1,0 +1,49 @@
+package fluentbit
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/secretref/secretref/logplugin/router"
+)
+
+var session = router.Session{ContainerID: "c1", ContainerName: "/web", Attrs: map[string]string{"b": "2", "a": "1", Log: "x"}}
+
+func TestObject(t *testing.T) {
+	line := &router.Record{TimeNano: 1795428000_123456789, Source: []byte("stderr"), Line: []byte("a \"b\" \xff")}
+	for _, c := range []struct {
+		name, key, form string
+		shape           Shape
+		want            string
+	}{
+		{"whole", "date", Double, Shape{}, `{"date":1795428000.123457,"container_id":"c1","container_name":"/web","source":"stderr","log":"a \"b\" \ufffd","a":"1","b":"2"}`},
+		{"no time", "false", Double, Shape{}, `{"container_id":"c1","container_name":"/web","source":"stderr","log":"a \"b\" \ufffd","a":"1","b":"2"}`},
+		{"iso8601", "t", ISO8601, Shape{Without: []string{ContainerID, ContainerName, "a", "b"}}, `{"t":"2026-11-23T10:00:00.123456Z","source":"stderr","log":"a \"b\" \ufffd"}`},
+		{"java", "t", JavaSQL, Shape{Without: []string{ContainerID, Source, "a", "b"}, Message: "message"}, `{"t":"2026-11-23 10:00:00.123456","container_name":"/web","message":"a \"b\" \ufffd"}`},
+		{"epoch", "t", Epoch, Shape{Without: []string{ContainerID, ContainerName, Source, Log, "b"}}, `{"t":1795428000,"a":"1"}`},
+		{"epoch_ms", "t", EpochMS, Shape{Without: []string{ContainerID, ContainerName, Source, "b", "a"}}, `{"t":1795428000123,"log":"a \"b\" \ufffd"}`},
+		{"renamed over a label", "false", Epoch, Shape{Without: []string{ContainerID, ContainerName, Source}, Message: "a"}, `{"a":"a \"b\" \ufffd","b":"2"}`},
+	} {
+		got := NewObject(c.key, c.form, NewRecord(session, c.shape, 1000)).AppendObject(nil, line)
+		if string(got) != c.want || !json.Valid(got) {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+func TestAppendSeconds(t *testing.T) {
+	for nano, want := range map[int64]string{0: "0.000000", 1_500: "0.000002", 1_999_999_999: "2.000000", -1_500_000_000: "-1.500000", 5: "0.000000"} {
+		if got := string(AppendSeconds(nil, nano)); got != want {
+			t.Errorf("AppendSeconds(%d) = %s, want %s", nano, got, want)
+		}
+	}
+}
+
+func TestRecordAllocs(t *testing.T) {
+	o := NewObject("date", Double, NewRecord(session, Shape{}, 1000))
+	buf := make([]byte, 0, 512)
+	r := &router.Record{TimeNano: 1, Source: []byte("stdout"), Line: []byte("hello")}
+	if n := testing.AllocsPerRun(1000, func() { buf = o.AppendObject(buf[:0], r) }); n != 0 {
+		t.Errorf("AppendObject allocates %v times, want 0", n)
+	}
+}

@@ -1,0 +1,192 @@
+package firelens
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// agentOptions are read by the ECS agent or by Docker, and never reach Fluent Bit. The value says what becomes of one here: "" means
+// that it is kept under its name.
+var agentOptions = map[string]string{
+	"enable-ecs-log-metadata": "there is no task here, and so there are no ecs_ fields",
+	"log-driver-buffer-limit": "lines wait in the spool, whose limit is spool-max-bytes",
+	"include-pattern":         "", "exclude-pattern": "",
+	"config-file-type":  "a custom Fluent Bit configuration is not read; give the options of its [OUTPUT] here, or run that Fluent Bit on the host and send to it with Name=forward",
+	"config-file-value": "a custom Fluent Bit configuration is not read; give the options of its [OUTPUT] here, or run that Fluent Bit on the host and send to it with Name=forward",
+}
+
+// commonOptions are those of every output. Here most have no effect, because lines wait in the spool and go out in batches.
+var commonOptions = []option{
+	{name: "match"}, {name: "match_regex", form: refused, why: "all lines of the container are sent; use include-pattern"},
+	{name: "alias", form: ignored}, {name: "log_level", form: ignored}, {name: "log_suppress_interval", form: ignored},
+	{name: "retry_limit"}, {name: "workers", form: ignored}, {name: "storage.total_limit_size", form: ignored},
+	{name: "host"}, {name: "port"}, {name: "ipv6", form: ignored},
+	{name: "tls"}, {name: "tls.verify"}, {name: "tls.vhost"}, {name: "tls.ca_file"}, {name: "tls.crt_file"}, {name: "tls.key_file"},
+	{name: "tls.verify_hostname", form: ignored}, {name: "tls.debug", form: ignored}, {name: "tls.min_version", form: ignored},
+	{name: "tls.max_version", form: ignored}, {name: "tls.ciphers", form: ignored},
+	{name: "tls.ca_path", form: refused, why: "give one file of certificates in tls.ca_file"},
+	{name: "tls.key_passwd", form: refused, why: "store the key without a password, as a secret, and name it as tls.key_file in secretOptions"},
+	{name: "net.connect_timeout", form: ignored}, {name: "net.io_timeout", form: ignored}, {name: "net.keepalive", form: ignored},
+	{name: "net.keepalive_idle_timeout", form: ignored}, {name: "net.keepalive_max_recycle", form: ignored},
+	{name: "net.max_worker_connections", form: ignored}, {name: "net.connect_timeout_log_error", form: ignored},
+	{name: "net.dns.mode", form: ignored}, {name: "net.dns.resolver", form: ignored}, {name: "net.dns.prefer_ipv4", form: ignored},
+	{name: "net.dns.prefer_ipv6", form: ignored}, {name: "net.proxy_env_ignore", form: refused, why: "set NO_PROXY in the log driver's environment"},
+	{name: "net.source_address", form: refused, why: "the system chooses the source address; use a route"},
+	{name: "proxy", form: refused, why: "set HTTPS_PROXY and NO_PROXY in the log driver's environment"},
+}
+
+// tlsOptions are the names of the router's own TLS options; "" means that it has none.
+type tlsOptions struct {
+	ca, cert, key, serverName, skipVerify string
+	always                                bool // the output always uses TLS
+}
+
+func prefixTLS(prefix string) tlsOptions {
+	return tlsOptions{
+		ca: prefix + "-ca-cert", cert: prefix + "-client-cert", key: prefix + "-client-key",
+		serverName: prefix + "-tls-server-name", skipVerify: prefix + "-insecure-skip-verify",
+	}
+}
+
+// common reads what every output has and what the agent reads.
+func (t *translation) common() {
+	for _, e := range t.entries {
+		effect, agents := agentOptions[e.name]
+		switch {
+		case agents && e.secret:
+			t.fail("%s cannot be in secretOptions", e.key)
+		case !agents:
+		case effect == "":
+			t.plain[e.name] = e.whole()
+		case strings.HasPrefix(e.name, "config-file"):
+			t.fail("%s: %s", e.key, effect)
+		case e.name == "log-driver-buffer-limit" && !isNumber(e.whole()):
+			t.fail("%s is %q, which is not a number of bytes", e.key, e.whole())
+		case e.name == "enable-ecs-log-metadata" && !slices.Contains([]string{"true", "false"}, strings.ToLower(e.whole())):
+			t.fail("%s is %q; write true or false", e.key, e.whole())
+		default:
+			t.note("%s has no effect: %s", e.key, effect)
+		}
+		if o := t.out.option(e.name); o != nil && o.form == ignored {
+			t.note("%s has no effect here", e.key)
+		}
+	}
+	if match := t.text("match", "*"); match != "*" && !strings.Contains(match, "-firelens") {
+		t.fail("Match is %q, with which Fluent Bit would send nothing; remove it", match)
+	}
+	if limit := strings.ToLower(t.text("retry_limit", "1")); !isNumber(limit) && !slices.Contains([]string{"false", "off", "no_limits", "no_retries"}, limit) {
+		t.fail("Retry_Limit is %q; write a number from 1 on, no_limits or no_retries", limit)
+	} else if t.has("retry_limit") {
+		t.note("Retry_Limit has no effect: lines wait in the spool until the receiver takes them")
+	}
+}
+
+func isNumber(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 63)
+	return err == nil
+}
+
+// secure reads the TLS options.
+func (t *translation) secure() {
+	if t.tls = t.is("tls", t.out.tls.always); !t.tls && t.out.tls.always {
+		t.note("tls off has no effect: this output always uses TLS")
+		t.tls = true
+	}
+	for _, x := range []struct{ name, to string }{
+		{"tls.ca_file", t.out.tls.ca}, {"tls.crt_file", t.out.tls.cert}, {"tls.key_file", t.out.tls.key}, {"tls.vhost", t.out.tls.serverName},
+	} {
+		e := t.find(x.name)
+		switch {
+		case e == nil:
+		case !t.tls:
+			t.note("%s has no effect without tls on", e.key)
+		case x.to == "":
+			t.fail("%s is not supported by this output here", e.key)
+		default:
+			t.carry(*e, x.to, false)
+		}
+	}
+	if verify := t.is("tls.verify", true); !verify && t.tls {
+		if t.out.tls.skipVerify == "" {
+			t.fail("tls.verify off is not possible with this output here; remove it")
+			return
+		}
+		t.set(t.out.tls.skipVerify, "true")
+		t.note("tls.verify off: the receiver's certificate is not verified, and anyone on the way can read the lines and the credentials")
+	}
+}
+
+var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?$`)
+
+// address returns SCHEME://HOST:PORT of the options Host and Port. An empty port is left out.
+func (t *translation) address(plain, secure, host, port string) string {
+	if e := t.find("host"); e != nil && e.secret {
+		t.fail("%s cannot be in secretOptions here, because allow_routers is about hosts; write it into options", e.key)
+		return ""
+	}
+	host = t.text("host", host)
+	if ip, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil && ip.Is6() {
+		host = "[" + ip.String() + "]"
+	} else if !hostName.MatchString(host) {
+		t.fail("Host is not the name of a host alone; write it without a scheme, a port or a path, and give Port, URI and tls as options of their own")
+		return ""
+	}
+	if port = t.text("port", port); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			t.fail("Port is not a number from 1 to 65535")
+			return ""
+		}
+		port = ":" + port
+	}
+	scheme := plain
+	if t.tls {
+		scheme = secure
+	}
+	return scheme + "://" + host + port
+}
+
+// protect refuses to send the named credentials, if they are given, without TLS to another host.
+func (t *translation) protect(credentials ...string) {
+	host := t.text("host", "127.0.0.1")
+	if ip, err := netip.ParseAddr(host); t.tls || host == "localhost" || err == nil && ip.IsLoopback() {
+		return
+	}
+	for _, name := range credentials {
+		if e := t.find(name); e != nil {
+			t.fail("%s would be sent to %s without encryption, which Fluent Bit does in silence; write tls=on", e.key, host)
+			return
+		}
+	}
+}
+
+// variable is ${NAME} in a value.
+var variable = regexp.MustCompile(`\$\{([^}]*)\}`)
+
+// variables are those that may stand in an option that is a template here.
+var variables = map[string]string{"CONTAINER_NAME": "{{.Name}}", "CONTAINER_ID": "{{.FullID}}", "CONTAINER_IMAGE": "{{.ImageName}}", "HOSTNAME": "{{.Hostname}}"}
+
+// expand returns the value of an entry with its variables. Fluent Bit puts nothing in the place of one that it does not know.
+func (t *translation) expand(e entry, asTemplate bool) string {
+	value := e.whole()
+	if asTemplate {
+		value = strings.ReplaceAll(value, "{{", `{{"{{"}}`)
+	}
+	return variable.ReplaceAllStringFunc(value, func(found string) string {
+		name := found[2 : len(found)-1]
+		switch with, known := variables[name]; {
+		case strings.HasPrefix(name, "label:") && asTemplate:
+			return fmt.Sprintf("{{index .ContainerLabels %q}}", strings.TrimPrefix(name, "label:"))
+		case known && asTemplate:
+			return with
+		case known:
+			t.fail("%s has %s, and can have no variable here: all containers with it share one connection; write the value", e.key, found)
+		default:
+			t.fail("%s has %s, which is not known here; known are ${CONTAINER_NAME}, ${CONTAINER_ID}, ${CONTAINER_IMAGE}, ${HOSTNAME} and ${label:NAME}", e.key, found)
+		}
+		return found
+	})
+}

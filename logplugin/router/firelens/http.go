@@ -1,0 +1,118 @@
+package firelens
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/secretref/secretref/logplugin/fluentbit"
+)
+
+func httpOutput() output {
+	const aws = "requests are not signed; send to a receiver that takes a token"
+	return output{
+		names: []string{"http"}, router: "http", tls: prefixTLS("http"), build: buildHTTP,
+		options: []option{
+			{name: "uri"}, {name: "format"}, {name: "header", repeats: true},
+			{name: "json_date_key", setting: true}, {name: "json_date_format"},
+			{name: "http_user", to: "http-user"}, {name: "http_passwd", to: "http-password"},
+			{name: "compress"}, {name: "http_method"}, {name: "http.response_timeout", form: ignored},
+			{name: "allow_duplicated_headers"}, {name: "log_response_payload", form: ignored},
+			{name: "header_tag", form: refused, why: "the tag is not sent as a header; give a field with labels or env"},
+			{name: "body_key", form: refused, why: "the whole record is sent"}, {name: "headers_key", form: refused, why: "the whole record is sent"},
+			{name: "gelf_timestamp_key", form: refused, why: "use Name=gelf"}, {name: "gelf_host_key", form: refused, why: "use Name=gelf"},
+			{name: "gelf_short_message_key", form: refused, why: "use Name=gelf"}, {name: "gelf_full_message_key", form: refused, why: "use Name=gelf"},
+			{name: "gelf_level_key", form: refused, why: "use Name=gelf"},
+			{name: "aws_auth", form: refused, why: aws}, {name: "aws_service", form: refused, why: aws}, {name: "aws_region", form: refused, why: aws},
+			{name: "aws_role_arn", form: refused, why: aws}, {name: "aws_external_id", form: refused, why: aws}, {name: "aws_profile", form: refused, why: aws},
+			{name: "oauth2.enable", form: refused, why: "give a token as the header Authorization"},
+		},
+	}
+}
+
+func buildHTTP(t *translation) {
+	t.setting(fluentbit.Output, "http")
+	t.set("http-url", t.address("http", "https", "127.0.0.1", "80"))
+	t.protect("http_passwd", "header")
+	if t.isSecret("uri") {
+		t.protect("uri")
+	}
+	if e := t.find("uri"); e != nil {
+		if !e.secret && !strings.HasPrefix(e.value, "/") {
+			e.value = "/" + e.value
+		}
+		t.carry(*e, "http-uri", false)
+	}
+	format := t.oneOf("format", "json", "json_lines", "json_stream", "msgpack", "gelf")
+	switch format {
+	case "msgpack":
+		t.fail("Format msgpack is not supported; write json_lines or json, which receivers of msgpack take too")
+	case "gelf":
+		t.fail("Format gelf is not supported over HTTP; use Name=gelf")
+	}
+	if !t.has("format") {
+		t.note("Format is not given and is json, as in Fluent Bit since 3.0; images of AWS for Fluent Bit up to 2.x send msgpack")
+	}
+	t.set("http-format", format)
+	t.date("json_date_format")
+	t.set("http-method", strings.ToUpper(t.oneOf("http_method", "post", "put")))
+	if word := t.oneOf("compress", "", "gzip", "zstd", "snappy"); word == "snappy" {
+		t.fail("compress snappy is not supported; write gzip or zstd")
+	} else {
+		t.set("http-compress", word)
+	}
+	t.headers("http-header", "http-bearer-token", !t.is("allow_duplicated_headers", true))
+}
+
+// date gives the setting of that name, which is a form of time.
+func (t *translation) date(name string) {
+	form := strings.ToLower(t.text(name, ""))
+	if form == "" {
+		return
+	}
+	if !slices.Contains(fluentbit.DateForms(), form) {
+		t.fail("%s is %q; write one of %s", t.find(name).key, form, strings.Join(fluentbit.DateForms(), ", "))
+		return
+	}
+	t.setting(name, form)
+}
+
+// headers gives the option header, which may stand several times as NAME VALUE, to a family of options. A secret that is a bearer token
+// goes into the option bearer, if there is one.
+func (t *translation) headers(family, bearer string, replaceType bool) {
+	for _, e := range t.all("header") {
+		name, value, _ := strings.Cut(e.whole(), " ")
+		if e.secret {
+			name, value, _ = strings.Cut(e.before, " ")
+			switch {
+			case name == "":
+				t.fail("%s is a whole header in a secret; write its name into the option, as in \"Header Authorization\", and store its value alone", e.key)
+			case value == "":
+				t.refs[family+"."+name] = e.value
+			case strings.EqualFold(name, "Authorization") && strings.EqualFold(strings.TrimSpace(value), "Bearer") && bearer != "":
+				t.refs[bearer] = e.value
+			default:
+				t.carry(e, "", false)
+			}
+			continue
+		}
+		value = strings.TrimSpace(value)
+		switch {
+		case value == "":
+			t.fail("%s has no value; write NAME VALUE", e.key)
+		case strings.EqualFold(name, "Content-Type"):
+			if replaceType {
+				t.set(family+".Content-Type", value)
+			} else {
+				t.note("the header Content-Type has no effect: it is that of Format")
+			}
+		case strings.EqualFold(name, "Content-Encoding"):
+			t.fail("the header Content-Encoding belongs to the option compress; give that")
+		case t.plain[family+"."+name] != "":
+			t.fail("the header %s is given twice; keep one", name)
+		case strings.Contains(value, "${"):
+			t.expand(entry{key: e.key, value: value}, false)
+		default:
+			t.set(family+"."+name, value)
+		}
+	}
+}
