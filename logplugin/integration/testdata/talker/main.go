@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/signal"
 	"strings"
@@ -23,6 +24,8 @@ func main() {
 	both := flag.Bool("both", false, "write to stderr, too")
 	stay := flag.Bool("stay", false, "after the last line wait for SIGTERM")
 	shapes := flag.Bool("shapes", false, "write awkward lines instead")
+	random := flag.Bool("bytes", false, "write -n lines of any bytes instead")
+	wide := flag.Bool("wide", false, "write -n lines instead that are longer than a piece, which ends in the middle of a character")
 	flag.Parse()
 	end := make(chan os.Signal, 1)
 	signal.Notify(end, syscall.SIGTERM)
@@ -30,6 +33,10 @@ func main() {
 	go func() { <-end; close(stop) }()
 	if *shapes {
 		writeShapes()
+		return
+	}
+	if *random || *wide {
+		writeLines(*n, *wide)
 		return
 	}
 	var done sync.WaitGroup
@@ -88,4 +95,21 @@ func writeShapes() {
 	}
 	done.Wait()
 	os.Stdout.WriteString("the tail has no end")
+}
+
+// writeLines writes n lines, the same each time: of any bytes but newlines, or long ones of characters that have three bytes.
+func writeLines(n int, wide bool) {
+	w := bufio.NewWriter(os.Stdout)
+	defer w.Flush()
+	r := rand.New(rand.NewPCG(1, 2))
+	for i := range n {
+		line := bytes.Repeat([]byte("日"), 5500+i)
+		if !wide {
+			line = line[:r.IntN(300)]
+			for j := range line {
+				line[j] = byte(11 + r.IntN(245))
+			}
+		}
+		w.Write(append(line, '\n'))
+	}
 }
