@@ -106,7 +106,7 @@ func TestReadTakesEveryName(t *testing.T) {
 }
 
 func TestFlowAllocs(t *testing.T) {
-	r, err := (Options{IncludePattern: `ERROR|WARN`, ExcludePattern: `^\d+ GET /health`}).Compile()
+	r, err := (Options{IncludePattern: `ERROR|WARN`, ExcludePattern: `^\d+ GET /health`, MultilinePattern: `^\d`}).Compile()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -176,8 +176,7 @@ func (r *Rules) fix(o *Options, k *router.Kind, config map[string]string, info I
 		return err
 	}
 	o.About = about(info)
-	o.Lines = lines.Read(config)
-	if _, err := o.Lines.Compile(); err != nil {
+	if o.Lines, err = readLines(o, k, config); err != nil {
 		return err
 	}
 	if o.Tag, err = r.tag(k, config, info, o.Attributes); err != nil {
@@ -202,6 +201,25 @@ func (r *Rules) fix(o *Options, k *router.Kind, config map[string]string, info I
 		return fmt.Errorf("log-opt %s is %q; write fail or start, or leave it out", secretFailure, string(f))
 	}
 	return nil
+}
+
+// readLines reads the options that say which lines are sent. A router may have its own names for them.
+func readLines(o *Options, k *router.Kind, config map[string]string) (lines.Options, error) {
+	l := lines.Read(config)
+	if k.Multiline != nil {
+		v := router.Options{Plain: o.Plain}.Unresolved()
+		pattern := k.Multiline(v)
+		switch {
+		case v.Err() != nil:
+			return l, v.Err()
+		case pattern != "" && l.MultilinePattern != "":
+			return l, fmt.Errorf("log-opt %s and an option of logDriver %s both say where an event begins; give one", lines.MultilinePattern, k.Name)
+		case pattern != "":
+			l.MultilinePattern = pattern
+		}
+	}
+	_, err := l.Compile()
+	return l, err
 }
 
 // InPlain returns the names of the options that hold a credential and were written out, where docker inspect shows

@@ -118,6 +118,35 @@ func TestFamily(t *testing.T) {
 	}
 }
 
+// A router may say with its own options where an event begins.
+func TestMultilineOfARouter(t *testing.T) {
+	r := rules()
+	k := r.kind("splunk")
+	k.Options = append(k.Options, router.Option{Name: "splunk-multiline", Session: true})
+	k.Multiline = func(v *router.Values) string {
+		if v.String("splunk-multiline", "") == "both" {
+			v.Refuse("log-opt splunk-multiline: no")
+		}
+		return v.String("splunk-multiline", "")
+	}
+	for name, c := range map[string]struct {
+		given []string
+		want  string // the pattern, or a piece of the error
+	}{
+		"neither":       {nil, ""},
+		"the router's":  {[]string{"splunk-multiline", "^a"}, "^a"},
+		"of all":        {[]string{"multiline-pattern", "^b "}, "^b "},
+		"two":           {[]string{"multiline-pattern", "^b", "splunk-multiline", "^a"}, "both say where an event begins"},
+		"not a pattern": {[]string{"splunk-multiline", "("}, "log-opt multiline-pattern: error parsing regexp"},
+		"refused":       {[]string{"splunk-multiline", "both"}, "log-opt splunk-multiline: no"},
+	} {
+		o, err := r.Parse(splunk(c.given...), info())
+		if err == nil && o.Lines.MultilinePattern != c.want || err != nil && (c.want == "" || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %q, %v; want %q", name, o.Lines.MultilinePattern, err, c.want)
+		}
+	}
+}
+
 func TestAbout(t *testing.T) {
 	for name, c := range map[string]struct {
 		labels map[string]string

@@ -26,6 +26,10 @@ type Kind struct {
 	Translate func(Foreign) (Translated, error)
 	// Serves are, with Translate, the foreign names that are served, each with the router that serves it.
 	Serves map[string]string
+	// Multiline reads from the router's own options what multiline-pattern says for all routers: the regular expression that the
+	// first line of an event matches; "" means that the options do not say. Faults are in v. nil means that there are no such
+	// options.
+	Multiline func(v *Values) string
 	// New checks a container's log options, as far as that is possible without a secret. It uses no network.
 	New func(Options) (Config, error)
 }

@@ -23,7 +23,8 @@ func TestDecodeAllocs(t *testing.T) {
 		lines  lines.Options
 	}{
 		"joined": {}, "in pieces": {pieces: true},
-		"with patterns": {lines: lines.Options{IncludePattern: ".", ExcludePattern: `^ERROR \d+$`}},
+		"one event each": {lines: lines.Options{MultilinePattern: "."}},
+		"with patterns":  {lines: lines.Options{IncludePattern: ".", ExcludePattern: `^ERROR \d+$`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			st := spool.NewStore(spool.Config{Dir: t.TempDir(), Total: 1 << 30, Memory: 1 << 20, Retry: time.Second})
@@ -44,7 +45,7 @@ func TestDecodeAllocs(t *testing.T) {
 				if f.flow != nil {
 					f.flow.Begin()
 				}
-				if used := f.decode(buf, false); used != len(buf) || f.batch.Len() != many {
+				if used := f.decode(buf, false); used != len(buf) || f.batch.Len() < many-1 { // an event may be open
 					t.Fatalf("%d of %d bytes became %d lines, want %d", used, len(buf), f.batch.Len(), many)
 				}
 			})

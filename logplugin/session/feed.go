@@ -85,11 +85,11 @@ func (f *feed) Fill(b *router.Batch, limit int) (more bool) {
 			return f.again(false)
 		case n > 0:
 		case gap.To != 0:
-			f.joiner.Flush() // what comes behind the gap is not the rest of an open line
+			f.flush() // what comes behind the gap is not the rest of an open line
 			f.missing(gap)
 			f.spool.SkipGap()
 		case err != nil:
-			f.joiner.Flush()
+			f.flush()
 			f.ended = true
 			return false
 		default:
@@ -211,12 +211,30 @@ func (f *feed) missing(g spool.Gap) {
 	f.encode(&frame.Entry{Source: []byte("stderr"), TimeNano: f.session.table.now().UnixNano(), Line: droppedText(g), Pos: -g.To})
 }
 
+// flush emits what waits for more lines: they will not come.
+func (f *feed) flush() {
+	f.joiner.Flush()
+	if f.flow != nil {
+		f.flow.Flush()
+	}
+}
+
 // again is what Fill returns when the spool may get more; lines that stay open are looked at in time.
 func (f *feed) again(more bool) bool {
-	if at, ok := f.joiner.Deadline(); ok && !more {
+	if more {
+		return true
+	}
+	at, ok := f.joiner.Deadline()
+	if f.flow != nil {
+		f.flow.Expire(time.Now())
+		if other, open := f.flow.Deadline(); open && (!ok || other.Before(at)) {
+			at, ok = other, true
+		}
+	}
+	if ok {
 		f.wakeAt(at)
 	}
-	return more
+	return false
 }
 
 func (f *feed) wakeAt(at time.Time) {
@@ -245,6 +263,11 @@ func (f *feed) Commit(rejected int) {
 	pos := f.spool.Taken()
 	if held, ok := f.joiner.Held(); ok {
 		pos = min(pos, held)
+	}
+	if f.flow != nil {
+		if held, ok := f.flow.Held(); ok {
+			pos = min(pos, held)
+		}
 	}
 	_ = f.spool.Commit(pos) // its Stats keep the error, and the next one tries again
 	if f.ended {

@@ -145,3 +145,34 @@ func TestPatternThatCannotBeRead(t *testing.T) {
 		t.Errorf("sent %q", m.lines)
 	}
 }
+
+// Lines that are one event go as one record, whatever the driver does in between, and `docker logs` shows lines.
+func TestMultiline(t *testing.T) {
+	t.Parallel()
+	dir, m := t.TempDir(), &memory{}
+	s := start(t, dir, m)
+	file := filepath.Join(dir, "f")
+	f := newFIFO(t, file)
+	in := info("multiline-pattern", "^E", "exclude-pattern", "b")
+	if err := s.Start(t.Context(), file, in); err != nil {
+		t.Fatal(err)
+	}
+	write(t, f, "E1", "a", "E2", "b", "E3")
+	writeLong(t, f, "c-long-", "line")
+	m.wait(t, "E1 a")
+	await(t, "the cursor at the event that is open", func() bool { return s.Status()[0].WaitingBytes < 100 })
+	end(t, s)
+	s = start(t, dir, m)
+	s.Attach()
+	write(t, f, "d", "E4")
+	m.wait(t, "E1 a E3 c-long-line d")
+	if n := s.Status()[0].FilteredLines; n != 0 {
+		t.Errorf("%d events were read again and left out, want 0: the process before had committed that", n)
+	}
+	f.Close()
+	m.wait(t, "E1 a E3 c-long-line d E4")
+	gone(t, s, file)
+	if got, want := logs(t, s, in), "E1 a E2 b E3 c-long-line d E4 "; got != want {
+		t.Errorf("docker logs: %q, want %q", got, want)
+	}
+}

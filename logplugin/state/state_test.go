@@ -81,7 +81,7 @@ func session(t *testing.T, file string) Session {
 			Router: "splunk", Address: "https://hec.example.com:8088", Plain: options.Plain{"splunk-url": "https://hec.example.com:8088"},
 			References: map[string]secretref.Ref{"splunk-token": ref}, Tag: "web/é<>", Attributes: map[string]string{"tier": "front", "EMPTY": ""},
 			About:         router.About{Image: "nginx:1", Project: "shop", Service: "web", Swarm: true},
-			Lines:         lines.Options{IncludePattern: " é", ExcludePattern: `\d`},
+			Lines:         lines.Options{IncludePattern: " é", ExcludePattern: `\d`, MultilinePattern: "^x"},
 			SpoolMaxBytes: 1 << 30, SecretFailure: options.SecretFailureStart,
 		},
 	}
@@ -161,7 +161,8 @@ func TestFormat(t *testing.T) {
   },
   "lines": {
     "includePattern": " é",
-    "excludePattern": "\\d"
+    "excludePattern": "\\d",
+    "multilinePattern": "^x"
   },
   "spoolMaxBytes": 1073741824,
   "secretFailure": "start"
