@@ -16,6 +16,7 @@ import (
 	"github.com/secretref/secretref/logplugin/control"
 	"github.com/secretref/secretref/logplugin/metrics"
 	"github.com/secretref/secretref/logplugin/session"
+	"github.com/secretref/secretref/logplugin/volume"
 	"github.com/secretref/secretref/shared/config"
 	"github.com/secretref/secretref/shared/fault"
 	"github.com/secretref/secretref/shared/resolve"
@@ -72,7 +73,7 @@ func (p Program) check(ctx context.Context, f flags) error {
 	return nil
 }
 
-// checkWith asks the running driver, or tries the log options itself.
+// checkWith asks the running driver, or tries the options itself.
 func (p Program) checkWith(ctx context.Context, found *findings, cfg *config.Config, f flags) error {
 	client := control.NewClient(cfg.Logs.StateDir)
 	report, err := client.Report(ctx)
@@ -105,7 +106,11 @@ func (p Program) checkWith(ctx context.Context, found *findings, cfg *config.Con
 	if len(trials) == 0 {
 		return nil
 	}
-	found.note("the log options are tried by this process: the service may have other files, variables and credentials")
+	what := "log options"
+	if len(f.volumeOpts) > 0 {
+		what = "options"
+	}
+	found.note("the " + what + " are tried by this process: the service may have other files, variables and credentials")
 	resolver := p.resolver(cfg, &metrics.Resolves{}, p.newLog(f))
 	defer resolver.Close()
 	var errs []error
@@ -115,12 +120,18 @@ func (p Program) checkWith(ctx context.Context, found *findings, cfg *config.Con
 	return errors.Join(errs...)
 }
 
-// trialsOf returns what is to be tried: the given log options, or without any each destination of the configuration.
+// trialsOf returns what is to be tried: the given options, or without any each destination of the configuration.
 func trialsOf(cfg *config.Config, f flags) []control.Trial {
-	if len(f.logOpts) > 0 {
-		return []control.Trial{{LogOpts: f.logOpts, Send: f.send}}
-	}
 	var all []control.Trial
+	if len(f.volumeOpts) > 0 {
+		all = append(all, control.Trial{VolumeOpts: f.volumeOpts})
+	}
+	if len(f.logOpts) > 0 {
+		all = append(all, control.Trial{LogOpts: f.logOpts, Send: f.send})
+	}
+	if len(all) > 0 {
+		return all
+	}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Logs.Destinations)) {
 		all = append(all, control.Trial{LogOpts: map[string]string{"destination": name}})
 	}
@@ -154,8 +165,12 @@ func checkDaemon(found *findings, path string) {
 // maxDaemonConfig bounds what is read of daemon.json, in bytes.
 const maxDaemonConfig = 1 << 20
 
-// tryOptions tries a container's log options.
+// tryOptions tries the options of a container's log or of a volume.
 func tryOptions(ctx context.Context, cfg *config.Config, resolver *resolve.Resolver, t control.Trial, say func(string, error)) error {
+	if len(t.VolumeOpts) > 0 {
+		volume.Check(ctx, volume.Config{Config: cfg, Resolver: resolver}, t.VolumeOpts, say)
+		return nil
+	}
 	trial := session.Trial{LogOpts: t.LogOpts}
 	if t.Send {
 		trial.Line = "secretref-logdriver check --send at " + time.Now().UTC().Format(time.RFC3339Nano)
@@ -179,6 +194,9 @@ func (s *service) Check(ctx context.Context, t control.Trial) (control.CheckRepo
 		if s.unusable {
 			return r, nil
 		}
+	}
+	if len(t.VolumeOpts) > 0 && s.volumes == nil {
+		say("volumes", errNoVolumes)
 	}
 	err := tryOptions(ctx, cfg, s.resolver, t, say)
 	return r, err

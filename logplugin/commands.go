@@ -33,9 +33,9 @@ func commands() []command {
 		{"serve", "", "answer the daemon, in the foreground; logs to standard error", common("socket", "volume-socket", "volume-dir", "log-level", "log-format"), Program.serve},
 		{"status", "", "one line for each container's log; exit status 3 if one needs attention", common("json", "watch"), Program.status},
 		{"forget", "ID", "end a session that waits for a FIFO which the daemon has leaked; ID is the first column of status",
-			common("discard", "force", "ended"), Program.forget},
-		{"check", "", "try the configuration, and with --log-opt a container's options, references and router, without a container",
-			common("log-opt", "send"), Program.check},
+			common("discard", "force", "ended", "volume"), Program.forget},
+		{"check", "", "try the configuration, and with --log-opt or --volume-opt a container's options, references and router, without a container",
+			common("log-opt", "send", "volume-opt"), Program.check},
 		{"refresh", "VOLUME", "read the values of a volume again at once, or without VOLUME those of all mounted ones", common(), Program.refresh},
 		{"routers", "NAME", "list the log routers, or the options of one with their defaults", nil, Program.routers},
 		{"version", "", "print the version", nil, Program.version},
@@ -64,11 +64,14 @@ func (p Program) options() []option {
 			func(s *flag.FlagSet, f *flags) { s.TextVar(&f.logFormat, "log-format", f.logFormat, "") }},
 		{"json", "", "the same for programs", func(s *flag.FlagSet, f *flags) { s.BoolVar(&f.json, "json", false, "") }},
 		{"watch", "", "again every two seconds, the worst sessions first", func(s *flag.FlagSet, f *flags) { s.BoolVar(&f.watch, "watch", false, "") }},
-		{"discard", "", "give up the lines that are not delivered", func(s *flag.FlagSet, f *flags) { s.BoolVar(&f.discard, "discard", false, "") }},
-		{"force", "", "also when the session has had lines in the last minute", func(s *flag.FlagSet, f *flags) { s.BoolVar(&f.force, "force", false, "") }},
+		{"discard", "", "give up the lines that are not delivered", func(s *flag.FlagSet, f *flags) { s.BoolVar(&f.forget.discard, "discard", false, "") }},
+		{"force", "", "also when the session has had lines in the last minute, or a container may have the volume", func(s *flag.FlagSet, f *flags) { s.BoolVar(&f.forget.force, "force", false, "") }},
 		{"ended", "", "delete what is kept for docker logs of a container that has ended, whose id is ID, or of all without ID",
-			func(s *flag.FlagSet, f *flags) { s.BoolVar(&f.ended, "ended", false, "") }},
-		{"log-opt", "NAME=VALUE", "as of docker run; any number of them", func(s *flag.FlagSet, f *flags) { s.Func("log-opt", "", f.addLogOpt) }},
+			func(s *flag.FlagSet, f *flags) { s.BoolVar(&f.forget.ended, "ended", false, "") }},
+		{"volume", "", "remove a volume that the daemon has forgotten; ID is its name",
+			func(s *flag.FlagSet, f *flags) { s.BoolVar(&f.forget.volume, "volume", false, "") }},
+		{"log-opt", "NAME=VALUE", "as of docker run; any number of them", func(s *flag.FlagSet, f *flags) { s.Func("log-opt", "", addTo(f.logOpts)) }},
+		{"volume-opt", "NAME=VALUE", "as of docker run --mount; any number of them", func(s *flag.FlagSet, f *flags) { s.Func("volume-opt", "", addTo(f.volumeOpts)) }},
 		{"send", "", "send one marked line there, and show the answer", func(s *flag.FlagSet, f *flags) { s.BoolVar(&f.send, "send", false, "") }},
 	}
 }
@@ -122,7 +125,7 @@ func (p Program) usageOf(c command) string {
 }
 
 func (o option) line(of string) string {
-	return fmt.Sprintf("  %-22s %s%s\n", strings.TrimSpace("--"+o.name+" "+o.value), o.text, of)
+	return fmt.Sprintf("  %-24s %s%s\n", strings.TrimSpace("--"+o.name+" "+o.value), o.text, of)
 }
 
 // find returns the command of a name; -h and its like are commands too.
@@ -152,7 +155,7 @@ func didYouMean(dashes, name string, known []string) string {
 
 // flags parses what follows the command.
 func (p Program) flags(c command, args []string) (flags, error) {
-	f := flags{logOpts: map[string]string{}}
+	f := flags{logOpts: map[string]string{}, volumeOpts: map[string]string{}}
 	set := flag.NewFlagSet(c.name, flag.ContinueOnError)
 	set.SetOutput(io.Discard)
 	for _, o := range p.options() {
@@ -165,8 +168,8 @@ func (p Program) flags(c command, args []string) (flags, error) {
 		if f.id = set.Arg(0); f.id != "" {
 			err = parse(set, c, set.Args()[1:]) // options may stand behind it
 		}
-		if err == nil && f.id == "" && !f.ended && c.name == "forget" {
-			return f, errors.New("forget: which session? status shows them in its first column")
+		if err == nil && c.name == "forget" {
+			err = f.forget.check(f.id)
 		}
 	}
 	if err != nil {
@@ -176,6 +179,19 @@ func (p Program) flags(c command, args []string) (flags, error) {
 		return f, fmt.Errorf("%s: %q is too much", c.name, set.Arg(0))
 	}
 	return f, nil
+}
+
+// check refuses what does not go together.
+func (f forgetFlags) check(id string) error {
+	switch {
+	case f.ended && f.volume:
+		return errors.New("forget: --ended and --volume exclude each other")
+	case id == "" && f.volume:
+		return errors.New("forget: which volume? status shows their names")
+	case id == "" && !f.ended:
+		return errors.New("forget: which session? status shows them in its first column")
+	}
+	return nil
 }
 
 // parse names the option that was meant, if one is unknown.

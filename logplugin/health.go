@@ -98,9 +98,19 @@ func (s *service) Report() control.Report {
 // Refresh reads the values of volumes again.
 func (s *service) Refresh(ctx context.Context, name string) (int, error) {
 	if s.volumes == nil {
-		return 0, errors.New("this driver has no volumes; enable secretref-files.socket, or use serve --volume-socket")
+		return 0, errNoVolumes
 	}
 	return s.volumes.Refresh(ctx, name)
+}
+
+var errNoVolumes = errors.New("this driver has no volumes; enable secretref-files.socket, or use serve --volume-socket")
+
+// ForgetVolume removes a volume.
+func (s *service) ForgetVolume(name string, force bool) error {
+	if s.volumes == nil {
+		return errNoVolumes
+	}
+	return s.volumes.Forget(name, force)
 }
 
 // Forget ends a session.

@@ -46,12 +46,15 @@ type flags struct {
 	logLevel         slog.Level
 	logFormat        logFormat // "" is text
 	json, watch      bool      // status
-	discard, force   bool      // forget
-	ended            bool      // forget
+	forget           forgetFlags
 	id               string
 	logOpts          map[string]string // check
+	volumeOpts       map[string]string // check
 	send             bool              // check
 }
+
+// forgetFlags are those of forget.
+type forgetFlags struct{ discard, force, ended, volume bool }
 
 // Run carries out one command, until it is done or ctx ends, and returns the exit status.
 func Run(ctx context.Context, p Program) int {
@@ -94,16 +97,19 @@ func (p Program) help(context.Context, flags) error {
 	return err
 }
 
-func (f *flags) addLogOpt(text string) error {
-	name, value, ok := strings.Cut(text, "=")
-	if !ok || name == "" {
-		return errors.New("it is not NAME=VALUE") // the text may be a secret
+// addTo returns a function that adds NAME=VALUE to options.
+func addTo(options map[string]string) func(text string) error {
+	return func(text string) error {
+		name, value, ok := strings.Cut(text, "=")
+		if !ok || name == "" {
+			return errors.New("it is not NAME=VALUE") // the text may be a secret
+		}
+		if _, twice := options[name]; twice {
+			return fmt.Errorf("%s is given twice", name)
+		}
+		options[name] = value
+		return nil
 	}
-	if _, twice := f.logOpts[name]; twice {
-		return fmt.Errorf("%s is given twice", name)
-	}
-	f.logOpts[name] = value
-	return nil
 }
 
 // oneSocket reports whether the daemon asks for logs and volumes on the same socket, as it does with a managed plugin.

@@ -133,9 +133,11 @@ func (s *server) with(ctx context.Context, cfg *config.Config, broken error) (ne
 	}
 	d := &service{version: s.program.Version, sessions: sessions, volumes: volumes, resolver: resolver, resolves: &s.resolves, config: cfg, broken: broken, unusable: broken != nil}
 	// Before the sessions, which may need many files.
-	stop := listeners{s.files, s.log}.answer(cfg.Logs.MetricsAddress, dir.Path(), d, metrics.Handler(metrics.Options{
-		Version: s.program.Version, Sessions: sessions, Health: d, Resolves: &s.resolves, PerContainer: d.perContainer, Log: s.log,
-	}))
+	numbers := metrics.Options{Version: s.program.Version, Sessions: sessions, Health: d, Resolves: &s.resolves, PerContainer: d.perContainer, Log: s.log}
+	if volumes != nil {
+		numbers.Volumes = volumes
+	}
+	stop := listeners{s.files, s.log}.answer(cfg.Logs.MetricsAddress, dir.Path(), d, metrics.Handler(numbers))
 	sessions.Attach()
 	ctx, end := context.WithCancel(ctx)
 	var looking sync.WaitGroup

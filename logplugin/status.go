@@ -245,19 +245,26 @@ func inBytes(n int64) string {
 }
 
 func (p Program) forget(ctx context.Context, f flags) error {
-	if f.ended {
+	if f.forget.volume {
+		if err := p.client(f).ForgetVolume(ctx, f.id, f.forget.force); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(p.Stdout, "volume %s is removed\n", f.id)
+		return err
+	}
+	if f.forget.ended {
 		deleted, err := p.client(f).ForgetEnded(ctx, f.id)
 		if err == nil {
 			_, err = fmt.Fprintf(p.Stdout, "deleted what was kept for docker logs: %s of %d containers\n", inBytes(deleted.Bytes), deleted.Containers)
 		}
 		return err
 	}
-	st, err := p.client(f).Forget(ctx, f.id, session.Forgetting{Discard: f.discard, Force: f.force})
+	st, err := p.client(f).Forget(ctx, f.id, session.Forgetting{Discard: f.forget.discard, Force: f.forget.force})
 	if err != nil {
 		return err
 	}
 	rest := "are still to be delivered"
-	if f.discard {
+	if f.forget.discard {
 		rest = "are given up"
 	}
 	_, err = fmt.Fprintf(p.Stdout, "session %s of container %s is not read any more; %s of its log %s\n", st.Session, st.ContainerName, inBytes(st.WaitingBytes), rest)

@@ -11,8 +11,9 @@ import (
 
 // Trial is what `check` asks the driver to try.
 type Trial struct {
-	LogOpts map[string]string `json:"logOpts"`
-	Send    bool              `json:"send"` // one marked line
+	LogOpts    map[string]string `json:"logOpts"`
+	Send       bool              `json:"send"`                 // one marked line
+	VolumeOpts map[string]string `json:"volumeOpts,omitempty"` // those of a volume; without any, LogOpts are tried
 }
 
 // Finding is what the driver has found about one thing.
@@ -62,18 +63,14 @@ func checks(d Driver) http.Handler {
 		ctx, cancel := context.WithTimeout(r.Context(), checkWait)
 		defer cancel()
 		report, err := d.Check(ctx, t)
-		if err != nil {
-			answer(w, http.StatusConflict, failure{err.Error()})
-			return
-		}
-		answer(w, http.StatusOK, report)
+		reply(w, report, err)
 	})
 }
 
 // ErrOldDriver says that the driver is of a version that carries out no checks.
 var ErrOldDriver = errors.New("the running log driver is of a version that carries out no checks")
 
-// Check lets the driver try log options.
+// Check lets the driver try the options of a container or of a volume.
 func (c *Client) Check(ctx context.Context, t Trial) (CheckReport, error) {
 	body, err := json.Marshal(t)
 	if err != nil {

@@ -76,6 +76,12 @@ func (c *Client) ForgetEnded(ctx context.Context, container string) (history.Sta
 	return deleted, err
 }
 
+// ForgetVolume removes a volume, see volume.Volumes.Forget.
+func (c *Client) ForgetVolume(ctx context.Context, name string, force bool) error {
+	q := url.Values{"volume": {name}, "force": {strconv.FormatBool(force)}}
+	return c.ask(ctx, question{method: http.MethodPost, path: "/forget-volume?" + q.Encode()}, func([]byte) error { return nil })
+}
+
 // Refresh reads the values of one volume again, or of all that are mounted when volume is empty. It returns how many.
 func (c *Client) Refresh(ctx context.Context, volume string) (int, error) {
 	q := url.Values{"volume": {volume}}

@@ -6,6 +6,7 @@
 //	GET  /healthz  200 if all is well, else 503 and the reasons, one per line
 //	POST /forget?session=ID[&discard=true][&force=true]
 //	POST /forget-ended[?container=ID]
+//	POST /forget-volume?volume=NAME[&force=true]
 //	POST /refresh[?volume=NAME]
 //	POST /check    a Trial, answered with a CheckReport
 //
@@ -60,6 +61,7 @@ type Driver interface {
 	ForgetEnded(container string) (history.Stats, error)
 	Check(ctx context.Context, t Trial) (CheckReport, error)
 	Refresh(ctx context.Context, volume string) (int, error)
+	ForgetVolume(name string, force bool) error
 }
 
 // Handler answers for d. metrics answers GET /metrics.
@@ -72,29 +74,22 @@ func Handler(d Driver, metrics http.Handler) http.Handler {
 		discard, _ := strconv.ParseBool(q.Get("discard")) // anything else than a boolean is false
 		force, _ := strconv.ParseBool(q.Get("force"))
 		st, err := d.Forget(q.Get("session"), session.Forgetting{Discard: discard, Force: force})
-		if err != nil {
-			answer(w, http.StatusConflict, failure{err.Error()})
-			return
-		}
-		answer(w, http.StatusOK, st)
+		reply(w, st, err)
 	})
 	mux.HandleFunc("POST /forget-ended", func(w http.ResponseWriter, r *http.Request) {
 		deleted, err := d.ForgetEnded(r.URL.Query().Get("container"))
-		if err != nil {
-			answer(w, http.StatusConflict, failure{err.Error()})
-			return
-		}
-		answer(w, http.StatusOK, deleted)
+		reply(w, deleted, err)
+	})
+	mux.HandleFunc("POST /forget-volume", func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		force, _ := strconv.ParseBool(q.Get("force"))
+		reply(w, struct{}{}, d.ForgetVolume(q.Get("volume"), force))
 	})
 	mux.HandleFunc("POST /refresh", func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), refreshWait)
 		defer cancel()
 		n, err := d.Refresh(ctx, r.URL.Query().Get("volume"))
-		if err != nil {
-			answer(w, http.StatusConflict, failure{fault.OneLine(err.Error())})
-			return
-		}
-		answer(w, http.StatusOK, refreshed{n})
+		reply(w, refreshed{n}, err)
 	})
 	mux.Handle("POST /check", checks(d))
 	mux.Handle("GET /metrics", metrics)
@@ -136,6 +131,15 @@ type refreshed struct {
 
 type failure struct {
 	Error string `json:"error"`
+}
+
+// reply answers with v, or with what has kept the driver from doing what it was asked.
+func reply(w http.ResponseWriter, v any, err error) {
+	if err != nil {
+		answer(w, http.StatusConflict, failure{fault.OneLine(err.Error())})
+		return
+	}
+	answer(w, http.StatusOK, v)
 }
 
 func answer(w http.ResponseWriter, code int, v any) {

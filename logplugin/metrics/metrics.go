@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime"
+	"strconv"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,6 +18,7 @@ import (
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/session"
 	"github.com/secretref/secretref/logplugin/spool"
+	"github.com/secretref/secretref/logplugin/volume"
 	"github.com/secretref/secretref/shared/fault"
 )
 
@@ -36,13 +38,20 @@ type Health interface {
 	Attention() []string
 }
 
-// Options of Handler. All must be set.
+// Volumes is where the numbers of volumes come from.
+type Volumes interface {
+	Status() []volume.Status
+	Space() (free, all uint64) // of the tmpfs, in bytes
+}
+
+// Options of Handler. All but Volumes must be set.
 type Options struct {
 	Version      string // of the program
 	Sessions     Sessions
 	Health       Health
 	Resolves     *Resolves
-	PerContainer func() bool // whether each session has metrics of its own; asked for each scrape
+	Volumes      Volumes     // nil = the host has none
+	PerContainer func() bool // whether each session and each volume has metrics of its own; asked for each scrape
 	Log          *slog.Logger
 }
 
@@ -76,6 +85,7 @@ func Labels() map[string][]string {
 	for _, m := range []metric{
 		buildInfo, broken, attention, refused, sessions, lines, requests, took, waiting, age, failing, success, sentBytes, containerLines, containerWaiting, containerAge,
 		spoolDisk, spoolLimit, spoolMemory, spoolMemoryLimit, spoolLow, spoolModes, spoolFiles, spoolFailures, pipes, stateFailures, resolved,
+		volumes, volumeWaiting, volumeSize, volumeFree, volumeMissing, volumeFailing, volumeChanged, volumeRead, volumeVersion,
 	} {
 		all[m.name] = m.labels
 	}
@@ -116,6 +126,17 @@ var (
 
 	stateFailures = desc("log_state_failures_total", "Calls for the state of sessions that the file system refused; each is made again.")
 
+	volumes       = desc("volumes", "Volumes of secrets: mounted or not, as far as is known, failing if the last try to bring the files up to date failed.", "mounted", "failing")
+	volumeWaiting = desc("volume_waiting_containers", "Containers whose start waits for a volume.")
+	volumeSize    = desc("volume_space_bytes", "Size of the tmpfs of all volumes; 0 = it is not mounted.")
+	volumeFree    = desc("volume_space_free_bytes", "What is free of it.")
+
+	volumeMissing = desc("volume_missing_files", "Files of a mounted volume that wait for AWS.", "volume")
+	volumeFailing = desc("volume_failing_seconds", "For how long the files of a volume cannot be brought up to date; 0 = they can.", "volume")
+	volumeChanged = desc("volume_changed_timestamp_seconds", "When a file of a volume last changed; missing before it has files.", "volume")
+	volumeRead    = desc("volume_read_timestamp_seconds", "When all values of a volume were last read; missing before the first time since the start.", "volume")
+	volumeVersion = desc("volume_version_info", "Always 1; the version of the secret that a file has.", "volume", "file", "version")
+
 	resolved = desc("resolve_total", "Secrets and parameters that AWS was asked for: ok, or the kind of the failure.", "result")
 )
 
@@ -149,6 +170,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	c.collectSessions(o)
 	o.store(c.o.Sessions.Store())
 	o.counter(stateFailures, float64(c.o.Sessions.StateFailures()))
+	if c.o.Volumes != nil {
+		o.volumes(c.o.Volumes, c.o.PerContainer())
+	}
 	count := c.o.Resolves.counts()
 	o.counter(resolved, count[""], "ok")
 	for _, k := range fault.Kinds() {
@@ -206,6 +230,40 @@ func (o output) store(st spool.StoreStats) {
 	o.counter(spoolFailures, float64(st.Failures))
 	o.gauge(spoolLow, bit(st.LowSpace))
 	o.gauge(pipes, float64(st.PipeBytes))
+}
+
+func (o output) volumes(from Volumes, each bool) {
+	free, size := from.Space()
+	o.gauge(volumeSize, float64(size))
+	o.gauge(volumeFree, float64(free))
+	waiting, count := 0, map[[2]bool]int{}
+	for _, s := range from.Status() {
+		waiting += s.Waiting
+		count[[2]bool{s.Mounted, s.LastError != ""}]++
+		if each {
+			o.volume(s)
+		}
+	}
+	o.gauge(volumeWaiting, float64(waiting))
+	for _, mounted := range []bool{false, true} {
+		for _, fails := range []bool{false, true} {
+			o.gauge(volumes, float64(count[[2]bool{mounted, fails}]), strconv.FormatBool(mounted), strconv.FormatBool(fails))
+		}
+	}
+}
+
+func (o output) volume(s volume.Status) {
+	o.gauge(volumeMissing, float64(len(s.Missing)), s.Name)
+	o.gauge(volumeFailing, s.FailingFor.Seconds(), s.Name)
+	if !s.Written.IsZero() {
+		o.gauge(volumeChanged, float64(s.Written.UnixMilli())/1000, s.Name)
+	}
+	if !s.Checked.IsZero() {
+		o.gauge(volumeRead, float64(s.Checked.UnixMilli())/1000, s.Name)
+	}
+	for file, version := range s.Versions {
+		o.gauge(volumeVersion, 1, s.Name, file, version)
+	}
 }
 
 func bit(b bool) float64 {

@@ -11,15 +11,17 @@ import (
 
 // Status is what `status` shows of a volume.
 type Status struct {
-	Name       string        `json:"name"`
-	References []string      `json:"references"` // FILE=REFERENCE
-	Created    time.Time     `json:"created"`
-	Mounted    bool          `json:"mounted"`           // by a container, as far as is known
-	Written    time.Time     `json:"written,omitzero"`  // when a value last changed; zero = there are no files
-	Checked    time.Time     `json:"checked,omitzero"`  // when all values were last read
-	Missing    []string      `json:"missing,omitempty"` // files of a mounted volume that wait for AWS
-	LastError  string        `json:"lastError,omitempty"`
-	FailingFor time.Duration `json:"failingFor,omitempty"` // nanoseconds
+	Name       string            `json:"name"`
+	References []string          `json:"references"` // FILE=REFERENCE
+	Created    time.Time         `json:"created"`
+	Mounted    bool              `json:"mounted"`            // by a container, as far as is known
+	Waiting    int               `json:"waiting,omitempty"`  // containers whose start waits for the volume
+	Versions   map[string]string `json:"versions,omitempty"` // FILE: version of its secret, object or parameter; without those not read since the start
+	Written    time.Time         `json:"written,omitzero"`   // when a value last changed; zero = there are no files
+	Checked    time.Time         `json:"checked,omitzero"`   // when all values were last read
+	Missing    []string          `json:"missing,omitempty"`  // files of a mounted volume that wait for AWS
+	LastError  string            `json:"lastError,omitempty"`
+	FailingFor time.Duration     `json:"failingFor,omitempty"` // nanoseconds
 }
 
 // Status returns all volumes by name.
@@ -30,7 +32,7 @@ func (v *Volumes) Status() []Status {
 	var all []Status
 	for _, name := range slices.Sorted(maps.Keys(v.known)) {
 		x := v.known[name]
-		s := Status{Name: name, Created: x.created, Mounted: len(x.mounts) > 0, Checked: x.refreshed}
+		s := Status{Name: name, Created: x.created, Mounted: len(x.mounts) > 0, Waiting: x.waiting, Versions: maps.Clone(x.versions), Checked: x.refreshed}
 		for _, f := range x.spec.Files {
 			s.References = append(s.References, f.Name+"="+f.Ref.String())
 		}
@@ -50,6 +52,9 @@ func (v *Volumes) Status() []Status {
 	return all
 }
 
+// Space returns how many bytes of the tmpfs are free, and how many there are; 0 and 0 when it is not there.
+func (v *Volumes) Space() (free, all uint64) { return v.tree.free() }
+
 // Attention returns why a person should look, one line each.
 func (v *Volumes) Attention() []string {
 	var reasons []string
@@ -64,6 +69,8 @@ func (v *Volumes) Attention() []string {
 	}
 	for _, s := range all {
 		switch {
+		case s.Waiting > 0 && s.LastError != "":
+			reasons = append(reasons, fmt.Sprintf("volume %s: containers whose start waits for it: %d; %s", s.Name, s.Waiting, s.LastError))
 		case len(s.Missing) > 0:
 			reasons = append(reasons, fmt.Sprintf("volume %s lacks files: %d; %s", s.Name, len(s.Missing), s.LastError))
 		case s.LastError != "":

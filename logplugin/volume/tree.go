@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/secretref/secretref/shared/fault"
 	"github.com/secretref/secretref/shared/secret"
 )
 
@@ -261,12 +262,17 @@ func writeVersion(root *os.Root, dir string, s Spec, values map[string]secret.Va
 	return nil
 }
 
-// size returns the bytes of all values.
-func size(values map[string]secret.Value) (n int) {
+// checkSize returns an error when values are together more than a volume holds.
+func checkSize(values map[string]secret.Value) error {
+	total := 0
 	for _, v := range values {
-		n += len(v.Reveal())
+		total += len(v.Reveal())
 	}
-	return n
+	if total <= maxBytes {
+		return nil
+	}
+	return &fault.Error{Kind: fault.BadValue, Op: "write the files of the volume", Cause: fmt.Sprintf("its values have %d bytes", total),
+		Hint: fmt.Sprintf("a volume holds at most %d", maxBytes)}
 }
 
 // missing returns the names of the files of s that are not in present.

@@ -71,8 +71,10 @@ type volume struct {
 	invalid error // why it cannot be mounted, whatever AWS says
 	record  record
 
-	mounts    map[string]int // by the daemon's ID
-	lastErr   error          // of the last try to read or write its files
+	mounts    map[string]int    // by the daemon's ID
+	waiting   int               // calls of Mount that have no answer yet
+	versions  map[string]string // of the secret that each file has, as AWS names it; empty after a start, until it is read
+	lastErr   error             // of the last try to read or write its files
 	failing   time.Time
 	refreshed time.Time // the last time all its values were read
 
@@ -82,17 +84,13 @@ type volume struct {
 // New reads the volumes of the state directory, and begins to refresh those that containers have.
 func New(o Config) *Volumes {
 	s := o.Config.Secrets
-	patterns := s.AllowReferences
-	if patterns == nil {
-		patterns = []string{} // none
-	}
 	if o.wait == 0 {
 		o.wait = MountWait
 	}
 	ctx, end := context.WithCancel(context.Background())
 	v := &Volumes{
 		o: o, state: stateDir(filepath.Join(o.StateDir, "volumes")), tree: tree{s.ValuesDir, s.VolumesDir},
-		allowed: references.Allowed{Patterns: patterns, Setting: "allow_references in [secrets]"},
+		allowed: allowedBy(s),
 		asker:   references.NewAsker(o.Config, o.Resolver), end: end, known: map[string]*volume{}, incomplete: make(chan struct{}, 1),
 	}
 	v.mu.Lock()
@@ -100,6 +98,15 @@ func New(o Config) *Volumes {
 	v.mu.Unlock()
 	v.ended.Go(func() { v.refreshAll(ctx) })
 	return v
+}
+
+// allowedBy returns what volumes may name. A configuration that says nothing allows nothing.
+func allowedBy(s config.Secrets) references.Allowed {
+	patterns := s.AllowReferences
+	if patterns == nil {
+		patterns = []string{}
+	}
+	return references.Allowed{Patterns: patterns, Setting: "allow_references in [secrets]"}
 }
 
 // Close ends the refresh. The files stay.
@@ -122,7 +129,7 @@ func (v *Volumes) loaded() error {
 		return fmt.Errorf("%w: %w: %w", dockerplugin.ErrHangUp, ErrUnread, err)
 	}
 	for _, r := range records {
-		x := &volume{name: r.Name, created: r.Created, record: r, invalid: damaged[r.Name], mounts: map[string]int{}}
+		x := &volume{name: r.Name, created: r.Created, record: r, invalid: damaged[r.Name], mounts: map[string]int{}, versions: map[string]string{}}
 		if x.invalid == nil {
 			x.spec, x.invalid = Parse(r.Options)
 		}
@@ -177,7 +184,7 @@ func (v *Volumes) Create(name string, options map[string]string) error {
 		return errors.New("there is a volume of this name with other options, and options never change; remove it first, or take another name")
 	}
 	now := time.Now().UTC()
-	x := &volume{name: name, created: now, spec: spec, mounts: map[string]int{},
+	x := &volume{name: name, created: now, spec: spec, mounts: map[string]int{}, versions: map[string]string{},
 		record: record{Version: recordVersion, Name: name, Options: maps.Clone(options), Created: now}}
 	if err := v.state.save(x.record); err != nil {
 		return fmt.Errorf("keep the volume's options: %w", err)
@@ -190,13 +197,21 @@ func (v *Volumes) Create(name string, options map[string]string) error {
 // permitted checks the references of a volume against the configuration.
 func (v *Volumes) permitted(s Spec) error {
 	for _, f := range s.Files {
-		if err := v.allowed.Check(f.Ref); err != nil {
-			ref := f.Ref
-			ref.Selector, ref.JSONKey, ref.VersionStage, ref.VersionID = "", "", "", ""
-			return fmt.Errorf("volume option %s%s: %w; to allow it, write allow_references = [%q] under [secrets]", dot, f.Name, err, ref.String())
+		if err := permitted(v.allowed, f); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+func permitted(allowed references.Allowed, f File) error {
+	err := allowed.Check(f.Ref)
+	if err == nil {
+		return nil
+	}
+	ref := f.Ref
+	ref.Selector, ref.JSONKey, ref.VersionStage, ref.VersionID = "", "", "", ""
+	return fmt.Errorf("volume option %s%s: %w; to allow it, write allow_references = [%q] under [secrets]", dot, f.Name, err, ref.String())
 }
 
 // Remove forgets a volume and removes its files. One that there is not is removed already.
@@ -218,6 +233,22 @@ func (v *Volumes) Remove(name string) error {
 	delete(v.known, name)
 	v.o.Log.Info("volume removed", "volume", name)
 	return nil
+}
+
+// Forget removes a volume that the daemon does not remove by itself, because it has forgotten it. One that a container may
+// have is left, unless force is true.
+func (v *Volumes) Forget(name string, force bool) error {
+	x, err := v.find(name)
+	if err != nil {
+		return fmt.Errorf("volume %s: %w", name, err)
+	}
+	v.mu.Lock()
+	mounted := len(x.mounts) > 0
+	v.mu.Unlock()
+	if mounted && !force {
+		return fmt.Errorf("volume %s is mounted, as far as is known; remove it with docker volume rm, or if the daemon does not know it, with --force", name)
+	}
+	return v.Remove(name)
 }
 
 // Get returns a volume. It fails only for a volume that does not exist, or with ErrUnread.
@@ -282,6 +313,8 @@ func (v *Volumes) Mount(ctx context.Context, name, id string) (string, error) {
 	if err := v.tree.check(); err != nil {
 		return "", err
 	}
+	v.waits(x, 1)
+	defer v.waits(x, -1)
 	x.writing.Lock()
 	defer x.writing.Unlock()
 	if v.gone(x) {
@@ -311,6 +344,13 @@ func (v *Volumes) Mount(ctx context.Context, name, id string) (string, error) {
 		}
 	}
 	return v.tree.path(name), nil
+}
+
+// waits counts the containers that wait for a volume.
+func (v *Volumes) waits(x *volume, more int) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	x.waiting += more
 }
 
 // gone reports whether the volume was removed since it was found.
@@ -381,12 +421,15 @@ func (v *Volumes) writeEmpty(x *volume) error {
 	return err
 }
 
-func (v *Volumes) needs(x *volume) []references.Need {
-	var needs []references.Need
-	for _, f := range x.spec.Files {
-		needs = append(needs, references.Need{Ref: f.Ref, Where: "volume option " + dot + f.Name, For: "volume " + x.name + " " + f.Name})
+func (v *Volumes) needs(x *volume) []references.Need { return needs(x.name, x.spec) }
+
+// needs returns what the files of a volume need, in their order.
+func needs(name string, s Spec) []references.Need {
+	var all []references.Need
+	for _, f := range s.Files {
+		all = append(all, references.Need{Ref: f.Ref, Where: "volume option " + dot + f.Name, For: "volume " + name + " " + f.Name})
 	}
-	return needs
+	return all
 }
 
 // askAndWrite asks AWS for the values of a volume whose container waits, and writes those that there are. The error is of all
@@ -413,12 +456,12 @@ func (v *Volumes) askAndWrite(ctx context.Context, x *volume) error {
 // apply writes what was read; a file whose value could not be had keeps the one that it has. Call it with x.writing held.
 func (v *Volumes) apply(x *volume, results []resolve.Result) error {
 	name := x.name
-	values, failed := map[string]secret.Value{}, map[string]error{}
+	values, versions, failed := map[string]secret.Value{}, map[string]string{}, map[string]error{}
 	for i, f := range x.spec.Files {
 		r := results[i]
 		switch {
 		case r.Err == nil:
-			values[f.Name] = r.Value
+			values[f.Name], versions[f.Name] = r.Value, r.VersionID
 		default:
 			if old, ok := v.tree.read(name, f.Name); ok {
 				values[f.Name] = old
@@ -428,14 +471,16 @@ func (v *Volumes) apply(x *volume, results []resolve.Result) error {
 			failed[f.Name] = fmt.Errorf("volume option %s%s: %w", dot, f.Name, err)
 		}
 	}
-	var err error
-	if total := size(values); total > maxBytes {
-		err = &fault.Error{Kind: fault.BadValue, Op: "write volume " + name, Cause: fmt.Sprintf("its values have %d bytes", total),
-			Hint: fmt.Sprintf("a volume holds at most %d", maxBytes)}
-	} else if len(values) > 0 || v.tree.has(name) {
+	err := checkSize(values)
+	if err == nil && (len(values) > 0 || v.tree.has(name)) {
 		var changed bool
 		if changed, err = v.tree.write(name, x.spec, values); changed {
 			v.o.Log.Info("files of a volume are written", "volume", name, "files", len(values))
+		}
+		if err == nil {
+			v.mu.Lock()
+			maps.Copy(x.versions, versions)
+			v.mu.Unlock()
 		}
 	}
 	var errs []error
