@@ -125,9 +125,11 @@ func (k keeper) Keep(path string, base, end int64, last bool) error {
 	return k.store.Keep(k.container, history.Piece{Key: k.key, Base: base, End: end}, path, last, k.limit)
 }
 
-// keeper returns the history of x, nil if there is none.
+// keeper returns the history of x, nil if there is none. A session that the daemon has begun with the answer that docker logs asks the
+// log driver keeps its history when read_logs changes: the daemon goes on asking. One that was begun without has history from the
+// change on, for the time after it.
 func (s *Sessions) keeper(x *session) spool.History {
-	if !s.readLogs || x.meta.History == options.NoHistory {
+	if !s.readLogs && !x.meta.ReadLogs || x.meta.History == options.NoHistory {
 		return nil
 	}
 	limit := x.meta.History

@@ -275,3 +275,44 @@ func TestReadLogsAfterAnUpgrade(t *testing.T) {
 		end(t, s)
 	}
 }
+
+// While read_logs is false, nothing is kept after delivery, except of a container that runs since before: the daemon has no copy of that,
+// and goes on asking the driver. Once it is true, lines are kept: after its end the container's log is asked from the driver.
+func TestReadLogsSwitched(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name          string
+		before, after bool
+		want          string
+	}{
+		{"off", true, false, "1 2 "},
+		{"on", false, true, "2 "},
+		{"not", false, false, ""},
+	} {
+		dir, m := t.TempDir(), &memory{}
+		file := filepath.Join(dir, "f")
+		f := newFIFO(t, file)
+		s := start(t, dir, m)
+		s.readLogs = row.before
+		s.Attach()
+		if err := s.Start(t.Context(), file, info("cache-max-size", "1m")); err != nil {
+			t.Fatal(err)
+		}
+		write(t, f, "1")
+		m.wait(t, "1")
+		end(t, s)
+		s = start(t, dir, m)
+		s.readLogs = row.after
+		s.Attach()
+		write(t, f, "2")
+		m.wait(t, "1 2")
+		s.Stop(file)
+		f.Close()
+		gone(t, s, file)
+		in := info("cache-disabled", "true") // no line of our own
+		if got := logs(t, s, in); got != row.want {
+			t.Errorf("switched %s: docker logs shows %q, want %q", row.name, got, row.want)
+		}
+		end(t, s)
+	}
+}

@@ -162,7 +162,7 @@ func (s *Sessions) Start(ctx context.Context, file string, info dockerplugin.Inf
 	for _, name := range s.admission.rules.InPlain(o) {
 		s.log.Warn("docker inspect shows a credential; give it as secretOptions."+name, named(meta), "log-opt", name)
 	}
-	meta.Number, meta.Options, meta.History = s.dir.Number(), o, kept
+	meta.Number, meta.Options, meta.History, meta.ReadLogs = s.dir.Number(), o, kept, s.readLogs
 	if err := s.begin(meta, beginning{fifo: f, save: s.dir.Save, config: checked, parked: parked, first: !accepted}); err != nil {
 		if f != nil {
 			_ = f.Close()

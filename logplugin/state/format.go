@@ -41,6 +41,7 @@ type file struct {
 	Destination   string            `json:"destination,omitempty"` // then options are the container's own
 	Unnamed       bool              `json:"unnamed,omitempty"`     // so they are too
 	History       int64             `json:"historyMaxBytes,omitempty"`
+	ReadLogs      bool              `json:"readLogs,omitempty"`
 }
 
 // about is what else is known of the container.
@@ -57,7 +58,7 @@ func encode(s Session) ([]byte, error) {
 	}
 	o := s.Options
 	f := file{
-		Version: version, File: s.File, ContainerID: s.ContainerID, ContainerName: s.ContainerName, Started: s.Started, Number: s.Number, History: s.History,
+		Version: version, File: s.File, ContainerID: s.ContainerID, ContainerName: s.ContainerName, Started: s.Started, Number: s.Number, History: s.History, ReadLogs: s.ReadLogs,
 		Router: o.Router, Address: o.Address, Plain: o.Plain, References: map[string]string{}, Tag: o.Tag,
 		Attributes: o.Attributes, About: about(o.About), Lines: o.Lines, SpoolMaxBytes: o.SpoolMaxBytes, SecretFailure: string(o.SecretFailure),
 	}
@@ -97,7 +98,7 @@ func decode(b []byte) (Session, error) {
 		return Session{}, damage("it is not a state file")
 	}
 	s := Session{
-		File: f.File, ContainerID: f.ContainerID, ContainerName: f.ContainerName, Started: f.Started, Number: f.Number, History: max(f.History, options.NoHistory),
+		File: f.File, ContainerID: f.ContainerID, ContainerName: f.ContainerName, Started: f.Started, Number: f.Number, History: max(f.History, options.NoHistory), ReadLogs: f.ReadLogs,
 		Options: options.Options{
 			Router: f.Router, Address: f.Address, Plain: f.Plain, References: map[string]secretref.Ref{}, Tag: f.Tag,
 			Attributes: f.Attributes, About: router.About(f.About), Lines: f.Lines, SpoolMaxBytes: f.SpoolMaxBytes, SecretFailure: options.SecretFailure(f.SecretFailure),

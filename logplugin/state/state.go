@@ -59,6 +59,7 @@ type Session struct {
 	Started       time.Time       // for people: the clock may have been wrong
 	Number        uint64          // its place in the order of all sessions; 0 = it was begun by a version that had none
 	History       int64           // see options.History
+	ReadLogs      bool            // the daemon asks the log driver for docker logs, and has no copy of its own
 	Options       options.Options // zero = this version cannot read them
 }
 
