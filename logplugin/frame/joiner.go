@@ -35,7 +35,7 @@ type JoinerOptions struct {
 type Joiner struct {
 	emit func(*Entry)
 	opt  JoinerOptions
-	open [maxOpen]line
+	open []line // nil until the first piece: most sessions never have one
 	out  Entry
 }
 
@@ -173,7 +173,15 @@ func (j *Joiner) start(e *Entry, hasID bool) *line {
 			l = c
 		}
 	}
-	if l == nil {
+	switch {
+	case l != nil:
+	case len(j.open) < maxOpen:
+		if j.open == nil {
+			j.open = make([]line, 0, maxOpen) // pointers into it stay good
+		}
+		j.open = append(j.open, line{})
+		l = &j.open[len(j.open)-1]
+	default:
 		l = j.oldest()
 		j.finish(l)
 	}
