@@ -11,7 +11,7 @@ const (
 func (d *drain) leaveDisk(err error) {
 	s := d.s
 	if !d.disk.active {
-		s.trouble.log.Error("spool goes on in memory: the disk does not take the log", "error", err)
+		s.trouble.log().Error("spool goes on in memory: the disk does not take the log", "error", err)
 	}
 	d.disk.active, d.disk.why, d.disk.nextTry = true, err, s.store.clock.Mono().add(s.store.cfg.Retry)
 	s.segs.out.Lock()

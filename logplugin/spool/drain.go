@@ -303,7 +303,7 @@ func (d *drain) next() {
 		return
 	}
 	if d.disk.active {
-		s.trouble.log.Info("spool is back on disk")
+		s.trouble.log().Info("spool is back on disk")
 		d.disk.active = false
 		s.inRAM.Store(false)
 	}

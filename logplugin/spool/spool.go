@@ -115,7 +115,7 @@ func (st *Store) Open(dir string, o Options) *Spool {
 	s.segs.made = func() { s.ledger.forgetFile(st) } // somebody has removed it with the directory
 	s.ledger.file.path = filepath.Join(dir, cursorName)
 	s.ledger.age.since = never
-	s.trouble.log = st.cfg.Log.With(o.About, "dir", dir)
+	s.trouble.base, s.trouble.about, s.trouble.dir = st.cfg.Log, o.About, dir
 	s.last.Store(int64(never))
 	s.load()
 	st.mu.Lock()
@@ -468,7 +468,7 @@ func (s *Spool) settle(m mark, known bool, segs []*segment) {
 	s.ledger.marks.Unlock()
 	s.segs.out.Unlock()
 	if missing > 0 {
-		s.trouble.log.Error("the end of the log is missing: it was only in memory, or the host has crashed", "bytes", missing)
+		s.trouble.log().Error("the end of the log is missing: it was only in memory, or the host has crashed", "bytes", missing)
 	}
 	s.removeLeft()
 }

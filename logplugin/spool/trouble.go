@@ -27,13 +27,18 @@ func (t task) String() string {
 
 // troubles is what goes wrong with a spool at the moment, and how often something has.
 type troubles struct {
-	log *slog.Logger // names the spool, and whose it is
+	base  *slog.Logger
+	about slog.Attr // whose spool it is
+	dir   string
 
 	mu    sync.Mutex
 	errs  [tasks]error
 	lost  error // damage that was found: it does not pass
 	count int64
 }
+
+// log returns a logger that names the spool, and whose it is. It is made when it is used: most spools never have anything to say.
+func (t *troubles) log() *slog.Logger { return t.base.With(t.about, "dir", t.dir) }
 
 // set notes the result of a task.
 func (t *troubles) set(what task, err error) {
@@ -46,15 +51,15 @@ func (t *troubles) set(what task, err error) {
 	t.mu.Unlock()
 	switch {
 	case err != nil && before == nil:
-		t.log.Warn("the file system refuses a spool, will retry", "task", what.String(), "error", err)
+		t.log().Warn("the file system refuses a spool, will retry", "task", what.String(), "error", err)
 	case err == nil && before != nil:
-		t.log.Info("the file system serves a spool again", "task", what.String())
+		t.log().Info("the file system serves a spool again", "task", what.String())
 	}
 }
 
 // damaged notes bytes that are gone for good.
 func (t *troubles) damaged(err error) {
-	t.log.Error("a part of a spool is damaged", "error", err)
+	t.log().Error("a part of a spool is damaged", "error", err)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.lost = err
