@@ -312,6 +312,9 @@ func (e *proxyError) hint() string {
 
 // retryAfter reads seconds or an HTTP date (RFC 9110 §10.2.3).
 func retryAfter(h string, now time.Time) time.Duration {
+	if h == "" {
+		return 0
+	}
 	var d time.Duration
 	if seconds, err := strconv.ParseUint(h, 10, 31); err == nil {
 		d = time.Duration(seconds) * time.Second

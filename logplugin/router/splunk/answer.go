@@ -1,6 +1,7 @@
 package splunk
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -79,7 +80,7 @@ const noCode = -1
 type answer struct {
 	router.Answer
 	code    int    // noCode if it is not HEC's JSON
-	text    string // the receiver's own words, cut and without secrets
+	said    string // the receiver's own words: only Text makes of them what an error may show
 	number  int    // invalid-event-number, or router.NoRecord
 	ack     int64  // ackId, if hasAck
 	hasAck  bool
@@ -96,7 +97,7 @@ func parseAnswer(r router.Answer) answer {
 		return a
 	}
 	var word string
-	if json.Unmarshal(r.Body, &word) == nil {
+	if isText := bytes.HasPrefix(bytes.TrimLeft(r.Body, " \t\r\n"), []byte(`"`)); isText && json.Unmarshal(r.Body, &word) == nil {
 		a.oldOK = word == "OK"
 		return a
 	}
@@ -104,14 +105,11 @@ func parseAnswer(r router.Answer) answer {
 	if json.Unmarshal(r.Body, &hec) != nil {
 		return a
 	}
-	var text string
-	if field(hec, "text", &text) {
-		a.text = a.Text(text)
-	}
+	field(hec, "text", &a.said)
 	if !field(hec, "code", &a.code) || a.code < 0 {
 		a.code = noCode
 		_, given := hec["code"]
-		a.success = !given && text == "Success"
+		a.success = !given && a.said == "Success"
 	}
 	if !field(hec, "invalid-event-number", &a.number) {
 		a.number = router.NoRecord
@@ -186,5 +184,5 @@ func (a *answer) cause() string {
 	if a.code == noCode {
 		return a.Cause()
 	}
-	return fmt.Sprintf("answer %d (HEC code %d: %s)", a.Status, a.code, a.text)
+	return fmt.Sprintf("answer %d (HEC code %d: %s)", a.Status, a.code, a.Text(a.said))
 }
