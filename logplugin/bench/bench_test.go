@@ -108,7 +108,7 @@ func TestReports(t *testing.T) {
 	for _, want := range []string{
 		"secretref, splunk 600 ms 2.00 0.70 2.70", "Docker's splunk 800 ms 5.40 - 5.40",
 		"splunk / json-file 1.20 (1.20-1.20) 0.90 (0.90-0.90) <= 1.0 NOT met", "splunk / Docker's own 0.75 (0.75-0.75) 0.50 (0.50-0.50) -",
-		"splunk 0.80 (0.80-0.80) <= 0.7 NOT met 1.04 0 NOT met 0.70 5.30", "fluentd 0.60 (0.60-0.60) <= 0.7 met 0.04 0 met - -",
+		"splunk 0.80 (0.80-0.80) <= 0.7 NOT met 1.040 0 NOT met 0.70 5.30", "fluentd 0.60 (0.60-0.60) <= 0.7 met 0.040 0 met - -",
 		"65.0 MiB <= 64 MiB NOT met", "4.2 <= 5 met", "3.0 % of a core",
 	} {
 		if !strings.Contains(words, want) {

@@ -51,7 +51,7 @@ func (w *world) setups() []setup {
 		{name: discarding + withLogs, driver: w.name + "discard", plugin: w.discard, logs: true},
 	}
 	for _, t := range targets {
-		both := []setup{{name: secretrefFor + t.String(), driver: w.name, options: w.ourOptions(t), plugin: w.driver, arrives: true}}
+		both := []setup{{name: secretrefFor + t.String(), driver: w.name, options: w.ourOptions(t), plugin: w.driver.process, arrives: true}}
 		if t.docker() {
 			both = append(both, setup{name: dockersOwn + t.String(), driver: t.router, options: w.dockerOptions(t), arrives: true})
 		}
@@ -105,8 +105,8 @@ func (w *world) run(ctx context.Context, s setup, n int) (c spent, err error) {
 		return c, err
 	}
 	c.daemon, c.plugin = after.daemon-before.daemon, after.plugin-before.plugin
-	if c.wall, err = w.ran(ctx, name, s, n); err == nil && s.plugin == w.driver {
-		err = w.idle(ctx)
+	if c.wall, err = w.ran(ctx, name, s, n); err == nil && s.plugin == w.driver.process {
+		err = w.driver.idle(ctx)
 	}
 	return c, err
 }

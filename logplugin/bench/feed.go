@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -24,7 +25,7 @@ type fifo struct {
 }
 
 // call makes a call of the daemon.
-func (w *world) call(ctx context.Context, what string, args any) error {
+func (d *driver) call(ctx context.Context, what string, args any) error {
 	body := []byte{}
 	if args != nil {
 		var err error
@@ -34,7 +35,7 @@ func (w *world) call(ctx context.Context, what string, args any) error {
 	}
 	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", w.socket(w.name))
+			return new(net.Dialer).DialContext(ctx, "unix", socketOf(d.name))
 		}}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://driver/"+what, bytes.NewReader(body))
 	if err != nil {
@@ -66,10 +67,10 @@ type info struct {
 	Config                     map[string]string
 }
 
-// begin makes a log pipe and starts a session of our driver for it, as the daemon does for the nth container.
-func (w *world) begin(ctx context.Context, n int, options map[string]string) (*fifo, error) {
+// begin makes a log pipe and starts a session of the driver for it, as the daemon does for the nth container.
+func (d *driver) begin(ctx context.Context, n int, options map[string]string) (*fifo, error) {
 	id := strings.Repeat(fmt.Sprintf("%08x", n), 8)
-	p := &fifo{path: w.path(fmt.Sprintf("fifo-%d", n))}
+	p := &fifo{path: filepath.Join(d.dir, fmt.Sprintf("fifo-%d", n))}
 	if err := unix.Mkfifo(p.path, 0o700); err != nil {
 		return nil, err
 	}
@@ -78,13 +79,15 @@ func (w *world) begin(ctx context.Context, n int, options map[string]string) (*f
 		return nil, err
 	}
 	c := info{ContainerID: id, ContainerName: fmt.Sprintf("/bench-%d", n), Config: options}
-	return p, w.call(ctx, "LogDriver.StartLogging", startLogging{p.path, c})
+	return p, d.call(ctx, "LogDriver.StartLogging", startLogging{p.path, c})
 }
 
 // stop ends the session, as the daemon does: StopLogging, and then the end of the pipe.
-func (p *fifo) stop(ctx context.Context, w *world) error {
-	err := w.call(ctx, "LogDriver.StopLogging", startLogging{File: p.path})
-	return errors.Join(err, p.f.Close())
+func (p *fifo) stop(ctx context.Context, d *driver) error {
+	err := d.call(ctx, "LogDriver.StopLogging", startLogging{File: p.path})
+	err = errors.Join(err, p.f.Close())
+	p.f = nil
+	return err
 }
 
 // feed writes n lines as fast as they are taken, each with a write of its own as the daemon does.
@@ -104,51 +107,84 @@ func (p *fifo) feed(lines [][]byte, n int) error {
 // alone is what our driver takes for one line.
 type alone struct{ cpu, allocs float64 } // microseconds; how often memory was allocated
 
-// fed measures our driver alone, with n lines of one session.
-func (w *world) fed(ctx context.Context, number, n int, t target) (a alone, err error) {
+// fed measures a driver alone, with n lines of one session after its first.
+func (w *world) fed(ctx context.Context, d *driver, number, n int, t target) (a alone, err error) {
 	if err := w.ask(ctx, "reset", nil); err != nil {
 		return a, err
 	}
-	allocsBefore, err := w.mallocs(ctx)
+	p, err := d.begin(ctx, number, w.ourOptions(t))
 	if err != nil {
 		return a, err
 	}
-	p, err := w.begin(ctx, number, w.ourOptions(t))
+	defer func() {
+		if p.f != nil { // something has failed
+			err = errors.Join(err, p.stop(ctx, d))
+		}
+	}()
+	// The first line makes the connection, and has what AWS was asked for.
+	if err := errors.Join(p.feed(w.lines, 1), w.arrived(ctx, 1)); err != nil {
+		return a, err
+	}
+	earlier, err := d.mallocs(ctx)
 	if err != nil {
 		return a, err
 	}
-	before, err := cpuOf(w.driver.pid())
+	start, err := d.mallocs(ctx)
+	if err != nil {
+		return a, err
+	}
+	before, err := cpuOf(d.pid())
 	if err == nil {
 		err = p.feed(w.lines, n)
 	}
-	if err = errors.Join(err, p.stop(ctx, w)); err != nil {
+	if err = errors.Join(err, p.stop(ctx, d)); err != nil {
 		return a, err
 	}
-	if err := w.arrived(ctx, n); err != nil {
+	if err := w.arrived(ctx, 1+n); err != nil {
 		return a, err
 	}
-	after, err := cpuOf(w.driver.pid())
+	after, err := cpuOf(d.pid())
 	if err != nil {
 		return a, err
 	}
-	allocs, err := w.mallocs(ctx)
-	a = alone{micros(after-before) / float64(n), (allocs - allocsBefore) / float64(n)}
-	return a, errors.Join(err, w.idle(ctx))
+	end, err := d.mallocs(ctx)
+	asking := start - earlier // what the metrics themselves take
+	a = alone{micros(after-before) / float64(n), max(0, end-start-asking) / float64(n)}
+	return a, errors.Join(err, d.idle(ctx))
 }
 
-// fedAll feeds a session of each target by turns, some times over.
-func (w *world) fedAll(ctx context.Context, lines, rounds int) (map[target][]alone, error) {
-	all := map[target][]alone{}
-	for r := range rounds {
+// fedAll feeds a session of each target to each driver by turns, some times over.
+func (w *world) fedAll(ctx context.Context, e effort) (map[fedBy][]alone, error) {
+	all := map[fedBy][]alone{}
+	for r := range e.fed {
 		for i, t := range targets {
-			a, err := w.fed(ctx, r*len(targets)+i, lines, t)
-			if err != nil {
-				return nil, fmt.Errorf("pipes, %v: %w", t, err)
+			for _, d := range w.drivers() {
+				by := fedBy{d, t}
+				a, err := w.fed(ctx, d, r*len(targets)+i, e.lines, t)
+				if err != nil {
+					return nil, fmt.Errorf("pipes, %v: %w", t, err)
+				}
+				all[by] = append(all[by], a)
 			}
-			all[t] = append(all[t], a)
 		}
 	}
 	return all, nil
+}
+
+// fedBy is a driver and where it has sent lines.
+type fedBy struct {
+	*driver
+	target
+}
+
+func byTarget(all map[fedBy][]alone, d *driver) map[target][]alone {
+	of := map[target][]alone{}
+	for by, a := range all {
+		if by.driver == d {
+			of[by.target] = a
+		}
+	}
+	return of
 }
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

@@ -36,7 +36,11 @@ type effort struct {
 	lines, rounds, fed, sessions, seconds int
 	settle                                time.Duration
 	only                                  *regexp.Regexp // of the containers' log drivers
+	against                               string         // another program to measure beside ours; "" = none
 }
+
+// takes reports whether containers are run with the setup.
+func (e effort) takes(s setup) bool { return e.only.MatchString(s.name) }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var e effort
@@ -49,6 +53,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.IntVar(&e.seconds, "seconds", 10, "how long these say a line a second each")
 	flags.DurationVar(&e.settle, "settle", 10*time.Second, "how long sessions are idle before their memory is looked at")
 	only := flags.String("only", "", "regular expression: the log drivers that containers are run with, as the report names them")
+	flags.StringVar(&e.against, "against", "", "program of another version of the log driver, which is measured alone beside this one, by turns")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
@@ -66,26 +71,37 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 func bench(ctx context.Context, e effort, out io.Writer) (err error) {
 	where := measure.Machine(time.Now()) // before our own build raises the load
-	w, err := newWorld(ctx)
+	w, err := newWorld(ctx, e)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
-	fmt.Fprintf(out, "%s\nCGO_ENABLED=0 go run ./logplugin/bench -lines %d -rounds %d -fed %d -sessions %d -seconds %d -settle %v -only '%v'\n\n",
-		where, e.lines, e.rounds, e.fed, e.sessions, e.seconds, e.settle, e.only)
-	q, err := w.quiet(ctx, e) // first: later the driver's memory is not that of idle sessions alone
+	fmt.Fprintf(out, "%s\nCGO_ENABLED=0 go run ./logplugin/bench -lines %d -rounds %d -fed %d -sessions %d -seconds %d -settle %v -only '%v' -against '%s'\n\n",
+		where, e.lines, e.rounds, e.fed, e.sessions, e.seconds, e.settle, e.only, e.against)
+	var all []quiet
+	for _, d := range w.drivers() { // first: later the driver's memory is not that of idle sessions alone
+		q, err := w.quiet(ctx, d, e)
+		if err != nil {
+			return err
+		}
+		all = append(all, q)
+	}
+	fed, err := w.fedAll(ctx, e)
 	if err != nil {
 		return err
 	}
-	fed, err := w.fedAll(ctx, e.lines, e.fed)
-	if err != nil {
-		return err
-	}
-	setups := slices.DeleteFunc(w.setups(), func(s setup) bool { return !e.only.MatchString(s.name) })
+	setups := slices.DeleteFunc(w.setups(), func(s setup) bool { return !e.takes(s) })
 	runs, err := w.contest(ctx, setups, e.lines, e.rounds)
 	if err != nil {
 		return err
 	}
-	return errors.Join(
-		reportContainers(out, setups, runs, e.lines), reportRatios(out, runs), reportAlone(out, fed, runs, e.lines), reportQuiet(out, q))
+	ours, other := byTarget(fed, w.driver), map[target][]alone(nil)
+	if w.other != nil {
+		other = byTarget(fed, w.other)
+	}
+	err = errors.Join(reportContainers(out, setups, runs, e.lines), reportRatios(out, runs), reportAlone(out, ours, runs, e.lines), reportQuiet(out, all[0]))
+	if w.other != nil {
+		err = errors.Join(err, reportOther(out, ours, other), reportQuiet(out, all[1]))
+	}
+	return err
 }

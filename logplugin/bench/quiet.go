@@ -21,9 +21,9 @@ type quiet struct {
 
 // quiet starts many sessions for one router, which have all said something once and then are idle, and afterwards say
 // one line a second each for some seconds.
-func (w *world) quiet(ctx context.Context, e effort) (q quiet, err error) {
+func (w *world) quiet(ctx context.Context, d *driver, e effort) (q quiet, err error) {
 	q.sessions = e.sessions
-	if q.before, err = anonOf(w.driver.pid()); err != nil {
+	if q.before, err = anonOf(d.pid()); err != nil {
 		return q, err
 	}
 	if err := w.ask(ctx, "reset", nil); err != nil {
@@ -32,13 +32,13 @@ func (w *world) quiet(ctx context.Context, e effort) (q quiet, err error) {
 	fifos := make([]*fifo, 0, e.sessions)
 	defer func() {
 		for _, p := range fifos {
-			err = errors.Join(err, p.stop(ctx, w))
+			err = errors.Join(err, p.stop(ctx, d))
 		}
-		err = errors.Join(err, w.idle(ctx))
+		err = errors.Join(err, d.idle(ctx))
 	}()
 	options := w.ourOptions(target{router: "splunk"})
 	for n := range e.sessions {
-		p, err := w.begin(ctx, n, options)
+		p, err := d.begin(ctx, n, options)
 		if err != nil {
 			return q, err
 		}
@@ -54,19 +54,19 @@ func (w *world) quiet(ctx context.Context, e effort) (q quiet, err error) {
 	if err := pause(ctx, e.settle); err != nil {
 		return q, err
 	}
-	if q.anon, err = anonOf(w.driver.pid()); err != nil {
+	if q.anon, err = anonOf(d.pid()); err != nil {
 		return q, err
 	}
-	err = w.talk(ctx, &q, fifos, e.seconds)
+	err = w.talk(ctx, d, &q, fifos, e.seconds)
 	return q, err
 }
 
 // talk lets each session say one line a second, evenly spread.
-func (w *world) talk(ctx context.Context, q *quiet, fifos []*fifo, seconds int) error {
+func (w *world) talk(ctx context.Context, d *driver, q *quiet, fifos []*fifo, seconds int) error {
 	if err := w.ask(ctx, "reset", nil); err != nil {
 		return err
 	}
-	before, err := cpuOf(w.driver.pid())
+	before, err := cpuOf(d.pid())
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func (w *world) talk(ctx context.Context, q *quiet, fifos []*fifo, seconds int) 
 		return err
 	}
 	took := time.Since(start).Seconds()
-	after, err := cpuOf(w.driver.pid())
+	after, err := cpuOf(d.pid())
 	if err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func (w *world) talk(ctx context.Context, q *quiet, fifos []*fifo, seconds int) 
 		return err
 	}
 	q.requests, q.cpu = float64(c.Requests)/took, time.Duration(float64(after-before)/took)
-	q.lastAnon, err = anonOf(w.driver.pid())
+	q.lastAnon, err = anonOf(d.pid())
 	return err
 }
 

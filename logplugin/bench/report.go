@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"time"
 
 	"github.com/secretref/secretref/shared/measure"
@@ -98,7 +99,24 @@ func reportAlone(w io.Writer, fed map[target][]alone, runs map[string][]spent, l
 		if with, without := runs[dockersOwn+x.String()], runs[none]; len(with) > 0 && len(without) > 0 {
 			dockers = fmt.Sprintf("%.2f", micros(median(with, spent.both)-median(without, spent.both))/float64(lines))
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%.2f\t0\t%s\t%s\t%s\n", x, took, goal, often, measure.Verdict(often < maxAllocs), ours, dockers)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%.3f\t0\t%s\t%s\t%s\n", x, took, goal, often, measure.Verdict(often < maxAllocs), ours, dockers)
+	}
+	fmt.Fprintln(t)
+	return t.Flush()
+}
+
+// reportOther compares our driver with another version of it, in the same rounds.
+func reportOther(w io.Writer, ours, other map[target][]alone) error {
+	t := measure.Table(w)
+	fmt.Fprintln(t, "The other version, alone\tµs a line\tleast\tallocations a line\tours / other, in the same round\tleast of ours / least of the other")
+	for _, x := range targets {
+		var cpu, allocs, ratios []float64
+		least := [2]float64{math.Inf(1), math.Inf(1)}
+		for i, a := range other[x] {
+			cpu, allocs, ratios = append(cpu, a.cpu), append(allocs, a.allocs), append(ratios, ours[x][i].cpu/a.cpu)
+			least[0], least[1] = min(least[0], ours[x][i].cpu), min(least[1], a.cpu)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%.2f\t%.3f\t%s\t%.2f\n", x, measure.SpreadOf(cpu), least[1], measure.SpreadOf(allocs).Median, measure.SpreadOf(ratios), least[0]/least[1])
 	}
 	fmt.Fprintln(t)
 	return t.Flush()

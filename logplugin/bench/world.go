@@ -8,11 +8,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
+	"slices"
 	"time"
 
-	"github.com/secretref/secretref/logplugin/control"
 	"github.com/secretref/secretref/shared/fakeaws"
 	"github.com/secretref/secretref/shared/rig"
 )
@@ -32,15 +30,16 @@ type world struct {
 	arn      string
 	receiver *process
 	address  map[string]string // of the receiver, by what listens there
-	driver   *process
+	driver   *driver
+	other    *driver // nil = none is measured beside it
 	discard  *process
-	dockerd  *rig.Dockerd
-	daemon   []int    // its process and that of its containerd
-	lines    [][]byte // what talker writes
+	dockerd  *rig.Dockerd // nil = no containers are run
+	daemon   []int        // its process and that of its containerd
+	lines    [][]byte     // what talker writes
 	client   http.Client
 }
 
-func newWorld(ctx context.Context) (w *world, err error) {
+func newWorld(ctx context.Context, e effort) (w *world, err error) {
 	w = &world{name: fmt.Sprintf("srbench%d", os.Getpid()), client: http.Client{Timeout: 10 * time.Second}}
 	defer func() {
 		if err != nil {
@@ -63,26 +62,38 @@ func newWorld(ctx context.Context) (w *world, err error) {
 	if err := w.startReceiver(); err != nil {
 		return w, err
 	}
-	if err := w.startDriver(ctx); err != nil {
+	if w.driver, err = w.startDriver(ctx, w.name, w.path("secretref-logdriver")); err != nil {
 		return w, err
 	}
-	if w.discard, err = start(w.path("discard.log"), nil, w.path("discard"), w.socket(w.name+"discard")); err != nil {
+	if e.against != "" {
+		if w.other, err = w.startDriver(ctx, w.name+"other", e.against); err != nil {
+			return w, err
+		}
+	}
+	if err := w.readLines(ctx); err != nil || !slices.ContainsFunc(w.setups(), e.takes) {
+		return w, err
+	}
+	if w.discard, err = start(w.path("discard.log"), nil, w.path("discard"), socketOf(w.name+"discard")); err != nil {
 		return w, err
 	}
 	if w.dockerd, err = rig.StartDockerd(ctx, rig.DockerdOptions{}); err != nil {
 		return w, err
 	}
 	w.daemon = append(children(w.dockerd.PID()), w.dockerd.PID())
-	if err := w.dockerd.Import(ctx, image, w.path("talker")); err != nil {
-		return w, err
+	return w, w.dockerd.Import(ctx, image, w.path("talker"))
+}
+
+// drivers are ours and, if there is one, the other.
+func (w *world) drivers() []*driver {
+	if w.other == nil {
+		return []*driver{w.driver}
 	}
-	err = w.readLines(ctx)
-	return w, err
+	return []*driver{w.driver, w.other}
 }
 
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
 
-func (w *world) socket(name string) string { return "/run/docker/plugins/" + name + ".sock" }
+func socketOf(name string) string { return "/run/docker/plugins/" + name + ".sock" }
 
 func (w *world) startReceiver() error {
 	ca, err := rig.NewCA()
@@ -102,19 +113,6 @@ func (w *world) startReceiver() error {
 		return err
 	}
 	return json.NewDecoder(w.receiver.out).Decode(&w.address)
-}
-
-func (w *world) startDriver(ctx context.Context) (err error) {
-	config := "[aws]\nregion = \"" + region + "\"\n[logs]\nstate_dir = \"" + w.path("state") + "\"\nallow_references = [\"*\"]\n"
-	if err := os.WriteFile(w.path("config.toml"), []byte(config), 0o600); err != nil {
-		return err
-	}
-	env := rig.Env(w.dir, w.aws.Environ()...)
-	w.driver, err = start(w.path("driver.log"), env, w.path("secretref-logdriver"), "serve", "--socket", w.socket(w.name), "--config", w.path("config.toml"))
-	if err != nil {
-		return err
-	}
-	return until(ctx, 10*time.Second, "the log driver", func() error { return w.call(ctx, "Plugin.Activate", nil) })
 }
 
 // readLines takes the lines for fed FIFOs from the program that containers run.
@@ -170,32 +168,6 @@ func (w *world) arrived(ctx context.Context, lines int) error {
 	return err
 }
 
-// idle waits until the driver has no session: then it has nothing to do.
-func (w *world) idle(ctx context.Context) error {
-	return until(ctx, 30*time.Second, "the sessions' end", func() error {
-		r, err := control.NewClient(w.path("state")).Report(ctx)
-		if err == nil && len(r.Sessions) > 0 {
-			err = fmt.Errorf("%d sessions are left", len(r.Sessions))
-		}
-		return err
-	})
-}
-
-// mallocs is how often the driver has allocated memory so far, by its own metrics.
-func (w *world) mallocs(ctx context.Context) (float64, error) {
-	const name = "go_memstats_mallocs_total "
-	text, err := control.NewClient(w.path("state")).Metrics(ctx)
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(text) {
-		if number, ok := strings.CutPrefix(line, name); ok {
-			return strconv.ParseFloat(strings.TrimSpace(number), 64)
-		}
-	}
-	return 0, fmt.Errorf("the driver's metrics have no %s", name)
-}
-
 // until polls what until it says nil.
 func until(ctx context.Context, limit time.Duration, what string, poll func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
@@ -221,7 +193,12 @@ func (w *world) close() error {
 	if w.dockerd != nil {
 		errs = append(errs, w.dockerd.Stop())
 	}
-	for _, p := range []*process{w.driver, w.discard, w.receiver} {
+	for _, d := range []*driver{w.driver, w.other} {
+		if d != nil {
+			errs = append(errs, d.end())
+		}
+	}
+	for _, p := range []*process{w.discard, w.receiver} {
 		if p != nil {
 			errs = append(errs, p.end())
 		}
@@ -229,8 +206,8 @@ func (w *world) close() error {
 	if w.aws != nil {
 		w.aws.Close()
 	}
-	for _, name := range []string{w.name, w.name + "discard"} {
-		_ = os.Remove(w.socket(name)) // gone, if its owner has ended as it should
+	for _, name := range []string{w.name, w.name + "other", w.name + "discard"} {
+		_ = os.Remove(socketOf(name)) // gone, if its owner has ended as it should
 	}
 	if w.dir != "" {
 		errs = append(errs, os.RemoveAll(w.dir))

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/secretref/secretref/logplugin/control"
+	"github.com/secretref/secretref/shared/rig"
+)
+
+// driver is a log driver that runs: ours, or another version of it.
+type driver struct {
+	*process
+	name string // of its socket
+	dir  string // of its state and its log pipes
+}
+
+func (w *world) startDriver(ctx context.Context, name, program string) (*driver, error) {
+	d := &driver{name: name, dir: w.path(name)}
+	config := "[aws]\nregion = \"" + region + "\"\n[logs]\nstate_dir = \"" + d.state() + "\"\nallow_references = [\"*\"]\n"
+	if err := os.Mkdir(d.dir, 0o700); err != nil {
+		return nil, err
+	}
+	file := filepath.Join(d.dir, "config.toml")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		return nil, err
+	}
+	var err error
+	d.process, err = start(w.path(name+".log"), rig.Env(w.dir, w.aws.Environ()...), program, "serve", "--socket", socketOf(name), "--config", file)
+	if err != nil {
+		return nil, err
+	}
+	err = until(ctx, 10*time.Second, "the log driver", func() error { return d.call(ctx, "Plugin.Activate", nil) })
+	return d, err
+}
+
+func (d *driver) state() string { return filepath.Join(d.dir, "state") }
+
+// idle waits until the driver has no session: then it has nothing to do.
+func (d *driver) idle(ctx context.Context) error {
+	return until(ctx, 30*time.Second, "the sessions' end", func() error {
+		r, err := control.NewClient(d.state()).Report(ctx)
+		if err == nil && len(r.Sessions) > 0 {
+			err = fmt.Errorf("%d sessions are left", len(r.Sessions))
+		}
+		return err
+	})
+}
+
+// mallocs is how often the driver has allocated memory so far, by its own metrics.
+func (d *driver) mallocs(ctx context.Context) (float64, error) {
+	const name = "go_memstats_mallocs_total "
+	text, err := control.NewClient(d.state()).Metrics(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(text) {
+		if number, ok := strings.CutPrefix(line, name); ok {
+			return strconv.ParseFloat(strings.TrimSpace(number), 64)
+		}
+	}
+	return 0, fmt.Errorf("the driver's metrics have no %s", name)
+}
