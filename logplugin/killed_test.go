@@ -17,6 +17,7 @@ import (
 
 	"github.com/secretref/secretref/logplugin/frame"
 	"github.com/secretref/secretref/logplugin/router/datadog/datadogtest"
+	"github.com/secretref/secretref/logplugin/router/elasticsearch/elastictest"
 	"github.com/secretref/secretref/logplugin/router/loki/lokitest"
 	"github.com/secretref/secretref/logplugin/router/newrelic/newrelictest"
 	"github.com/secretref/secretref/logplugin/router/otlp/otlptest"
@@ -46,6 +47,7 @@ type target struct {
 	lines    func() []string                           // that were accepted, in order for each container
 	setToken func(token string)                        // the only one that is good from now on
 	refused  func(f *frame.Entry, n int) (line string) // makes an entry that the receiver refuses while it takes others
+	stored   bool                                      // lines are found by their place: none comes twice, and one that was put off comes later
 }
 
 func lokiTarget() target {
@@ -146,6 +148,30 @@ func httpTarget() target {
 	return x
 }
 
+// elasticTarget is a server that puts off some lines at their first coming. Its lines are those that were created: what comes again
+// is stored once.
+func elasticTarget() target {
+	var busy int // lines so far
+	s := elastictest.Start(elastictest.Options{Reject: isRefused, Fail: func(elastictest.Document) (int, string) {
+		if busy++; busy%1999 == 0 {
+			return http.StatusTooManyRequests, "es_rejected_execution_exception"
+		}
+		return 0, ""
+	}})
+	return target{
+		name: "elasticsearch", receiver: s.Receiver, options: map[string]string{"logDriver": "elasticsearch", "elasticsearch-url": s.URL(), "secretOptions.elasticsearch-api-key": "SECRET"},
+		lines: func() (lines []string) {
+			for _, d := range s.Documents() {
+				lines = append(lines, d.Message())
+			}
+			return lines
+		},
+		setToken: func(token string) { s.SetAuth("ApiKey " + token) },
+		refused:  refusedLine,
+		stored:   true,
+	}
+}
+
 // isRefused reports whether a receiver refuses a line that refusedLine has made.
 func isRefused(line string) bool { return strings.HasPrefix(line, "refused") }
 
@@ -206,7 +232,7 @@ func startKillable(t *testing.T) *killable {
 // Two containers write 20,000 lines, while the driver is killed twice, the secret is rotated, and the receiver is away.
 // Then it refuses some lines. Every other line arrives, those of a container in order, and what comes twice was under way.
 func TestRoutersLoseNothing(t *testing.T) {
-	for _, start := range []func() target{lokiTarget, otlpTarget, datadogTarget, newrelicTarget, httpTarget} {
+	for _, start := range []func() target{lokiTarget, otlpTarget, datadogTarget, newrelicTarget, httpTarget, elasticTarget} {
 		x := start()
 		t.Run(x.name, func(t *testing.T) {
 			t.Cleanup(x.receiver.Close)
@@ -299,7 +325,14 @@ func distinct(x target) map[string]bool {
 func checkKilled(t *testing.T, x target, names []string) {
 	t.Helper()
 	next, times, again := map[string]int{}, map[string]int{}, 0
-	for _, l := range x.lines() {
+	lines := x.lines()
+	if x.stored {
+		slices.Sort(lines)
+		if n := len(lines); len(slices.Compact(slices.Clone(lines))) != n {
+			t.Errorf("%d lines are stored, and some of them twice", n)
+		}
+	}
+	for _, l := range lines {
 		name, digits, _ := strings.Cut(l, " ")
 		var n int
 		if _, err := fmt.Sscanf(digits, "%d", &n); err != nil || n > next[name] {
@@ -349,7 +382,7 @@ func refuses(t *testing.T, k *killable, x target, f *os.File) {
 // check asks the receiver of each new router, tells a wrong credential from a missing receiver, and sends a line when asked to.
 // Where containers may send to is looked at before that.
 func TestCheckNewRouters(t *testing.T) {
-	for _, start := range []func() target{lokiTarget, otlpTarget} {
+	for _, start := range []func() target{lokiTarget, otlpTarget, elasticTarget} {
 		x := start()
 		t.Run(x.name, func(t *testing.T) {
 			t.Cleanup(x.receiver.Close)

@@ -3,6 +3,7 @@ package logplugin
 import (
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/router/datadog"
+	"github.com/secretref/secretref/logplugin/router/elasticsearch"
 	"github.com/secretref/secretref/logplugin/router/firelens"
 	"github.com/secretref/secretref/logplugin/router/fluentd"
 	"github.com/secretref/secretref/logplugin/router/http"
@@ -23,6 +24,7 @@ func Routers() []router.Kind {
 		datadog.Kind(),
 		newrelic.Kind(),
 		http.Kind(),
+		elasticsearch.Kind(),
 		null.Kind(),
 		firelens.Kind(),
 	}

@@ -2,6 +2,7 @@ package jsontext
 
 import (
 	"bytes"
+	"iter"
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -37,6 +38,19 @@ func (o *Object) Next() (name, value []byte, ok bool) {
 	value = o.text[o.at:end]
 	o.at = end
 	return name, value, true
+}
+
+// Elements returns the elements of an array that is compact, as the value of a member is.
+func Elements(array []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for i := 1; i < len(array)-1; i++ {
+			end := skip(array, i)
+			if !yield(array[i:end]) {
+				return
+			}
+			i = end
+		}
+	}
 }
 
 // skip returns the end of the value that begins at i in compact text.

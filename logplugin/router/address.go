@@ -72,14 +72,17 @@ func (v *Values) Address(f AddressForm) Address {
 	if v.Waits(f.Option) {
 		return Address{}
 	}
-	a, err := f.parse(v.String(f.Option, ""), !v.IsSecret(f.Option))
+	a, err := f.read(v.String(f.Option, ""), !v.IsSecret(f.Option))
 	if err != nil {
 		v.fail("log-opt %s: %w", f.Option, err)
 	}
 	return a
 }
 
-func (f AddressForm) parse(text string, show bool) (Address, error) {
+// Parse reads an address that is not the text of an option, but was made of one. Its error shows nothing of it.
+func (f AddressForm) Parse(text string) (Address, error) { return f.read(text, false) }
+
+func (f AddressForm) read(text string, show bool) (Address, error) {
 	if text == "" {
 		text = f.Default
 	}

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -20,7 +21,7 @@ import (
 
 // Bounds of one exchange over HTTP. Together with the timeout they bound what any peer can take: memory, and time.
 const (
-	MaxAnswer   = 64 << 10 // of an answer's body; the rest is not read
+	MaxAnswer   = 64 << 10 // of an answer's body, unless a request says otherwise; the rest is not read
 	maxHeader   = 64 << 10 // of its header
 	dialTimeout = 10 * time.Second
 )
@@ -88,13 +89,14 @@ type Request struct {
 	Header http.Header
 	Body   []byte  // nil = none; it is not read any more when Do has returned
 	Plain  bool    // the body is not compressed, whatever the Encoding
+	Answer int     // bytes of the answer that are read; 0 = MaxAnswer
 	Values *Values // the options of this moment, for Redact
 }
 
 // Answer is what a receiver has said.
 type Answer struct {
 	Status     int
-	Body       []byte // at most MaxAnswer bytes
+	Body       []byte // at most MaxAnswer bytes, or Request.Answer
 	Cut        bool   // there was more
 	Media      string // type and subtype of the body, as the receiver calls it
 	HTML       bool
@@ -128,13 +130,14 @@ func (h *HTTP) Do(ctx context.Context, r Request) (Answer, *Error) {
 		return Answer{}, h.failed(ctx, r.Op, err, redact)
 	}
 	defer res.Body.Close()
-	said, err := io.ReadAll(io.LimitReader(res.Body, MaxAnswer+1))
+	most := cmp.Or(r.Answer, MaxAnswer)
+	said, err := io.ReadAll(io.LimitReader(res.Body, int64(most)+1))
 	if err != nil {
 		return Answer{}, h.failed(ctx, r.Op, err, redact)
 	}
 	a := Answer{Status: res.StatusCode, Body: said, RetryAfter: retryAfter(res.Header.Get("Retry-After"), time.Now()), redact: redact}
-	if a.Cut = len(said) > MaxAnswer; a.Cut {
-		a.Body = said[:MaxAnswer]
+	if a.Cut = len(said) > most; a.Cut {
+		a.Body = said[:most]
 	}
 	a.Media, _, _ = mime.ParseMediaType(res.Header.Get("Content-Type"))
 	a.HTML = a.Media == "text/html" || strings.HasPrefix(strings.TrimSpace(string(a.Body[:min(len(a.Body), 64)])), "<")

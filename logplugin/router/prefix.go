@@ -57,29 +57,47 @@ func (v *Values) Compression(name string, words ...string) string {
 	return ""
 }
 
-// Login is the names of the options that give a request its Authorization header: a user with a password, or a token.
-type Login struct{ User, Password, Token string }
+// Login is the names of the options that give a request its Authorization header: a user with a password, or a token, or, where
+// the receiver has such, an API key, which is given as it is in the header, or as ID:KEY.
+type Login struct{ User, Password, Token, APIKey string }
 
 // Credentials lists the options that change the header.
-func (l Login) Credentials() []string { return []string{l.User, l.Password, l.Token} }
+func (l Login) Credentials() []string {
+	all := []string{l.User, l.Password, l.Token}
+	if l.APIKey != "" {
+		all = append(all, l.APIKey)
+	}
+	return all
+}
 
 // Check refuses values that cannot be a header, and two ways to log in.
 func (l Login) Check(v *Values) {
 	switch {
 	case v.Has(l.Token) && (v.Has(l.User) || v.Has(l.Password)):
 		v.fail("log-opts %s and %s are two ways to log in; give one", l.Token, l.User)
+	case v.Has(l.APIKey) && v.Has(l.Token):
+		v.fail("log-opts %s and %s are two ways to log in; give one", l.APIKey, l.Token)
+	case v.Has(l.APIKey) && (v.Has(l.User) || v.Has(l.Password)):
+		v.fail("log-opts %s and %s are two ways to log in; give one", l.APIKey, l.User)
 	case v.Has(l.User) != v.Has(l.Password):
 		v.fail("log-opts %s and %s need each other; give both", l.User, l.Password)
 	case v.Has(l.User) && strings.Contains(v.String(l.User, ""), ":"):
 		v.fail("log-opt %s: there is a colon in it", l.User)
 	}
 	v.CheckHeader(l.Token)
+	v.CheckHeader(l.APIKey)
 	v.Credential(l.Password)
 }
 
 // Set sets the header, if the options give one.
 func (l Login) Set(h http.Header, v *Values) {
 	switch {
+	case v.Has(l.APIKey):
+		key := v.Secret(l.APIKey).Reveal()
+		if strings.Contains(key, ":") {
+			key = base64.StdEncoding.EncodeToString([]byte(key))
+		}
+		h.Set("Authorization", "ApiKey "+key)
 	case v.Has(l.Token):
 		h.Set("Authorization", "Bearer "+v.Secret(l.Token).Reveal())
 	case v.Has(l.User):

@@ -105,7 +105,7 @@ func TestSendParts(t *testing.T) {
 				n++
 				return c.answers[n-1]
 			})
-			got, _ := err.(*Error) //nolint:errorlint // SendParts gives exactly this
+			got, _ := err.(*Error)
 			if n != c.requests || !reflect.DeepEqual(got, c.want) || (err == nil) != (c.want == nil) {
 				t.Errorf("%d requests and %s, want %d and %s", n, fmt.Sprintf("%+v", got), c.requests, fmt.Sprintf("%+v", c.want))
 			}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -128,7 +129,11 @@ func newEncoder(t testing.TB, kind router.Kind, options map[string]string) (rout
 func HiddenAddress(t *testing.T, kind router.Kind, good map[string]string, name string, addresses []string, hidden ...string) {
 	for _, address := range addresses {
 		options := maps.Clone(good)
-		delete(options, name)
+		for _, o := range kind.Options {
+			if o.Address {
+				delete(options, o.Name)
+			}
+		}
 		c, err := kind.New(router.Options{Plain: options, Secrets: map[string]secret.Source{name: NewSource(address)}})
 		if err != nil {
 			t.Fatal(err)
@@ -147,6 +152,29 @@ func HiddenAddress(t *testing.T, kind router.Kind, good map[string]string, name 
 			Quiet(t, err, hidden...)
 		}
 		_ = r.Close()
+	}
+}
+
+// Defaults wants each option that is given as its default says to change nothing: neither what an encoder writes nor what
+// connection reads of the options. base are the options besides.
+func Defaults(t *testing.T, kind router.Kind, base map[string]string, connection func(*router.Values) any) {
+	t.Helper()
+	_, e := newEncoder(t, kind, base)
+	r := &router.Record{Line: []byte(`{"a":1}`), Source: []byte("stdout")}
+	want, wantConnection := string(e.AppendRecord(nil, r)), connection(router.Options{Plain: base}.Unresolved())
+	for _, o := range kind.Options {
+		if o.Default == "" {
+			continue
+		}
+		given := maps.Clone(base)
+		given[o.Name] = strings.ReplaceAll(o.Default, "{{.Name}}", "web")
+		_, e := newEncoder(t, kind, given)
+		if got := string(e.AppendRecord(nil, r)); got != want {
+			t.Errorf("%s=%s gives %s, without it %s", o.Name, o.Default, got, want)
+		}
+		if got := connection(router.Options{Plain: given}.Unresolved()); !reflect.DeepEqual(got, wantConnection) {
+			t.Errorf("%s=%s gives %+v, without it %+v", o.Name, o.Default, got, wantConnection)
+		}
 	}
 }
 

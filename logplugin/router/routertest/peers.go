@@ -17,8 +17,9 @@ type Peer struct {
 	Router   router.Router // its time for an exchange is one second
 	Receiver *Receiver
 	Encoders []router.Encoder
-	Secret   string // the credential that it sends
-	Lenient  bool   // a good status is a yes, whatever the receiver says besides
+	Secret   string  // the credential that it sends
+	Source   *Source // that gives it
+	Lenient  bool    // a good status is a yes, whatever the receiver says besides
 }
 
 // Peers has the receiver of a router misbehave in every way that HTTP knows; start is called for each and registers its own

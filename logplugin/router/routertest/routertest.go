@@ -74,7 +74,7 @@ func Batch(encoders []router.Encoder, n int) (*router.Batch, []string) {
 		if i%3 == 0 {
 			source = []byte("stderr")
 		}
-		b.Append(encoders[i*len(encoders)/n], &router.Record{TimeNano: 1795463301547679123 + int64(i), Source: source, Line: []byte(line)})
+		b.Append(encoders[i*len(encoders)/n], &router.Record{TimeNano: 1795463301547679123 + int64(i), Position: int64(100 * i), Source: source, Line: []byte(line)})
 		lines = append(lines, line)
 	}
 	return b, lines
