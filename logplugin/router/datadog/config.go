@@ -11,7 +11,6 @@ package datadog
 
 import (
 	"context"
-	"crypto/tls"
 	"regexp"
 	"slices"
 	"time"
@@ -75,7 +74,7 @@ var siteName = regexp.MustCompile(`^([a-z0-9-]+\.)+[a-z]+$`)
 
 // addressOf returns where lines go; the faults are in v.
 func addressOf(v *router.Values) router.Address {
-	form := addressForm
+	f := addressForm
 	name := v.String(site, defaultSite)
 	switch {
 	case v.Waits(intake) || v.Waits(site):
@@ -87,9 +86,9 @@ func addressOf(v *router.Values) router.Address {
 		v.Refuse("log-opt %s: %s is not a site; write one such as %s, datadoghq.eu or us5.datadoghq.com", site, v.Shown(site), defaultSite)
 		return router.Address{}
 	default:
-		form.Default = "https://http-intake.logs." + name
+		f.Default = "https://http-intake.logs." + name
 	}
-	return v.Address(form)
+	return v.Address(f)
 }
 
 var tlsNames = router.PrefixTLS("datadog", "http:// in "+intake)
@@ -101,7 +100,7 @@ type Config struct{ options router.Options }
 func Parse(o router.Options) (Config, error) {
 	v := o.Unresolved()
 	v.CheckHeader(apiKey)
-	connectionOf(v, nil)
+	receiverOf(v, nil)
 	sessionOf(v, router.Session{})
 	return Config{o}, v.Err()
 }
@@ -117,34 +116,14 @@ func (c Config) Encoder(ctx context.Context, s router.Session) (router.Encoder, 
 	return c.options.NewEncoder(ctx, op, options, func(v *router.Values) router.Encoder { return sessionOf(v, s) })
 }
 
-// connection is what the options say of the receiver. It holds no credential.
-type connection struct {
-	base     string // scheme, host and path
-	name     string // how errors call the receiver
-	hidden   bool   // the address came by reference, and is shown nowhere
-	tls      *tls.Config
-	encoding string // "" = none
-	timeout  time.Duration
+var form = router.ReceiverForm{
+	Router: "datadog", Addresses: []string{intake, site}, Path: intakePath, Compress: compress, Encodings: []string{router.Gzip, router.Zstd, noneEncoding},
+	Timeout: timeout, Wait: 30 * time.Second, TLS: tlsNames, Redact: redact,
 }
 
-// connectionOf reads the connection's options; the faults are in v. nil certificates are read from their files now.
-func connectionOf(v *router.Values, certificates *router.Certificates) connection {
-	c := connection{
-		hidden:   v.IsSecret(intake) || v.IsSecret(site),
-		encoding: v.Compression(compress, router.Gzip, router.Zstd, noneEncoding),
-		timeout:  v.Duration(timeout, 30*time.Second, time.Second, 10*time.Minute),
-	}
-	a := addressOf(v)
-	c.base = a.Base() + a.Path + intakePath
-	c.name = a.Shown(c.hidden, "datadog")
-	v.CheckPlaintext("datadog", a, apiKey)
-	c.tls = certificates.Config(v, tlsNames)
-	return c
-}
-
-// client says how the client of c is made.
-func (c connection) client() router.HTTPConfig {
-	return router.HTTPConfig{Base: c.base, Hidden: c.hidden, TLS: c.tls, Timeout: c.timeout, Encoding: c.encoding, Level: router.DefaultLevel, Redact: redact}
+// receiverOf reads the connection's options; the faults are in v. nil certificates are read from their files now.
+func receiverOf(v *router.Values, certificates *router.Certificates) router.Receiver {
+	return v.Receiver(form, addressOf(v), certificates, apiKey)
 }
 
 // redact takes out of a text what the options hide.

@@ -76,7 +76,7 @@ func Kind() router.Kind {
 
 // addressOf returns where lines go; the faults are in v.
 func addressOf(v *router.Values) router.Address {
-	form := addressForm
+	f := addressForm
 	switch {
 	case v.Waits(address) || v.Waits(cloudID):
 		return router.Address{}
@@ -84,13 +84,13 @@ func addressOf(v *router.Values) router.Address {
 		v.Refuse("log-opts %s and %s both say where to send; give one", cloudID, address)
 		return router.Address{}
 	case v.Has(cloudID):
-		form.Option, form.Path, form.Query = cloudID, false, false
+		f.Option, f.Path, f.Query = cloudID, false, false
 		host, ok := cloudHost(v.String(cloudID, ""))
 		if !ok {
 			v.Refuse("log-opt %s: that is not a cloud id; copy it from the deployment's page, it looks like NAME:BASE64", cloudID)
 			return router.Address{}
 		}
-		a, err := form.Parse("https://" + host)
+		a, err := f.Parse("https://" + host)
 		if err != nil {
 			v.Refuse("log-opt %s: there is not the name of a host in it", cloudID)
 		}
@@ -99,7 +99,7 @@ func addressOf(v *router.Values) router.Address {
 		v.Refuse("log-opt %s is required by logDriver elasticsearch; write %s", address, addressExample)
 		return router.Address{}
 	}
-	return v.Address(form)
+	return v.Address(f)
 }
 
 // cloudHost returns the host that a cloud id names: NAME:base64(HOST$ELASTICSEARCH$KIBANA) is ELASTICSEARCH.HOST.

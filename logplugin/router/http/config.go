@@ -8,7 +8,6 @@ package http
 
 import (
 	"context"
-	"crypto/tls"
 	"net/http"
 	"net/url"
 	"slices"
@@ -125,40 +124,29 @@ func (c Config) check(v *router.Values) {
 	given.Check(c.options, v)
 }
 
-// connection is what the options say of the receiver. It holds no credential but what is in the address.
+var form = router.ReceiverForm{
+	Router: "http", Addresses: []string{address}, Compress: compress, Encodings: []string{noneEncoding, router.Gzip, router.Zstd},
+	Timeout: timeout, Wait: 30 * time.Second, TLS: tlsNames, Redact: redact,
+}
+
+// connection is what the options say of the receiver, and of requests to it.
 type connection struct {
-	base     string // the whole address
-	name     string // how errors call the receiver
-	hidden   bool   // the address came by reference, and is shown nowhere
-	method   string
-	tls      *tls.Config
-	encoding string // "" = none
-	timeout  time.Duration
+	router.Receiver
+	method string
 }
 
 // connection reads the connection's options; the faults are in v. nil certificates are read from their files now.
 func (c Config) connection(v *router.Values, certificates *router.Certificates) connection {
-	conn := connection{
-		hidden:   v.IsSecret(address),
-		method:   v.OneOf(method, http.MethodPost, http.MethodPut),
-		encoding: v.Compression(compress, noneEncoding, router.Gzip, router.Zstd),
-		timeout:  v.Duration(timeout, 30*time.Second, time.Second, 10*time.Minute),
-	}
-	a := v.Address(addressForm)
-	if conn.base = a.Base() + a.Path; a.Query != "" {
-		conn.base += "?" + a.Query
-	}
-	conn.base += pathOf(v, a)
-	conn.name = a.Shown(conn.hidden, "http")
 	secrets := c.credentials()
-	if conn.hidden {
+	if v.IsSecret(address) {
 		secrets = append(secrets, address)
 	}
 	if v.IsSecret(uri) {
 		secrets = append(secrets, uri)
 	}
-	v.CheckPlaintext("http", a, secrets...)
-	conn.tls = certificates.Config(v, tlsNames)
+	a := v.Address(addressForm)
+	conn := connection{v.Receiver(form, a, certificates, secrets...), v.OneOf(method, http.MethodPost, http.MethodPut)}
+	conn.Base += pathOf(v, a)
 	return conn
 }
 
@@ -177,11 +165,6 @@ func pathOf(v *router.Values, a router.Address) string {
 		v.Refuse("log-opt %s is not a path that begins with a slash, with or without a query", uri)
 	}
 	return path
-}
-
-// client says how the client of c is made.
-func (c connection) client() router.HTTPConfig {
-	return router.HTTPConfig{Base: c.base, Hidden: c.hidden, TLS: c.tls, Timeout: c.timeout, Encoding: c.encoding, Level: router.DefaultLevel, Redact: redact}
 }
 
 // redact takes out of a text what the options hide. An address has its token in its path or its query, and is left out of

@@ -1,7 +1,6 @@
 package http
 
 import (
-	"maps"
 	"slices"
 	"testing"
 
@@ -59,32 +58,8 @@ func TestSecretValueIsNotShown(t *testing.T) {
 
 // The defaults of the table are those of the code.
 func TestDefaults(t *testing.T) {
-	base := map[string]string{address: "https://logs.example.com"}
-	session := router.Session{ContainerName: "/n", ContainerID: "c", Host: "h"}
-	for _, o := range options {
-		if o.Default == "" {
-			continue
-		}
-		given := maps.Clone(base)
-		given[o.Name] = o.Default
-		want, err := Parse(router.Options{Plain: base})
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := Parse(router.Options{Plain: given})
-		if err != nil {
-			t.Fatalf("%s=%s: %v", o.Name, o.Default, err)
-		}
-		a, errA := want.Encoder(t.Context(), session)
-		b, errB := got.Encoder(t.Context(), session)
-		r := &router.Record{Line: []byte(`{"a":1}`), Source: []byte("stdout")}
-		if errA != nil || errB != nil || string(a.AppendRecord(nil, r)) != string(b.AppendRecord(nil, r)) {
-			t.Errorf("%s=%s encodes otherwise than without it: %v, %v", o.Name, o.Default, errA, errB)
-		}
-		x, y := want.connection(want.options.Unresolved(), nil), got.connection(got.options.Unresolved(), nil)
-		x.tls, y.tls = nil, nil // compared by its options alone
-		if x != y {
-			t.Errorf("%s=%s gives %+v, without it %+v", o.Name, o.Default, y, x)
-		}
-	}
+	routertest.Defaults(t, Kind(), map[string]string{address: "https://logs.example.com"}, func(v *router.Values) any {
+		c := Config{}.connection(v, nil)
+		return []any{c.Base, c.Name, c.Hidden, c.Encoding, c.Timeout, c.method}
+	})
 }

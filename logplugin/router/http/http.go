@@ -28,7 +28,7 @@ var (
 // New returns a router for c. It connects when there is something to send.
 func New(c Config) *Router {
 	return &Router{config: c, link: router.NewLink(router.LinkConfig[connection]{
-		Op: op, Options: c.options, List: options, TLS: tlsNames, Credentials: c.credentials(), Check: c.check, Read: c.connection, Client: connection.client,
+		Op: op, Options: c.options, List: options, TLS: tlsNames, Credentials: c.credentials(), Check: c.check, Read: c.connection, Client: func(c connection) router.HTTPConfig { return c.Client() },
 	})}
 }
 
@@ -56,7 +56,7 @@ func (r *Router) send(ctx context.Context, b *router.Batch) *router.Error {
 		return failed
 	}
 	e, _ := b.Runs[0].Encoder.(*Encoder) // all have one format
-	doing := "send to " + u.Conn.name
+	doing := "send to " + u.Conn.Name
 	header := http.Header{"Content-Type": {types[e.format]}}
 	login.Set(header, u.Values)
 	given.Set(r.config.options, header, u.Values)

@@ -15,10 +15,7 @@ import (
 	"github.com/secretref/secretref/shared/secret"
 )
 
-const (
-	key    = "first-key-0123456789abcdef"
-	newKey = "second-key-0123456789abcdef"
-)
+const key, newKey = routertest.Key, routertest.NewKey
 
 // receiver takes requests with a good Authorization header, and keeps what is in them.
 type receiver struct {
@@ -86,40 +83,17 @@ func (s *receiver) messages() (lines []string) {
 	return lines
 }
 
-// setup is a receiver, a router to it, and what the router was made of.
+// setup is a receiver and a router to it.
 type setup struct {
-	api      *receiver
-	router   *Router
-	config   Config
-	key      *routertest.Source
-	encoders []router.Encoder
+	*routertest.Setup
+	api *receiver
 }
 
 func start(t testing.TB, options map[string]string) *setup {
 	t.Helper()
-	s := &setup{api: startReceiver(), key: routertest.NewSource(key)}
-	t.Cleanup(s.api.Close)
-	all := map[string]string{address: s.api.URL()}
-	maps.Copy(all, options)
-	var err error
-	if s.config, err = Parse(router.Options{Plain: all, Secrets: map[string]secret.Source{"http-bearer-token": s.key}}); err != nil {
-		t.Fatal(err)
-	}
-	s.router = New(s.config)
-	t.Cleanup(func() { _ = s.router.Close() })
-	for _, name := range []string{"one", "two"} {
-		e, err := s.config.Encoder(t.Context(), router.Session{ContainerName: "/" + name, ContainerID: strings.Repeat(name[:1], 64), Host: "h", About: router.About{Image: "nginx:1", Project: "shop"}, Attrs: map[string]string{"app": name, "service": "not this"}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.encoders = append(s.encoders, e)
-	}
-	return s
-}
-
-func (s *setup) sendBatch(t *testing.T, b *router.Batch) *router.Error {
-	t.Helper()
-	return routertest.Send(t, s.router, b, key, newKey)
+	api := startReceiver()
+	t.Cleanup(api.Close)
+	return &setup{routertest.Start(t, Kind(), "http-bearer-token", map[string]string{address: api.URL()}, options), api}
 }
 
 func TestSuite(t *testing.T) {
@@ -127,14 +101,7 @@ func TestSuite(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			routertest.Run(t, func(t *testing.T) *routertest.Subject {
 				s := start(t, map[string]string{format: how, compress: router.Zstd})
-				s.api.setToken(key)
-				return &routertest.Subject{
-					Router: s.router, Encoders: s.encoders, Secrets: []string{key, newKey}, Received: s.api.messages,
-					Faults: s.api.StatusFaults(key),
-					Hang:   func() { s.api.FailAlways(&routertest.Mishap{Hang: true}) },
-					Heal:   func() { s.api.FailAlways(nil) },
-					Rotate: func() { s.api.setToken(newKey); s.key.Rotate(newKey) },
-				}
+				return s.Subject(s.api.Receiver, s.api.messages, s.api.setToken)
 			})
 		})
 	}
@@ -142,49 +109,21 @@ func TestSuite(t *testing.T) {
 
 func TestPeers(t *testing.T) {
 	routertest.Peers(t, func(t *testing.T) *routertest.Peer {
-		s := start(t, map[string]string{timeout: "1s"})
-		return &routertest.Peer{Router: s.router, Receiver: s.api.Receiver, Encoders: s.encoders, Secret: key, Lenient: true}
+		p := start(t, map[string]string{timeout: "1s"}).peer()
+		p.Lenient = true
+		return p
 	})
 }
 
-// TestAnswers is the table of what a Log API, or what stands in its place, may answer.
-func TestAnswers(t *testing.T) {
-	const (
-		retry, credentials, config, bad, large = router.ClassRetry, router.ClassCredentials, router.ClassConfig, router.ClassBadRecords, router.ClassTooLarge
+func (s *setup) peer() *routertest.Peer { return s.Peer(s.api.Receiver) }
 
-		html = "text/html; charset=utf-8"
+// TestAnswers is the table of what a receiver, or what stands in its place, may answer.
+func TestAnswers(t *testing.T) {
+	routertest.Answers(t, func(t *testing.T) *routertest.Peer { return start(t, nil).peer() },
+		routertest.Answer{Status: 202}, routertest.Answer{Status: 200}, routertest.Answer{Status: 200, Body: "OK"}, routertest.Answer{Status: 201},
+		routertest.Answer{Status: 204}, routertest.Answer{Status: 200, Body: "<p>", Want: router.ClassConfig, Says: address},
+		routertest.Answer{Status: 422, Want: router.ClassBadRecords, Says: "422"},
 	)
-	for _, c := range []struct {
-		status     int
-		body, kind string
-		want       router.Class
-		says       string
-	}{
-		{202, "", "", "", ""}, {202, "<html>", html, config, "a web page"}, {200, "", "", "", ""}, {200, "OK", "", "", ""}, {201, "", "", "", ""}, {204, "", "", "", ""},
-		{200, "<p>", "", config, address}, {301, "", "", config, "redirects are not followed"},
-		{400, `{"errors":[{"detail":"canary"}]}`, "application/json", bad, "400"}, {400, "<html>", html, config, "a web page"},
-		{401, "", "", credentials, "40"}, {403, "", "", credentials, "40"}, {404, "", "", config, "404"},
-		{405, "", "", config, "405"}, {407, "", "", config, "proxy"}, {408, "", "", retry, "408"}, {409, "", "", config, "409"}, {413, "", "", large, "413"},
-		{415, "", "", config, "415"}, {422, "", "", bad, "422"}, {425, "", "", retry, "425"}, {429, "", "", retry, "429"}, {500, "", "", retry, "500"},
-		{501, "", "", retry, "501"}, {502, "<html>", html, retry, "502"}, {503, "", "", retry, "503"}, {504, "", "", retry, "504"},
-	} {
-		s := start(t, nil)
-		s.api.Fail(routertest.Mishap{Status: c.status, Body: c.body, Type: c.kind})
-		b, _ := routertest.Batch(s.encoders, 10)
-		e := s.sendBatch(t, b)
-		if routertest.ClassOf(e) != c.want || e != nil && (!strings.Contains(e.Error(), c.says) || strings.Contains(e.Error(), "canary") || e.Delivered != 0 || e.Bad != router.NoRecord) {
-			t.Errorf("%d %q: %+v, want class %q saying %q", c.status, c.body, e, c.want, c.says)
-		}
-		if told := s.key.Invalidated() > 0; told != (c.want == credentials) {
-			t.Errorf("%d %q: the source of the key is told: %v", c.status, c.body, told)
-		}
-	}
-	s := start(t, nil)
-	s.api.Fail(routertest.Mishap{Status: 400})
-	b, _ := routertest.Batch(s.encoders, 1)
-	if e := s.sendBatch(t, b); routertest.ClassOf(e) != bad || e.Bad != 0 {
-		t.Errorf("one line: %+v, want it at fault", e)
-	}
 }
 
 // What arrives is what was sent, with what is known of the container.
@@ -194,9 +133,9 @@ func TestRecords(t *testing.T) {
 		s := start(t, map[string]string{fields: "env=prod,container_name=other", format: how, dateKey: "@timestamp"})
 		b := &router.Batch{}
 		for i, l := range lines {
-			b.Append(s.encoders[i%2], &router.Record{TimeNano: 1795463301547679123, Source: []byte([]string{"stdout", "stderr", "odd"}[i%3]), Line: []byte(l)})
+			b.Append(s.Encoders[i%2], &router.Record{TimeNano: 1795463301547679123, Source: []byte([]string{"stdout", "stderr", "odd"}[i%3]), Line: []byte(l)})
 		}
-		if e := s.sendBatch(t, b); e != nil {
+		if e := s.Send(t, b); e != nil {
 			t.Fatal(e)
 		}
 		if len(s.api.records) != len(lines) {
@@ -225,9 +164,9 @@ func TestRaw(t *testing.T) {
 	s := start(t, map[string]string{format: raw, headers + ".Content-Type": "text/plain", headers + ".X-Sumo-Category": "prod/web", method: "PUT"})
 	b := &router.Batch{}
 	for _, l := range []string{"a", "", "b \xff", "\n"} {
-		b.Append(s.encoders[0], &router.Record{Line: []byte(l)})
+		b.Append(s.Encoders[0], &router.Record{Line: []byte(l)})
 	}
-	if e := s.sendBatch(t, b); e != nil {
+	if e := s.Send(t, b); e != nil {
 		t.Fatal(e)
 	}
 	if want := []string{"a\n", "b \xff\n"}; !slices.Equal(s.api.texts, want) {
@@ -258,9 +197,9 @@ func TestParsedJSON(t *testing.T) {
 	s := start(t, map[string]string{parseJSON: "true"})
 	b := &router.Batch{}
 	for range 2 { // the second finds the memory of the first
-		b.Append(s.encoders[0], &router.Record{Source: []byte("stdout"), Line: []byte(`{"msg":"hello","n":1,"host":"x","stream":2,"date":"now"}`)})
+		b.Append(s.Encoders[0], &router.Record{Source: []byte("stdout"), Line: []byte(`{"msg":"hello","n":1,"host":"x","stream":2,"date":"now"}`)})
 	}
-	if e := s.sendBatch(t, b); e != nil {
+	if e := s.Send(t, b); e != nil {
 		t.Fatal(e)
 	}
 	for _, r := range s.api.records {
@@ -305,12 +244,12 @@ func TestAddressWithToken(t *testing.T) {
 // No request has more than most receivers take, whatever is in a batch; what of it was delivered is not sent again.
 func TestLimits(t *testing.T) {
 	s := start(t, nil)
-	b, lines := routertest.Batch(s.encoders, 2500)
+	b, lines := routertest.Batch(s.Encoders, 2500)
 	s.api.Fail(routertest.Mishap{}, routertest.Mishap{Status: 503})
-	if e := s.sendBatch(t, b); routertest.ClassOf(e) != router.ClassRetry || e.Delivered != maxLines {
+	if e := s.Send(t, b); routertest.ClassOf(e) != router.ClassRetry || e.Delivered != maxLines {
 		t.Fatalf("%+v, want %d delivered", e, maxLines)
 	}
-	if e := s.sendBatch(t, b.Slice(maxLines, 2500)); e != nil {
+	if e := s.Send(t, b.Slice(maxLines, 2500)); e != nil {
 		t.Fatal(e)
 	}
 	if got := s.api.messages(); !slices.Equal(got, lines) {
@@ -320,10 +259,10 @@ func TestLimits(t *testing.T) {
 	b = &router.Batch{}
 	for _, unit := range []string{"x", "\x01", "é", "\xff"} {
 		for range 3 {
-			b.Append(s.encoders[0], &router.Record{Line: []byte(strings.Repeat(unit, maxBytes+100))})
+			b.Append(s.Encoders[0], &router.Record{Line: []byte(strings.Repeat(unit, maxBytes+100))})
 		}
 	}
-	if e := s.sendBatch(t, b); e != nil {
+	if e := s.Send(t, b); e != nil {
 		t.Fatal(e)
 	}
 	if got := s.api.messages(); len(got) != 12 || len(s.api.Exchanges()) < 3 {

@@ -11,7 +11,6 @@ package newrelic
 
 import (
 	"context"
-	"crypto/tls"
 	"slices"
 	"time"
 
@@ -75,9 +74,9 @@ func addressOf(v *router.Values) router.Address {
 	if v.Has(endpoint) && v.Has(region) {
 		v.Refuse("log-opts %s and %s both say where to send; give one", region, endpoint)
 	}
-	form := addressForm
-	form.Default = regions[v.OneOf(region, "us", "eu", "gov")]
-	return v.Address(form)
+	f := addressForm
+	f.Default = regions[v.OneOf(region, "us", "eu", "gov")]
+	return v.Address(f)
 }
 
 // checkKey refuses keys that cannot be in a header, and wants one of the two.
@@ -101,7 +100,7 @@ type Config struct{ options router.Options }
 func Parse(o router.Options) (Config, error) {
 	v := o.Unresolved()
 	checkKey(v)
-	connectionOf(v, nil)
+	receiverOf(v, nil)
 	sessionOf(v, router.Session{})
 	return Config{o}, v.Err()
 }
@@ -117,37 +116,18 @@ func (c Config) Encoder(ctx context.Context, s router.Session) (router.Encoder, 
 	return c.options.NewEncoder(ctx, op, options, func(v *router.Values) router.Encoder { return sessionOf(v, s) })
 }
 
-// connection is what the options say of the receiver. It holds no credential.
-type connection struct {
-	base     string // scheme, host and path
-	name     string // how errors call the receiver
-	hidden   bool   // the address came by reference, and is shown nowhere
-	tls      *tls.Config
-	encoding string // "" = none
-	timeout  time.Duration
+var form = router.ReceiverForm{
+	Router: "newrelic", Addresses: []string{endpoint, region}, Compress: compression, Encodings: []string{router.Gzip, router.Zstd, noneEncoding},
+	Timeout: timeout, Wait: 30 * time.Second, TLS: tlsNames, Redact: redact,
 }
 
-// connectionOf reads the connection's options; the faults are in v. nil certificates are read from their files now.
-func connectionOf(v *router.Values, certificates *router.Certificates) connection {
-	c := connection{
-		hidden:   v.IsSecret(endpoint) || v.IsSecret(region),
-		encoding: v.Compression(compression, router.Gzip, router.Zstd, noneEncoding),
-		timeout:  v.Duration(timeout, 30*time.Second, time.Second, 10*time.Minute),
-	}
+// receiverOf reads the connection's options; the faults are in v. nil certificates are read from their files now.
+func receiverOf(v *router.Values, certificates *router.Certificates) router.Receiver {
 	a := addressOf(v)
-	c.base = a.Base() + a.Path
 	if a.Path == "" {
-		c.base += logPath
+		a.Path = logPath
 	}
-	c.name = a.Shown(c.hidden, "newrelic")
-	v.CheckPlaintext("newrelic", a, licenseKey, apiKey)
-	c.tls = certificates.Config(v, tlsNames)
-	return c
-}
-
-// client says how the client of c is made.
-func (c connection) client() router.HTTPConfig {
-	return router.HTTPConfig{Base: c.base, Hidden: c.hidden, TLS: c.tls, Timeout: c.timeout, Encoding: c.encoding, Level: router.DefaultLevel, Redact: redact}
+	return v.Receiver(form, a, certificates, licenseKey, apiKey)
 }
 
 // redact takes out of a text what the options hide.

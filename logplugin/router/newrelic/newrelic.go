@@ -16,7 +16,7 @@ const (
 
 // Router sends batches to one Log API.
 type Router struct {
-	link *router.Link[connection]
+	link *router.Link[router.Receiver]
 	idle router.Buffers
 }
 
@@ -27,9 +27,9 @@ var (
 
 // New returns a router for c. It connects when there is something to send.
 func New(c Config) *Router {
-	return &Router{link: router.NewLink(router.LinkConfig[connection]{
+	return &Router{link: router.NewLink(router.LinkConfig[router.Receiver]{
 		Op: op, Options: c.options, List: options, TLS: tlsNames, Credentials: []string{licenseKey, apiKey},
-		Check: checkKey, Read: connectionOf, Client: connection.client,
+		Check: checkKey, Read: receiverOf, Client: router.Receiver.Client,
 	})}
 }
 
@@ -53,7 +53,7 @@ func (r *Router) send(ctx context.Context, b *router.Batch) *router.Error {
 	if failed != nil {
 		return failed
 	}
-	doing := "send to " + u.Conn.name
+	doing := "send to " + u.Conn.Name
 	buf := r.idle.Get()
 	defer r.idle.Put(buf)
 	*buf = appendRequest((*buf)[:0], b)

@@ -10,48 +10,19 @@ import (
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/router/newrelic/newrelictest"
 	"github.com/secretref/secretref/logplugin/router/routertest"
-	"github.com/secretref/secretref/shared/secret"
 )
 
-const (
-	key    = "first-key-0123456789abcdef"
-	newKey = "second-key-0123456789abcdef"
-)
-
-// setup is a Log API, a router to it, and what the router was made of.
+// setup is a Log API and a router to it.
 type setup struct {
-	api      *newrelictest.Server
-	router   *Router
-	config   Config
-	key      *routertest.Source
-	encoders []router.Encoder
+	*routertest.Setup
+	api *newrelictest.Server
 }
 
 func start(t testing.TB, o newrelictest.Options, options map[string]string) *setup {
 	t.Helper()
-	s := &setup{api: newrelictest.Start(o), key: routertest.NewSource(key)}
-	t.Cleanup(s.api.Close)
-	all := map[string]string{endpoint: s.api.URL()}
-	maps.Copy(all, options)
-	var err error
-	if s.config, err = Parse(router.Options{Plain: all, Secrets: map[string]secret.Source{licenseKey: s.key}}); err != nil {
-		t.Fatal(err)
-	}
-	s.router = New(s.config)
-	t.Cleanup(func() { _ = s.router.Close() })
-	for _, name := range []string{"one", "two"} {
-		e, err := s.config.Encoder(t.Context(), router.Session{ContainerName: "/" + name, ContainerID: strings.Repeat(name[:1], 64), Host: "h", About: router.About{Image: "nginx:1", Project: "shop"}, Attrs: map[string]string{"app": name, "service": "not this"}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.encoders = append(s.encoders, e)
-	}
-	return s
-}
-
-func (s *setup) sendBatch(t *testing.T, b *router.Batch) *router.Error {
-	t.Helper()
-	return routertest.Send(t, s.router, b, key, newKey)
+	server := newrelictest.Start(o)
+	t.Cleanup(server.Close)
+	return &setup{routertest.Start(t, Kind(), licenseKey, map[string]string{endpoint: server.URL()}, options), server}
 }
 
 func (s *setup) messages() []string {
@@ -66,14 +37,8 @@ func TestSuite(t *testing.T) {
 	for _, encoding := range []string{router.Gzip, router.Zstd, noneEncoding} {
 		t.Run(encoding, func(t *testing.T) {
 			routertest.Run(t, func(t *testing.T) *routertest.Subject {
-				s := start(t, newrelictest.Options{Keys: []string{key}}, map[string]string{compression: encoding})
-				return &routertest.Subject{
-					Router: s.router, Encoders: s.encoders, Secrets: []string{key, newKey}, Received: s.messages,
-					Faults: s.api.StatusFaults(key),
-					Hang:   func() { s.api.FailAlways(&routertest.Mishap{Hang: true}) },
-					Heal:   func() { s.api.FailAlways(nil) },
-					Rotate: func() { s.api.SetKeys(newKey); s.key.Rotate(newKey) },
-				}
+				s := start(t, newrelictest.Options{}, map[string]string{compression: encoding})
+				return s.Subject(s.api.Receiver, s.messages, func(key string) { s.api.SetKeys(key) })
 			})
 		})
 	}
@@ -82,49 +47,22 @@ func TestSuite(t *testing.T) {
 func TestPeers(t *testing.T) {
 	routertest.Peers(t, func(t *testing.T) *routertest.Peer {
 		s := start(t, newrelictest.Options{}, map[string]string{timeout: "1s"})
-		return &routertest.Peer{Router: s.router, Receiver: s.api.Receiver, Encoders: s.encoders, Secret: key}
+		return s.Peer(s.api.Receiver)
 	})
 }
 
 // TestAnswers is the table of what a Log API, or what stands in its place, may answer.
 func TestAnswers(t *testing.T) {
-	const (
-		retry, credentials, config, bad, large = router.ClassRetry, router.ClassCredentials, router.ClassConfig, router.ClassBadRecords, router.ClassTooLarge
-
-		html = "text/html; charset=utf-8"
-	)
-	for _, c := range []struct {
-		status     int
-		body, kind string
-		want       router.Class
-		says       string
-	}{
-		{202, "", "", "", ""}, {202, "{}", "application/json", "", ""}, {202, "<html>", html, config, "a web page"},
-		{200, "", "", config, "answers 202"}, {200, "OK", "", config, "answers 202"}, {201, "", "", config, "answers 202"}, {204, "", "", config, "answers 202"},
-		{206, "", "", config, "answers 202"}, {301, "", "", config, "redirects are not followed"},
-		{400, `{"errors":[{"detail":"canary"}]}`, "application/json", bad, "400"}, {400, "<html>", html, config, "a web page"},
-		{401, "", "", credentials, "a key belongs to one region"}, {403, "", "", credentials, "a key belongs to one region"}, {404, "", "", config, "404"},
-		{405, "", "", config, "405"}, {407, "", "", config, "proxy"}, {408, "", "", retry, "408"}, {409, "", "", config, "409"}, {413, "", "", large, "413"},
-		{415, "", "", config, "415"}, {422, "", "", config, "422"}, {425, "", "", retry, "425"}, {429, "", "", retry, "429"}, {500, "", "", retry, "500"},
-		{501, "", "", retry, "501"}, {502, "<html>", html, retry, "502"}, {503, "", "", retry, "503"}, {504, "", "", retry, "504"},
-	} {
+	const config, says = router.ClassConfig, "answers 202"
+	routertest.Answers(t, func(t *testing.T) *routertest.Peer {
 		s := start(t, newrelictest.Options{}, nil)
-		s.api.Fail(routertest.Mishap{Status: c.status, Body: c.body, Type: c.kind})
-		b, _ := routertest.Batch(s.encoders, 10)
-		e := s.sendBatch(t, b)
-		if routertest.ClassOf(e) != c.want || e != nil && (!strings.Contains(e.Error(), c.says) || strings.Contains(e.Error(), "canary") || e.Delivered != 0 || e.Bad != router.NoRecord) {
-			t.Errorf("%d %q: %+v, want class %q saying %q", c.status, c.body, e, c.want, c.says)
-		}
-		if told := s.key.Invalidated() > 0; told != (c.want == credentials) {
-			t.Errorf("%d %q: the source of the key is told: %v", c.status, c.body, told)
-		}
-	}
-	s := start(t, newrelictest.Options{}, nil)
-	s.api.Fail(routertest.Mishap{Status: 400})
-	b, _ := routertest.Batch(s.encoders, 1)
-	if e := s.sendBatch(t, b); routertest.ClassOf(e) != bad || e.Bad != 0 {
-		t.Errorf("one line: %+v, want it at fault", e)
-	}
+		return s.Peer(s.api.Receiver)
+	},
+		routertest.Answer{Status: 202}, routertest.Answer{Status: 202, Body: "{}", Type: "application/json"},
+		routertest.Answer{Status: 200, Want: config, Says: says}, routertest.Answer{Status: 200, Body: "OK", Want: config, Says: says},
+		routertest.Answer{Status: 201, Want: config, Says: says}, routertest.Answer{Status: 204, Want: config, Says: says}, routertest.Answer{Status: 206, Want: config, Says: says},
+		routertest.Answer{Status: 401, Want: router.ClassCredentials, Says: "a key belongs to one region"}, routertest.Answer{Status: 403, Want: router.ClassCredentials, Says: "a key belongs to one region"},
+	)
 }
 
 // What arrives is what was sent, with what is known of the container.
@@ -133,9 +71,9 @@ func TestLogs(t *testing.T) {
 	s := start(t, newrelictest.Options{}, map[string]string{attributes: "env=prod,container.name=other"})
 	b := &router.Batch{}
 	for i, l := range lines {
-		b.Append(s.encoders[i%2], &router.Record{TimeNano: 1795463301547679123, Source: []byte([]string{"stdout", "stderr", "odd"}[i%3]), Line: []byte(l)})
+		b.Append(s.Encoders[i%2], &router.Record{TimeNano: 1795463301547679123, Source: []byte([]string{"stdout", "stderr", "odd"}[i%3]), Line: []byte(l)})
 	}
-	if e := s.sendBatch(t, b); e != nil {
+	if e := s.Send(t, b); e != nil {
 		t.Fatal(e)
 	}
 	got := s.api.Logs()
@@ -155,7 +93,7 @@ func TestLogs(t *testing.T) {
 			t.Errorf("log %d is %v, want %v", i, log, want)
 		}
 	}
-	if h := s.api.Exchanges()[0].Header; h.Get("X-License-Key") != key || h.Get("Content-Encoding") != router.Gzip {
+	if h := s.api.Exchanges()[0].Header; h.Get("X-License-Key") != routertest.Key || h.Get("Content-Encoding") != router.Gzip {
 		t.Errorf("header %v", h)
 	}
 }
@@ -174,9 +112,9 @@ func TestParsedJSON(t *testing.T) {
 		s := start(t, newrelictest.Options{}, map[string]string{parseJSON: "true"})
 		b := &router.Batch{}
 		for range 2 { // the second finds the memory of the first
-			b.Append(s.encoders[0], &router.Record{Source: []byte("stdout"), Line: []byte(line)})
+			b.Append(s.Encoders[0], &router.Record{Source: []byte("stdout"), Line: []byte(line)})
 		}
-		if e := s.sendBatch(t, b); e != nil {
+		if e := s.Send(t, b); e != nil {
 			t.Fatalf("%s: %v", line, e)
 		}
 		for _, log := range s.api.Logs() {
@@ -195,12 +133,12 @@ func TestParsedJSON(t *testing.T) {
 // No request has more than New Relic takes, whatever is in a batch; what of it was delivered is not sent again.
 func TestLimits(t *testing.T) {
 	s := start(t, newrelictest.Options{}, nil)
-	b, lines := routertest.Batch(s.encoders, 5000)
+	b, lines := routertest.Batch(s.Encoders, 5000)
 	s.api.Fail(routertest.Mishap{}, routertest.Mishap{Status: 503})
-	if e := s.sendBatch(t, b); routertest.ClassOf(e) != router.ClassRetry || e.Delivered != maxLines {
+	if e := s.Send(t, b); routertest.ClassOf(e) != router.ClassRetry || e.Delivered != maxLines {
 		t.Fatalf("%+v, want %d delivered", e, maxLines)
 	}
-	if e := s.sendBatch(t, b.Slice(maxLines, 5000)); e != nil {
+	if e := s.Send(t, b.Slice(maxLines, 5000)); e != nil {
 		t.Fatal(e)
 	}
 	if got := s.messages(); !slices.Equal(got, lines) {
@@ -210,10 +148,10 @@ func TestLimits(t *testing.T) {
 	b = &router.Batch{}
 	for _, unit := range []string{"x", "\x01", "é", "\xff"} {
 		for range 3 {
-			b.Append(s.encoders[0], &router.Record{Line: []byte(strings.Repeat(unit, newrelictest.MaxRequest+100))})
+			b.Append(s.Encoders[0], &router.Record{Line: []byte(strings.Repeat(unit, newrelictest.MaxRequest+100))})
 		}
 	}
-	if e := s.sendBatch(t, b); e != nil {
+	if e := s.Send(t, b); e != nil {
 		t.Fatal(e)
 	}
 	if got := s.messages(); len(got) != 12 || len(s.api.Exchanges()) < 3 {
@@ -230,8 +168,8 @@ func TestPaths(t *testing.T) {
 	for given, want := range map[string]string{"": logPath, "/": logPath, logPath: logPath, "/prefix": "/prefix"} {
 		s := start(t, newrelictest.Options{}, nil)
 		s2 := start(t, newrelictest.Options{}, map[string]string{endpoint: s.api.URL() + given})
-		b, _ := routertest.Batch(s2.encoders, 1)
-		_ = s2.sendBatch(t, b)
+		b, _ := routertest.Batch(s2.Encoders, 1)
+		_ = s2.Send(t, b)
 		if all := s.api.Exchanges(); len(all) != 1 || all[0].Path != want || all[0].Method != http.MethodPost {
 			t.Errorf("%s with %q: %+v, want one request to %s", endpoint, given, all, want)
 		}
