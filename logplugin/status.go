@@ -188,10 +188,10 @@ func routerName(s session.Status) string {
 
 func writeStatus(w io.Writer, report control.Report) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "SESSION\tCONTAINER\tROUTER\tSTATE\tSPOOL\tWAITING\tAGE\tSENT\tDROPPED\tREJECTED\tFILTERED\tLAST ERROR")
+	fmt.Fprintln(t, "SESSION\tCONTAINER\tROUTER\tSTATE\tSPOOL\tWAITING\tAGE\tSENT\tDROPPED\tREJECTED\tFILTERED\tLIMITED\tLAST ERROR")
 	for _, s := range report.Sessions {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%v\t%d\t%d\t%d\t%d\t%s\n", s.Session, containerName(s), routerName(s), s.State, s.Mode,
-			inBytes(s.WaitingBytes), s.WaitingFor.Round(time.Second), s.SentLines, s.DroppedLines, s.RejectedLines, s.FilteredLines, lastError(s))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%v\t%d\t%d\t%d\t%d\t%d\t%s\n", s.Session, containerName(s), routerName(s), s.State, s.Mode,
+			inBytes(s.WaitingBytes), s.WaitingFor.Round(time.Second), s.SentLines, s.DroppedLines, s.RejectedLines, s.FilteredLines, s.LimitedLines, lastError(s))
 	}
 	if err := errors.Join(t.Flush(), writeVolumes(w, report.Volumes)); err != nil || report.History.Bytes == 0 {
 		return err

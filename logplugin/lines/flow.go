@@ -9,12 +9,13 @@ import (
 // turn is how long patterns may look at the lines of one session before other sessions of its destination have their turn.
 const turn = 50 * time.Millisecond
 
-// Flow applies the Rules of one session to its lines: it joins lines that are one event, and leaves out those that are not to be
-// sent. It belongs to one goroutine.
+// Flow applies the Rules of one session to its lines: it joins lines that are one event, leaves out those that are not to be
+// sent, and holds the others to a rate. It belongs to one goroutine.
 type Flow struct {
 	rules  Rules
 	emit   func(*frame.Entry)
-	events *events   // nil means that each line is an event
+	events *events // nil means that each line is an event
+	limit  limiter
 	began  time.Time // of the turn
 	out    [2]bool   // by stream: the line whose pieces come is left out
 	counts Counts
@@ -23,6 +24,7 @@ type Flow struct {
 // Counts are lines that were not emitted; with events, events.
 type Counts struct {
 	Filtered int64 // because of a pattern
+	Limited  int64 // because of the rate; a record says so
 }
 
 // Flow returns a Flow that hands the lines to emit which are to be sent; an entry is valid until emit returns. Flow returns nil when
@@ -31,7 +33,7 @@ func (r Rules) Flow(emit func(*frame.Entry)) *Flow {
 	if r == (Rules{}) {
 		return nil
 	}
-	f := &Flow{rules: r, emit: emit}
+	f := &Flow{rules: r, emit: emit, limit: limiter{rate: r.rate, emit: emit}}
 	if r.multiline != nil {
 		f.events = &events{begins: r.multiline, emit: f.choose}
 	}
@@ -41,8 +43,12 @@ func (r Rules) Flow(emit func(*frame.Entry)) *Flow {
 // Begin begins a turn.
 func (f *Flow) Begin() { f.began = time.Now() }
 
-// IsOver reports whether the turn has taken so long that others should have theirs.
-func (f *Flow) IsOver() bool { return time.Since(f.began) >= turn }
+// IsOver reports whether no more lines should be pushed in this turn: it has taken so long that others should have theirs, or there is no
+// room.
+func (f *Flow) IsOver() bool { return time.Since(f.began) >= turn || !f.HasRoom() }
+
+// HasRoom reports whether the rate allows more lines now. Do not push any while it does not; Deadline says when it will.
+func (f *Flow) HasRoom() bool { return f.limit.hasRoom() }
 
 // Push takes a line, or a piece of one that is too long to be whole. Its Pos must be set.
 func (f *Flow) Push(e *frame.Entry) {
@@ -53,17 +59,25 @@ func (f *Flow) Push(e *frame.Entry) {
 	f.choose(e)
 }
 
-// choose emits e unless a pattern leaves it out. The first piece of a line decides for the others.
+// choose emits e unless a pattern or the rate leaves it out. The first piece of a line decides for the others.
 func (f *Flow) choose(e *frame.Entry) {
 	out := &f.out[streamOf(e.Source)]
-	if !e.Partial || e.Ordinal <= 1 {
+	first := !e.Partial || e.Ordinal <= 1
+	if first {
 		if *out = !f.rules.wants(e.Line); *out {
 			f.counts.Filtered++
 		}
 	}
-	if !*out {
-		f.emit(e)
+	if *out {
+		return
 	}
+	if f.limit.limit > 0 {
+		if *out = !f.limit.take(e, first); *out {
+			return
+		}
+		f.counts.Limited += f.limit.report()
+	}
+	f.emit(e)
 }
 
 // wants reports whether the patterns let a line pass.
@@ -73,24 +87,33 @@ func (r Rules) wants(line []byte) bool {
 
 // Held returns the position that a cursor may not pass, because something before it is still to be emitted.
 func (f *Flow) Held() (pos int64, ok bool) {
-	if f.events == nil {
-		return 0, false
+	if f.events != nil {
+		pos, ok = f.events.held()
 	}
-	return f.events.held()
+	if m := f.limit.missing; m.lines > 0 && (!ok || m.pos < pos) {
+		return m.pos, true
+	}
+	return pos, ok
 }
 
-// Deadline returns when Expire will have something to emit.
+// Deadline returns when Expire will have something to emit, or there is room again.
 func (f *Flow) Deadline() (at time.Time, ok bool) {
-	if f.events == nil {
-		return at, false
+	if f.events != nil {
+		at, ok = f.events.deadline()
 	}
-	return f.events.deadline()
+	if other, due := f.limit.deadline(); due && (!ok || other.Before(at)) {
+		return other, true
+	}
+	return at, ok
 }
 
-// Expire emits what has waited for too long. Call it when every line that is there has been pushed.
+// Expire emits what has waited for too long. Call it when every line that is there has been pushed, or there is no room.
 func (f *Flow) Expire(now time.Time) {
 	if f.events != nil {
 		f.events.expire(now)
+	}
+	if m := f.limit.missing; m.lines > 0 && now.Sub(m.since) >= reportAfter {
+		f.counts.Limited += f.limit.report()
 	}
 }
 
@@ -99,6 +122,7 @@ func (f *Flow) Flush() {
 	if f.events != nil {
 		f.events.flush()
 	}
+	f.counts.Limited += f.limit.report()
 }
 
 // Take returns the counts since the last call.

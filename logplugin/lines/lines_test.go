@@ -87,6 +87,7 @@ func TestCompile(t *testing.T) {
 		"of another language":      {Options{ExcludePattern: `(?!DEBUG)`}, "log-opt exclude-pattern: error parsing regexp"},
 		"too long":                 {Options{ExcludePattern: strings.Repeat("a", 2000)}, "longer than 1024 bytes"},
 		"too large":                {Options{IncludePattern: `(abc){900}`}, "more than 1000 instructions"},
+		"no rate":                  {Options{MaxRate: "much"}, "log-opt max-rate"},
 		"of two lines":             {Options{IncludePattern: "a\n("}, "log-opt include-pattern"},
 	} {
 		if _, err := c.options.Compile(); err == nil || !strings.Contains(err.Error(), c.want) || strings.ContainsAny(err.Error(), "\r\n") {
@@ -106,7 +107,7 @@ func TestReadTakesEveryName(t *testing.T) {
 }
 
 func TestFlowAllocs(t *testing.T) {
-	r, err := (Options{IncludePattern: `ERROR|WARN`, ExcludePattern: `^\d+ GET /health`, MultilinePattern: `^\d`}).Compile()
+	r, err := (Options{IncludePattern: `ERROR|WARN`, ExcludePattern: `^\d+ GET /health`, MultilinePattern: `^\d`, MaxRate: "2", MaxRateMode: "drop"}).Compile()
 	if err != nil {
 		t.Fatal(err)
 	}

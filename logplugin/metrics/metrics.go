@@ -100,7 +100,7 @@ var (
 
 	refused   = desc("log_containers_refused_total", "Containers that were refused by StartLogging.")
 	sessions  = desc("log_sessions", "FIFOs that are read, and spools that are still to be delivered.", "router", "address")
-	lines     = desc("log_lines_total", "Lines: sent, rejected for good by the router, dropped for lack of space, filtered by a pattern.", "router", "address", "outcome")
+	lines     = desc("log_lines_total", "Lines: sent, rejected for good by the router, dropped for lack of space, filtered by a pattern, limited by a rate.", "router", "address", "outcome")
 	requests  = desc("log_requests_total", "Requests to the router: taken, or the class of the failure.", "router", "address", "result")
 	took      = desc("log_request_seconds_total", "Time that these requests took.", "router", "address")
 	waiting   = desc("log_waiting_bytes", "Bytes in spools that the router has not taken.", "router", "address")
@@ -186,6 +186,7 @@ func (o output) destination(t session.Tally) {
 	o.counter(lines, float64(t.Rejected), t.Router, t.Address, "rejected")
 	o.counter(lines, float64(t.Dropped), t.Router, t.Address, "dropped")
 	o.counter(lines, float64(t.Filtered), t.Router, t.Address, "filtered")
+	o.counter(lines, float64(t.Limited), t.Router, t.Address, "limited")
 	o.counter(requests, float64(t.Requests[""]), t.Router, t.Address, "ok")
 	for _, class := range router.Classes() {
 		o.counter(requests, float64(t.Requests[class]), t.Router, t.Address, string(class))
@@ -210,7 +211,9 @@ func (c *collector) collectSessions(o output) {
 			continue
 		}
 		labels := []string{s.ContainerID, s.ContainerName, s.Router, s.Session}
-		for outcome, v := range map[string]int64{"sent": s.SentLines, "rejected": s.RejectedLines, "dropped": s.DroppedLines, "filtered": s.FilteredLines} {
+		for outcome, v := range map[string]int64{
+			"sent": s.SentLines, "rejected": s.RejectedLines, "dropped": s.DroppedLines, "filtered": s.FilteredLines, "limited": s.LimitedLines,
+		} {
 			o.counter(containerLines, float64(v), append(labels, outcome)...)
 		}
 		o.gauge(containerWaiting, float64(s.WaitingBytes), labels...)

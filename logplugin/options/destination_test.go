@@ -145,6 +145,11 @@ func TestDestinationLines(t *testing.T) {
 	if wrong := r.WrongDestinations(); len(wrong) != 1 || wrong["bad"] == nil || !strings.Contains(wrong["bad"].Error(), "exclude-pattern") {
 		t.Errorf("wrong destinations %v, want bad for its pattern", wrong)
 	}
+	r.Destinations["fire"] = map[string]string{"logDriver": "awsfirelens", "Name": "http", "Host": "logs.example.com", "include-pattern": "^a", "max-rate": "10"}
+	o, err = r.Parse(map[string]string{"destination": "fire", "multiline-pattern": "^b"}, somebody)
+	if want := (lines.Options{IncludePattern: "^a", MultilinePattern: "^b", MaxRate: "10"}); err != nil || o.Lines != want {
+		t.Errorf("with FireLens options: %+v, %v; want %+v", o.Lines, err, want)
+	}
 	delete(r.Destinations, "prod")
 	r.DefaultDestination = "prod"
 	if o, err := r.Parse(map[string]string{"exclude-pattern": "x"}, somebody); err == nil || o.Own["exclude-pattern"] != "x" {

@@ -18,7 +18,7 @@ func (r *Rules) native(given map[string]string) (map[string]string, *router.Kind
 	if err != nil || k.Translate == nil {
 		return given, k, nil, err
 	}
-	foreign := router.Foreign{Plain: map[string]string{}, Docker: slices.Concat(ours, common, dockers)}
+	foreign := router.Foreign{Plain: map[string]string{}, Docker: slices.Concat(Common(), dockers)}
 	for name, value := range given {
 		if name != logDriver && name != secretOptions && !isDotted(name) {
 			foreign.Plain[name] = value

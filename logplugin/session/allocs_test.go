@@ -24,6 +24,7 @@ func TestDecodeAllocs(t *testing.T) {
 	}{
 		"joined": {}, "in pieces": {pieces: true},
 		"one event each": {lines: lines.Options{MultilinePattern: "."}},
+		"at a rate":      {lines: lines.Options{MaxRate: "1000000000", MaxRateMode: "drop"}},
 		"with patterns":  {lines: lines.Options{IncludePattern: ".", ExcludePattern: `^ERROR \d+$`}},
 	} {
 		t.Run(name, func(t *testing.T) {

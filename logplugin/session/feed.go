@@ -36,7 +36,7 @@ type feed struct {
 }
 
 // lineCounts are what became of the lines that this process has taken from the spool.
-type lineCounts struct{ sent, rejected, filtered atomic.Int64 }
+type lineCounts struct{ sent, rejected, filtered, limited atomic.Int64 }
 
 // begin gives the feed the spool that it takes its lines from. With an error it is not known which of them to send.
 func (f *feed) begin(s *session, pieces bool) error {
@@ -65,6 +65,9 @@ func (f *feed) Fill(b *router.Batch, limit int) (more bool) {
 	defer func() { f.batch, f.record, f.filled = nil, router.Record{}, f.filled+b.Len()-before }()
 	if f.flow != nil {
 		f.flow.Begin()
+		if !f.flow.HasRoom() {
+			return f.again(false)
+		}
 	}
 	f.joiner.Expire(time.Now())
 	buf := buffers.Get().(*[]byte)
@@ -80,7 +83,7 @@ func (f *feed) Fill(b *router.Batch, limit int) (more bool) {
 		f.spool.Skip(used)
 		switch {
 		case f.isOver():
-			return f.again(true)
+			return f.again(f.flow.HasRoom())
 		case used < n && n < len(*buf) && !last: // a frame whose end is still to come
 			return f.again(false)
 		case n > 0:
@@ -186,7 +189,7 @@ func (f *feed) push(e *frame.Entry, pos int64, now time.Time) {
 	f.joiner.Push(e, pos, now)
 }
 
-// isOver reports whether patterns have taken so long that it is the turn of other sessions.
+// isOver reports whether patterns have taken so long that it is the turn of other sessions, or the rate allows no more.
 func (f *feed) isOver() bool { return f.flow != nil && f.flow.IsOver() }
 
 func (f *feed) emit(e *frame.Entry) {
@@ -259,6 +262,8 @@ func (f *feed) Commit(rejected int) {
 		n := f.flow.Take()
 		f.count.filtered.Add(n.Filtered)
 		t.filtered.Add(n.Filtered)
+		f.count.limited.Add(n.Limited)
+		t.limited.Add(n.Limited)
 	}
 	pos := f.spool.Taken()
 	if held, ok := f.joiner.Held(); ok {

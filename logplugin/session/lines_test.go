@@ -176,3 +176,49 @@ func TestMultiline(t *testing.T) {
 		t.Errorf("docker logs: %q, want %q", got, want)
 	}
 }
+
+// Lines over the rate are counted, and a record says where they are missing; docker logs shows them.
+func TestMaxRateDrops(t *testing.T) {
+	t.Parallel()
+	dir, m := t.TempDir(), &memory{}
+	s := start(t, dir, m)
+	file := filepath.Join(dir, "f")
+	f := newFIFO(t, file)
+	in := info("max-rate", "2", "max-rate-mode", "drop")
+	if err := s.Start(t.Context(), file, in); err != nil {
+		t.Fatal(err)
+	}
+	write(t, f, "1", "2", "3", "4", "5") // in one second of the daemon's time
+	f.Close()
+	m.wait(t, "1 2 secretref: 3 lines are missing here: the container wrote more than max-rate=2 allows")
+	gone(t, s, file)
+	if all, _ := s.Tallies(); len(all) != 1 || all[0].Limited != 3 || all[0].Sent != 3 || all[0].Dropped != 0 {
+		t.Errorf("tallies %+v, want 3 lines over the rate, and 2 sent with one record", all)
+	}
+	if got, want := logs(t, s, in), "1 2 3 4 5 "; got != want {
+		t.Errorf("docker logs: %q, want %q", got, want)
+	}
+}
+
+// Lines over the rate wait in the spool until it allows them, also those of a container that has ended.
+func TestMaxRateKeeps(t *testing.T) {
+	t.Parallel()
+	dir, m := t.TempDir(), &memory{}
+	s := start(t, dir, m)
+	file := filepath.Join(dir, "f")
+	f := newFIFO(t, file)
+	began := time.Now()
+	if err := s.Start(t.Context(), file, info("max-rate", "2")); err != nil {
+		t.Fatal(err)
+	}
+	write(t, f, "1", "2", "3", "4")
+	f.Close()
+	m.wait(t, "1 2 3 4")
+	if took := time.Since(began); took < time.Second {
+		t.Errorf("4 lines took %v, want a second or more at 2 lines a second", took)
+	}
+	gone(t, s, file)
+	if all, _ := s.Tallies(); len(all) != 1 || all[0].Sent != 4 || all[0].Limited != 0 {
+		t.Errorf("tallies %+v, want 4 lines sent", all)
+	}
+}

@@ -41,6 +41,7 @@ type Status struct {
 	RejectedLines int64         `json:"rejectedLines"`      // never to be taken by the router, since the driver began
 	DroppedLines  int64         `json:"droppedLines"`       // for lack of space, since the session began
 	FilteredLines int64         `json:"filteredLines"`      // left out by include-pattern and exclude-pattern, since the driver began
+	LimitedLines  int64         `json:"limitedLines"`       // left out by max-rate, since the driver began
 	LastError     string        `json:"lastError,omitempty"`
 	Note          string        `json:"note,omitempty"` // what a person should know though lines are delivered
 }
@@ -88,7 +89,7 @@ func (s *session) status() Status {
 		Session: s.id(), ContainerID: s.meta.ContainerID, ContainerName: strings.TrimPrefix(s.meta.ContainerName, "/"),
 		Router: s.meta.Options.Router, Address: s.meta.Options.Address, Destination: s.meta.Options.Destination, Mode: st.Mode, Started: s.meta.Started, LastLine: st.Last,
 		WaitingBytes: st.End - st.Committed, WaitingFor: st.Age(s.table.now()),
-		SentLines: s.feed.count.sent.Load(), RejectedLines: s.feed.count.rejected.Load(), DroppedLines: st.DroppedLines, FilteredLines: s.feed.count.filtered.Load(),
+		SentLines: s.feed.count.sent.Load(), RejectedLines: s.feed.count.rejected.Load(), DroppedLines: st.DroppedLines, FilteredLines: s.feed.count.filtered.Load(), LimitedLines: s.feed.count.limited.Load(),
 	}
 	d, unread := s.output.destination(), s.input.failure()
 	x.LastError = s.output.problem()

@@ -20,7 +20,7 @@ const maxTargets = 100
 
 // tally counts what went to one target. It outlives the sessions and the router.
 type tally struct {
-	sent, rejected, dropped, filtered atomic.Int64 // lines
+	sent, rejected, dropped, filtered, limited atomic.Int64 // lines
 
 	mu       sync.Mutex
 	requests map[router.Class]uint64 // "" = taken
@@ -82,7 +82,7 @@ func (ds *destinations) counts() map[target]*Tally {
 	for w, t := range ds.tallies {
 		t.mu.Lock()
 		found[w] = &Tally{
-			Router: w.router, Address: w.address, Sent: t.sent.Load(), Rejected: t.rejected.Load(), Dropped: t.dropped.Load(), Filtered: t.filtered.Load(),
+			Router: w.router, Address: w.address, Sent: t.sent.Load(), Rejected: t.rejected.Load(), Dropped: t.dropped.Load(), Filtered: t.filtered.Load(), Limited: t.limited.Load(),
 			Requests: maps.Clone(t.requests), RequestTime: t.took, LastSuccess: t.success, Bytes: t.bytes,
 		}
 		t.mu.Unlock()
@@ -94,7 +94,7 @@ func (ds *destinations) counts() map[target]*Tally {
 type Tally struct {
 	Router, Address         string // Address is "" where a reference gives it
 	Sent, Rejected, Dropped int64  // lines; Dropped also counts what a container's spool has lost
-	Filtered                int64  // lines that include-pattern and exclude-pattern have left out
+	Filtered, Limited       int64  // lines that patterns have left out, and those that max-rate has
 	Requests                map[router.Class]uint64
 	RequestTime             time.Duration // of all requests together
 	LastSuccess             time.Time     // of a request; zero means none

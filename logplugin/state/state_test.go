@@ -81,7 +81,7 @@ func session(t *testing.T, file string) Session {
 			Router: "splunk", Address: "https://hec.example.com:8088", Plain: options.Plain{"splunk-url": "https://hec.example.com:8088"},
 			References: map[string]secretref.Ref{"splunk-token": ref}, Tag: "web/é<>", Attributes: map[string]string{"tier": "front", "EMPTY": ""},
 			About:         router.About{Image: "nginx:1", Project: "shop", Service: "web", Swarm: true},
-			Lines:         lines.Options{IncludePattern: " é", ExcludePattern: `\d`, MultilinePattern: "^x"},
+			Lines:         lines.Options{IncludePattern: " é", ExcludePattern: `\d`, MultilinePattern: "^x", MaxRate: "1k", MaxRateMode: "drop"},
 			SpoolMaxBytes: 1 << 30, SecretFailure: options.SecretFailureStart,
 		},
 	}
@@ -162,7 +162,9 @@ func TestFormat(t *testing.T) {
   "lines": {
     "includePattern": " é",
     "excludePattern": "\\d",
-    "multilinePattern": "^x"
+    "multilinePattern": "^x",
+    "maxRate": "1k",
+    "maxRateMode": "drop"
   },
   "spoolMaxBytes": 1073741824,
   "secretFailure": "start"
