@@ -15,6 +15,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/secretref/secretref/logplugin/fluentbit"
 	"github.com/secretref/secretref/logplugin/router"
 )
 
@@ -49,6 +50,7 @@ var options = slices.Concat([]router.Option{
 	{Name: compress, Default: router.Gzip},
 	{Name: timeout, Default: "30s"},
 	{Name: parseJSON, Session: true, Default: "false"},
+	fluentbit.Option("datadog"),
 }, router.TLSOptions("datadog"))
 
 // addressForm is that of datadog-host. What it has by default is made of datadog-site.

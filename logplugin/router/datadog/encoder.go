@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/secretref/secretref/logplugin/fluentbit"
 	"github.com/secretref/secretref/logplugin/jsontext"
 	"github.com/secretref/secretref/logplugin/router"
 )
@@ -21,12 +22,18 @@ type Encoder struct {
 	parse bool   // members of a line that is a JSON object are attributes
 
 	line jsontext.Members // at hand
+
+	fluent *fluentbit.Record // nil = the payload is our own
+	open   []byte            // with fluent: before the time
 }
 
 var _ router.Encoder = (*Encoder)(nil)
 
 // sessionOf makes the encoder of a session; the faults are in v.
 func sessionOf(v *router.Values, s router.Session) *Encoder {
+	if f := fluentbit.Read(v, "datadog", dateKey, withTag, tagKey, provider, message); f != nil {
+		return asFluentBit(v, s, f)
+	}
 	name := strings.TrimPrefix(s.ContainerName, "/")
 	e := &Encoder{parse: v.Bool(parseJSON, false)}
 	for _, p := range []router.Pair{
@@ -75,8 +82,51 @@ func isOurs(name []byte) bool {
 	return false
 }
 
+// Settings of datadog-fluent-bit.
+const (
+	dateKey  = "json_date_key"
+	withTag  = "include_tag_key"
+	tagKey   = "tag_key"
+	provider = "provider"
+	message  = "dd_message_key"
+)
+
+// asFluentBit makes the encoder that writes what Fluent Bit's output of that name writes. Its provider ecs makes tags of what
+// describes the container.
+func asFluentBit(v *router.Values, s router.Session, f fluentbit.Settings) *Encoder {
+	e := &Encoder{open: append(jsontext.AppendString([]byte("{"), []byte(cmp.Or(f[dateKey], "timestamp"))), ':')}
+	if f.Is(withTag) {
+		e.head = appendMember(e.head, cmp.Or(f[tagKey], "tagkey"), s.Tag)
+	}
+	for _, p := range []router.Pair{
+		{Name: "ddsource", Value: v.String(source, "")}, {Name: "service", Value: v.String(service, "")}, {Name: "hostname", Value: v.String(hostname, "")},
+	} {
+		e.head = appendMember(e.head, p.Name, p.Value)
+	}
+	e.head = append(e.head, ',')
+	shape := fluentbit.Shape{}
+	if cmp.Or(f[message], fluentbit.Log) == fluentbit.Log {
+		shape.Message = "message"
+	}
+	var all []string
+	if f[provider] == "ecs" {
+		shape.Without = []string{fluentbit.ContainerID, fluentbit.ContainerName}
+		all = append(all, "container_id:"+s.ContainerID, "container_name:"+strings.TrimPrefix(s.ContainerName, "/"))
+	}
+	if given := v.String(tags, ""); given != "" {
+		all = append(all, given)
+	}
+	e.fluent = fluentbit.NewRecord(s, shape, maxText)
+	e.tail = append(appendMember(nil, "ddtags", strings.Join(all, ",")), "},"...)
+	return e
+}
+
 // AppendRecord implements router.Encoder.
 func (e *Encoder) AppendRecord(dst []byte, r *router.Record) []byte {
+	if e.fluent != nil {
+		dst = append(strconv.AppendInt(append(dst, e.open...), r.TimeNano/1e6, 10), e.head...)
+		return append(e.fluent.AppendMembers(dst, r), e.tail...)
+	}
 	message := r.Line
 	e.line.Reset()
 	if e.parse {

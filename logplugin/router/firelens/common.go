@@ -150,8 +150,11 @@ func (t *translation) address(plain, secure, host, port string) string {
 }
 
 // protect refuses to send the named credentials, if they are given, without TLS to another host.
-func (t *translation) protect(credentials ...string) {
-	host := t.text("host", "127.0.0.1")
+func (t *translation) protect(credentials ...string) { t.protectAlways("127.0.0.1", credentials...) }
+
+// protectAlways is protect for an output that sends to the host def when none is given.
+func (t *translation) protectAlways(def string, credentials ...string) {
+	host := t.text("host", def)
 	if ip, err := netip.ParseAddr(host); t.tls || host == "localhost" || err == nil && ip.IsLoopback() {
 		return
 	}

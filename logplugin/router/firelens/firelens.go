@@ -67,7 +67,11 @@ type option struct {
 
 // outputs lists all that are served and those of which something can be said.
 func outputs() []output {
-	return append([]output{httpOutput()}, notServed()...)
+	served := []output{
+		httpOutput(), datadogOutput(), splunkOutput(), lokiOutput(), grafanaLokiOutput(), newrelicOutput(), nrlogsOutput(), opentelemetryOutput(),
+		forwardOutput(), nullOutput(),
+	}
+	return append(served, notServed()...)
 }
 
 // Outputs returns the names of the outputs that are served, each with the router that serves it.

@@ -20,6 +20,6 @@ func notServed() []output {
 		soon("kinesis_firehose", "firehose"),
 		soon("kinesis_streams", "kinesis"),
 		soon("es", "opensearch"),
-		soon("syslog"), soon("gelf"), soon("null"),
+		soon("syslog"), soon("gelf"),
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/secretref/secretref/logplugin/fluentbit"
 	"github.com/secretref/secretref/logplugin/router"
 )
 
@@ -53,6 +54,7 @@ var options = slices.Concat([]router.Option{
 	{Name: "loki-bearer-token", Credential: true},
 	{Name: "loki-encoding", Session: true, Apart: true, Default: encodingProtobuf},
 	{Name: "loki-structured-metadata", Session: true, Apart: true, Default: "true"}, // where Loki disallows it, it refuses the whole batch
+	fluentbit.Option("loki"),
 }, router.TLSOptions("loki"))
 
 // refusedOptions are those of the plugin that have no place here.

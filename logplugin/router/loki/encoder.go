@@ -44,17 +44,20 @@ type Encoder struct {
 	json     bool
 	streams  [sources][]byte // the labels, as the body has them
 	metadata []byte          // the structured metadata of every entry, as the body has it
+	fluent   *fluentLine     // nil = a line is sent as it is
 }
 
 var _ router.Encoder = (*Encoder)(nil)
 
-// newEncoder returns an encoder for these labels and this structured metadata.
-func newEncoder(asJSON bool, labels, metadata []router.Pair) *Encoder {
+// newEncoder returns an encoder for these labels and this structured metadata. The source is the value of the labels sourceLabels.
+func newEncoder(asJSON bool, labels, metadata []router.Pair, sourceLabels ...string) *Encoder {
 	e := &Encoder{json: asJSON}
 	for i, source := range []string{"", "stdout", "stderr"} {
-		all := labels
-		if source != "" {
-			all = append(slices.Clip(labels), router.Pair{Name: "source", Value: source})
+		all := slices.Clip(labels)
+		for _, name := range sourceLabels {
+			if source != "" {
+				all = append(all, router.Pair{Name: name, Value: source})
+			}
 		}
 		if asJSON {
 			e.streams[i] = appendObject(nil, all)
@@ -114,6 +117,9 @@ func (e *Encoder) AppendRecord(dst []byte, r *router.Record) []byte {
 		dst = append(dst, sourceStderr)
 	default:
 		dst = append(dst, sourceNone)
+	}
+	if e.fluent != nil {
+		r = e.fluent.rewrite(r)
 	}
 	if e.json {
 		return e.appendJSON(dst, r)

@@ -21,6 +21,9 @@ var labelName = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
 // sessionOf makes the encoder of a session; the faults are in v.
 func sessionOf(v *router.Values, s router.Session) *Encoder {
 	asJSON := v.OneOf("loki-encoding", encodingProtobuf, encodingJSON) == encodingJSON
+	if f := settingsOf(v); f != nil {
+		return asFluentBit(v, s, f, asJSON)
+	}
 	labels := map[string]string{}
 	for _, p := range v.Pairs("loki-external-labels", "container_name="+strings.TrimPrefix(s.ContainerName, "/")) {
 		if !labelName.MatchString(p.Name) {
@@ -36,7 +39,7 @@ func sessionOf(v *router.Values, s router.Session) *Encoder {
 	if !v.Bool("loki-structured-metadata", true) {
 		clear(metadata)
 	}
-	return newEncoder(asJSON, pairsOf(labels), pairsOf(metadata))
+	return newEncoder(asJSON, pairsOf(labels), pairsOf(metadata), "source")
 }
 
 // addLabels adds to labels what Grafana's plugin adds: the host, the project and the service of Compose or of Swarm, and what

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/secretref/secretref/logplugin/fluentbit"
 	"github.com/secretref/secretref/logplugin/router"
 )
 
@@ -40,6 +41,7 @@ var options = slices.Concat([]router.Option{
 	{Name: compression, Default: router.Gzip},
 	{Name: timeout, Default: "30s"},
 	{Name: parseJSON, Session: true, Default: "false"},
+	fluentbit.Option("newrelic"),
 }, router.TLSOptions("newrelic"))
 
 // regions are the hosts of New Relic's data centers.

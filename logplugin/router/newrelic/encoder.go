@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/secretref/secretref/logplugin/fluentbit"
 	"github.com/secretref/secretref/logplugin/jsontext"
 	"github.com/secretref/secretref/logplugin/router"
 )
@@ -20,12 +21,19 @@ type Encoder struct {
 	parse  bool   // members of a line that is a JSON object are attributes
 
 	line jsontext.Members // at hand
+
+	fluent  *fluentbit.Record // nil = the payload is our own
+	message *fluentbit.Record // with fluent: the line alone, when the attributes are an object of their own
+	flat    bool              // records are elements of the request, and there is nothing common
 }
 
 var _ router.Encoder = (*Encoder)(nil)
 
 // sessionOf makes the encoder of a session; the faults are in v.
 func sessionOf(v *router.Values, s router.Session) *Encoder {
+	if f := fluentbit.Read(v, "newrelic"); f != nil {
+		return asFluentBit(v, s, f)
+	}
 	all := map[string]string{
 		"container.id": s.ContainerID, "container.name": strings.TrimPrefix(s.ContainerName, "/"), "hostname": s.Host, "plugin.type": "secretref-logdriver",
 		"container.image.name": s.About.Image, "compose.project": s.About.Project, "compose.service": s.About.Service,
@@ -46,8 +54,41 @@ func sessionOf(v *router.Values, s router.Session) *Encoder {
 	return e
 }
 
+// plugin is what the attribute plugin of Fluent Bit's payload says.
+const plugin = `"plugin":{"type":"secretref-logdriver"}`
+
+// asFluentBit makes the encoder that writes what the output nrlogs of Fluent Bit writes, or New Relic's own output plugin, newrelic.
+func asFluentBit(v *router.Values, s router.Session, f fluentbit.Settings) *Encoder {
+	shape := fluentbit.Shape{Message: "message"}
+	if f.OneOf(v, "newrelic", fluentbit.Output, "newrelic", "nrlogs") == "newrelic" {
+		return &Encoder{flat: true, fluent: fluentbit.NewRecord(s, shape, maxText)}
+	}
+	e := &Encoder{common: []byte(`{"common":{"attributes":{` + plugin + `}},"logs":[`)}
+	e.fluent = fluentbit.NewRecord(s, fluentbit.Shape{Without: []string{fluentbit.Log}}, maxText)
+	shape.Without = []string{fluentbit.Source}
+	for _, m := range fluentbit.Members(s) {
+		shape.Without = append(shape.Without, m.Name)
+	}
+	e.message = fluentbit.NewRecord(s, shape, maxText)
+	return e
+}
+
+// appendFluentBit appends a record of Fluent Bit's payload.
+func (e *Encoder) appendFluentBit(dst []byte, r *router.Record) []byte {
+	dst = append(strconv.AppendInt(append(dst, `{"timestamp":`...), r.TimeNano/1e6, 10), ',')
+	if e.flat {
+		dst = append(e.fluent.AppendMembers(dst, r), ',')
+		return append(append(dst, plugin...), "},"...)
+	}
+	dst = append(e.message.AppendMembers(dst, r), `,"attributes":{`...)
+	return append(e.fluent.AppendMembers(dst, r), "}},"...)
+}
+
 // AppendRecord implements router.Encoder.
 func (e *Encoder) AppendRecord(dst []byte, r *router.Record) []byte {
+	if e.fluent != nil {
+		return e.appendFluentBit(dst, r)
+	}
 	message := r.Line
 	e.line.Reset()
 	if e.parse {

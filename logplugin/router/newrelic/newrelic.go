@@ -85,7 +85,9 @@ func appendRequest(dst []byte, b *router.Batch) []byte {
 			continue // of another router: it cannot be
 		}
 		dst = append(append(dst, e.common...), b.Body[b.Start(from):b.Ends[run.End-1]]...)
-		dst = append(dst[:len(dst)-1], `]},`...) // in place of the last comma
+		if !e.flat {
+			dst = append(dst[:len(dst)-1], `]},`...) // in place of the last comma
+		}
 		from = run.End
 	}
 	dst[len(dst)-1] = ']'

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/secretref/secretref/logplugin/fluentbit"
 	"github.com/secretref/secretref/logplugin/router"
 )
 
@@ -51,6 +52,7 @@ var options = slices.Concat([]router.Option{
 	{Name: resource, Session: true, Template: true, Pairs: true},
 	{Name: severities, Session: true, Default: bySource},
 	{Name: parseJSON, Session: true, Default: "false"},
+	fluentbit.Option("otlp"),
 }, router.TLSOptions("otlp"))
 
 var addressForm = router.AddressForm{

@@ -45,6 +45,8 @@ type pair struct{ name, value string }
 // Encoder writes the records of one session as log records.
 type Encoder struct {
 	head   []byte               // of a ResourceLogs: its resource and schema
+	scope  []byte               // the scope, as a field of ScopeLogs
+	bare   bool                 // no time of observation, as in Fluent Bit's payload
 	fixed  [len(sources)][]byte // what all records of a source have, but for the severity
 	usual  [len(sources)]severity
 	levels bool // the severity is that of the line, if it says one
@@ -65,7 +67,7 @@ var _ router.Encoder = (*Encoder)(nil)
 var sources = [3]string{"", "stdout", "stderr"}
 
 func newEncoder(resource []pair) *Encoder {
-	e := &Encoder{}
+	e := &Encoder{scope: scopeField}
 	r := appendPairs(nil, resourceAttributes, resource)
 	e.head = append(protobuf.AppendHead(nil, logsResource, len(r)), r...)
 	e.head = protobuf.AppendString(e.head, logsSchema, schema)
@@ -109,14 +111,19 @@ func (e *Encoder) AppendRecord(dst []byte, r *router.Record) []byte {
 	fixed := e.fixed[source]
 	lineLen := protobuf.TextLen(body)
 	bodyLen := protobuf.FieldLen(valueString, lineLen)
-	n := 2*timeLen + len(fixed) + len(e.attributes) + protobuf.FieldLen(recordBody, bodyLen)
+	n := timeLen + len(fixed) + len(e.attributes) + protobuf.FieldLen(recordBody, bodyLen)
+	if !e.bare {
+		n += timeLen
+	}
 	if level.number > 0 {
 		n += 2 + protobuf.FieldLen(recordSeverityText, len(level.text))
 	}
 	dst = protobuf.AppendHead(dst, scopeLogsRecords, n)
 	nano := uint64(max(r.TimeNano, 0)) // the protocol has no time before 1970
 	dst = protobuf.AppendFixed64(dst, recordTime, nano)
-	dst = protobuf.AppendFixed64(dst, recordObserved, nano) // the daemon's time is when it has read the line
+	if !e.bare {
+		dst = protobuf.AppendFixed64(dst, recordObserved, nano) // the daemon's time is when it has read the line
+	}
 	if level.number > 0 {
 		dst = protobuf.AppendVarint(dst, recordSeverity, level.number)
 		dst = append(protobuf.AppendHead(dst, recordSeverityText, len(level.text)), level.text...)

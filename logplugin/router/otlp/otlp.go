@@ -111,7 +111,7 @@ func (r *Router) export(ctx context.Context, doing string, b *router.Batch) *rou
 	return failed
 }
 
-// scopeField is the scope of all records, as a field of ScopeLogs.
+// scopeField is the scope of our own payload, as a field of ScopeLogs.
 var scopeField = func() []byte {
 	name := protobuf.AppendString(nil, scopeName, scope)
 	return append(protobuf.AppendHead(nil, scopeLogsScope, len(name)), name...)
@@ -126,11 +126,11 @@ func appendRequest(dst []byte, b *router.Batch) []byte {
 			continue // of another router: it cannot be
 		}
 		records := b.Body[b.Start(from):b.Ends[run.End-1]]
-		scopeLen := len(scopeField) + len(records)
+		scopeLen := len(e.scope) + len(records)
 		dst = protobuf.AppendHead(dst, requestResourceLogs, len(e.head)+protobuf.FieldLen(logsScopeLogs, scopeLen))
 		dst = append(dst, e.head...)
 		dst = protobuf.AppendHead(dst, logsScopeLogs, scopeLen)
-		dst = append(append(dst, scopeField...), records...)
+		dst = append(append(dst, e.scope...), records...)
 		from = run.End
 	}
 	return dst

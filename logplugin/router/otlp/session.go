@@ -5,11 +5,16 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/secretref/secretref/logplugin/fluentbit"
+	"github.com/secretref/secretref/logplugin/protobuf"
 	"github.com/secretref/secretref/logplugin/router"
 )
 
 // sessionOf makes the encoder of a session; the faults are in v.
 func sessionOf(v *router.Values, s router.Session) *Encoder {
+	if f := fluentbit.Read(v, "otlp"); f != nil {
+		return asFluentBit(s)
+	}
 	attributes := map[string]string{}
 	describe(attributes, s)
 	for _, p := range v.Pairs(resource, "service.name="+attributes["service.name"]) {
@@ -24,6 +29,23 @@ func sessionOf(v *router.Values, s router.Session) *Encoder {
 		e.usual = [len(sources)]severity{{}, info, fault}
 	}
 	e.parse = v.Bool(parseJSON, false)
+	return e
+}
+
+// asFluentBit makes the encoder that writes what Fluent Bit's output opentelemetry writes with logs_body_key_attributes: the line is the body,
+// and the other members of the record are attributes of it.
+func asFluentBit(s router.Session) *Encoder {
+	e := &Encoder{head: protobuf.AppendHead(nil, logsResource, 0), scope: protobuf.AppendHead(nil, scopeLogsScope, 0), bare: true}
+	var common []pair
+	for _, m := range fluentbit.Members(s) {
+		common = append(common, pair{m.Name, m.Value})
+	}
+	for i, source := range sources {
+		e.fixed[i] = appendPairs(nil, recordAttributes, common)
+		if source != "" {
+			e.fixed[i] = appendPairs(e.fixed[i], recordAttributes, []pair{{fluentbit.Source, source}})
+		}
+	}
 	return e
 }
 

@@ -20,6 +20,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 
+	"github.com/secretref/secretref/logplugin/fluentbit"
 	"github.com/secretref/secretref/logplugin/router"
 )
 
@@ -51,6 +52,7 @@ var options = []router.Option{
 	{Name: "splunk-ca-cert"},
 	{Name: "splunk-client-cert"},
 	{Name: "splunk-client-key", Credential: true},
+	fluentbit.Option("splunk"),
 }
 
 var addressForm = router.AddressForm{
@@ -84,6 +86,7 @@ type Config struct {
 func Parse(o router.Options) (Config, error) {
 	v := o.Unresolved()
 	v.OneOf("splunk-format", formats...)
+	settingsOf(v)
 	checkToken(v)
 	c := connectionOf(v, nil)
 	return Config{o, c.ack}, v.Err()

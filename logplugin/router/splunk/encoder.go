@@ -42,6 +42,8 @@ type Encoder struct {
 	stderr []byte
 	suffix []byte // after the time
 	index  string // for errors; "" = the token's own, or one that came by reference
+
+	fluent *fluentEvent // nil = the payload is that of Docker's driver
 }
 
 // NewEncoder returns the encoder of s. It asks the sources of c for the session's options that are secrets; an error is
@@ -53,8 +55,16 @@ func NewEncoder(ctx context.Context, c Config, s router.Session) (*Encoder, erro
 		return nil, router.FromSource(op, err)
 	}
 	e := &Encoder{format: v.OneOf("splunk-format", formats...)}
+	settingsOf(v)
 	if err := v.Err(); err != nil {
 		return nil, &router.Error{Class: router.ClassConfig, Op: op, Cause: err.Error(), Bad: router.NoRecord}
+	}
+	if !v.IsSecret("splunk-index") {
+		e.index = v.String("splunk-index", "")
+	}
+	if f := settingsOf(v); f != nil {
+		e.fluent = newFluentEvent(v, s, f)
+		return e, nil
 	}
 	names := slices.Sorted(maps.Keys(s.Attrs))
 	if e.format == formatRaw {
@@ -76,9 +86,6 @@ func NewEncoder(ctx context.Context, c Config, s router.Session) (*Encoder, erro
 		}
 	}
 	e.suffix = append(e.suffix, '}')
-	if !v.IsSecret("splunk-index") {
-		e.index = v.String("splunk-index", "")
-	}
 	return e, nil
 }
 
@@ -116,6 +123,9 @@ func eventRest(s router.Session, names []string) []byte {
 
 // AppendRecord implements router.Encoder. The raw format leaves out lines of white space, which HEC refuses.
 func (e *Encoder) AppendRecord(dst []byte, r *router.Record) []byte {
+	if e.fluent != nil {
+		return e.fluent.append(dst, r)
+	}
 	switch e.format {
 	case formatRaw:
 		if len(bytes.TrimSpace(r.Line)) == 0 {

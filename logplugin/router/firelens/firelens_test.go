@@ -1,0 +1,175 @@
+package firelens
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/secretref/secretref/logplugin/router"
+)
+
+// docker are names that Docker or the log driver has; `docker run` adds those of daemon.json to a container's.
+var docker = []string{"tag", "labels", "labels-regex", "env", "env-regex", "mode", "max-size", "max-file", "compress", "spool-max-bytes"}
+
+func translate(plain, refs map[string]string) (router.Translated, error) {
+	return Translate(router.Foreign{Plain: plain, References: refs, Docker: docker})
+}
+
+type m = map[string]string
+
+func TestTranslate(t *testing.T) {
+	http := func(more m) m {
+		all := m{"Name": "http", "Host": "logs.example.com", "Port": "443", "tls": "on", "Format": "json"}
+		maps.Copy(all, more)
+		return all
+	}
+	for _, c := range []struct {
+		name        string
+		plain, refs m
+		want        m      // among the options that come out; "-" = it is not there, "REF:x" = a reference
+		err         string // in the error
+	}{
+		{"any case", m{"NAME": "HTTP", "hOST": "h.example.com", "PORT": "8443", "TLS": "On", "FORMAT": "JSON_lines"}, nil, m{"http-url": "https://h.example.com:8443", "http-format": "json_lines"}, ""},
+		{"defaults", m{"Name": "http"}, nil, m{"http-url": "http://127.0.0.1:80", "http-format": "json", "tag": defaultTag}, ""},
+		{"key with blanks", http(m{"Header Authorization Bearer": "tok"}), nil, m{"http-header.Authorization": "Bearer tok"}, ""},
+		{"two headers", http(m{"Header": "A 1", "header": "B 2"}), nil, m{"http-header.A": "1", "http-header.B": "2"}, ""},
+		{"one header twice", http(m{"Header": "A 1", "header": "A 2"}), nil, nil, "the header A is given twice"},
+		{"Host and host, equal", http(m{"host": "logs.example.com"}), nil, m{"http-url": "https://logs.example.com:443"}, ""},
+		{"Host and host", http(m{"host": "other.example.com"}), nil, nil, "Host and host are one option with two values"},
+		{"secret path", http(nil), m{"URI": "ref"}, m{"http-uri": "REF:ref"}, ""},
+		{"the secret wins", http(m{"uri": "/plain"}), m{"URI": "ref"}, m{"http-uri": "REF:ref"}, ""},
+		{"secret header", http(nil), m{"Header X-Key": "ref"}, m{"http-header.X-Key": "REF:ref"}, ""},
+		{"secret bearer token", http(nil), m{"Header Authorization Bearer": "ref"}, m{"http-bearer-token": "REF:ref"}, ""},
+		{"secret behind another word", http(nil), m{"Header Authorization Api-Token": "ref"}, nil, "store the whole value in the secret"},
+		{"a whole header in a secret", http(nil), m{"Header": "ref"}, nil, "write its name into the option"},
+		{"secret host", m{"Name": "http"}, m{"Host": "ref"}, nil, "Host cannot be in secretOptions here"},
+		{"secret Name", m{"Host": "h"}, m{"Name": "ref"}, nil, "Name is not a secret"},
+		{"no Name", m{"Host": "h"}, nil, nil, "the option Name is missing"},
+		{"two names", m{"Name": "http", "name": "loki"}, nil, nil, "name two outputs"},
+		{"unknown output", m{"Name": "datadgo"}, nil, nil, "did you mean datadog?"},
+		{"vendor without output", m{"Name": "coralogix"}, nil, nil, "use Name=http"},
+		{"unknown option", http(m{"Formatt": "x"}), nil, nil, "Formatt is not an option of this output; did you mean format?"},
+		{"an option that people mean", m{"Name": "datadog", "tls": "on"}, m{"dd_api_key": "ref"}, nil, "the key is apikey"},
+		{"no switch", http(m{"tls": "maybe"}), nil, nil, `tls is "maybe", which Fluent Bit takes for off`},
+		{"no format", http(m{"Format": "xml"}), nil, nil, `Format is "xml"; write one of json`},
+		{"host with a scheme", http(m{"Host": "http://h.example.com"}), nil, nil, "write it without a scheme"},
+		{"no port", http(m{"Port": "x"}), nil, nil, "Port is not a number"},
+		{"credential without TLS", http(m{"tls": "off", "Header": "Authorization x"}), nil, nil, "Header would be sent to logs.example.com without encryption"},
+		{"credential to this host", m{"Name": "http", "Header": "Authorization x"}, nil, m{"http-header.Authorization": "x"}, ""},
+		{"not verified", http(m{"tls.verify": "off"}), nil, m{"http-insecure-skip-verify": "true"}, ""},
+		{"name in the certificate", http(m{"tls.vhost": "x.example.com"}), nil, m{"http-tls-server-name": "x.example.com"}, ""},
+		{"Match of all", http(m{"Match": "*"}), nil, m{"http-format": "json"}, ""},
+		{"Match of others", http(m{"Match": "kube.*"}), nil, nil, "with which Fluent Bit would send nothing"},
+		{"Retry_Limit", http(m{"Retry_Limit": "False"}), nil, m{"http-format": "json"}, ""},
+		{"no Retry_Limit", http(m{"Retry_Limit": "many"}), nil, nil, "Retry_Limit is"},
+		{"filters", http(m{"include-pattern": "^a", "exclude-pattern": "b"}), nil, m{"include-pattern": "^a", "exclude-pattern": "b"}, ""},
+		{"a custom file", http(m{"config-file-type": "s3"}), nil, nil, "a custom Fluent Bit configuration is not read"},
+		{"variable", m{"Name": "datadog", "apikey": "k", "tls": "on", "dd_service": "${CONTAINER_NAME}-{{x}}", "dd_tags": "v:${label:com.example.v}"}, nil,
+			m{"datadog-service": `{{.Name}}-{{"{{"}}x}}`, "datadog-tags": `v:{{index .ContainerLabels "com.example.v"}}`}, ""},
+		{"variable of a connection", http(m{"URI": "/${CONTAINER_NAME}"}), nil, nil, "can have no variable here"},
+		{"unknown variable", m{"Name": "datadog", "apikey": "k", "tls": "on", "dd_service": "${TASK_ID}"}, nil, nil, "${TASK_ID}, which is not known here"},
+		{"no collector", m{"Name": "otel-collector"}, nil, nil, "Host is missing: give the collector's name"},
+		{"collector", m{"Name": "opentelemetry", "Host": "otel", "Port": "4318"}, nil, m{"otlp-endpoint": "http://otel:4318/v1/logs", "otlp-compression": "none"}, ""},
+		{"two keys", m{"Name": "newrelic"}, m{"apiKey": "a", "licenseKey": "b"}, nil, "two ways to log in"},
+		{"labels in braces", m{"Name": "grafana-loki", "Url": "https://u:p@loki.example.com/loki/api/v1/push", "Labels": `{a="b,c", d="e"}`}, nil,
+			m{"loki-url": "https://loki.example.com/loki/api/v1/push", "loki-user": "u", "loki-password": "p"}, ""},
+		{"labels without braces", m{"Name": "grafana-loki", "Labels": "a=b"}, nil, nil, "Labels are not {NAME="},
+		{"socket", m{"Name": "forward", "unix_path": "/run/fluent.sock", "require_ack_response": "on"}, nil, m{"fluentd-address": "unix:///run/fluent.sock", "fluentd-request-ack": "true"}, ""},
+		{"key with TLS", m{"Name": "forward", "Host": "f.example.com", "tls": "on"}, m{"shared_key": "ref"}, m{"fluentd-address": "tls://f.example.com:24224", "fluentd-shared-key": "REF:ref"}, ""},
+		{"key without TLS", m{"Name": "forward", "Host": "f.example.com"}, m{"shared_key": "ref"}, nil, "shared_key would be sent to f.example.com"},
+		{"event_key", m{"Name": "splunk", "event_key": "$log"}, m{"splunk_token": "ref"}, m{"splunk-token": "REF:ref", "splunk-url": "http://127.0.0.1:8088"}, ""},
+		{"value with a line break", http(m{"URI": "/a\nName x"}), nil, nil, "has a line break"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := translate(c.plain, c.refs)
+			if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
+				t.Fatalf("error %v, want %q", err, c.err)
+			}
+			for name, value := range c.want {
+				have := got.Plain[name]
+				if ref, ok := got.References[name]; ok {
+					have = "REF:" + ref
+				}
+				if have != value {
+					t.Errorf("%s = %q, want %q", name, have, value)
+				}
+			}
+		})
+	}
+}
+
+// Names that Docker has too: the output's meaning and Docker's, with and without what daemon.json adds for all containers.
+func TestCollisions(t *testing.T) {
+	loki, http := m{"Name": "loki"}, m{"Name": "http"}
+	for _, c := range []struct {
+		name              string
+		base, own, daemon m
+		want              m // "-" = it does not come out
+	}{
+		{"labels of the output", loki, m{"labels": "job=x"}, nil, m{"labels": "-", "loki-fluent-bit": `output=loki,labels=job=x,line_format=json`}},
+		{"labels of daemon.json", loki, nil, m{"labels": "com.example.team"}, m{"labels": "com.example.team", "loki-fluent-bit": `output=loki,labels=job=fluent-bit,line_format=json`}},
+		{"labels of both", loki, m{"Labels": "job=x"}, m{"labels": "com.example.team"}, m{"labels": "com.example.team", "loki-fluent-bit": `output=loki,labels=job=x,line_format=json`}},
+		{"labels of an output that has none", http, m{"labels": "com.example.team"}, nil, m{"labels": "com.example.team"}},
+		{"compress of the output", http, m{"compress": "gzip"}, nil, m{"compress": "-", "http-compress": "gzip"}},
+		{"compress of daemon.json", http, nil, m{"compress": "true"}, m{"compress": "true", "http-compress": "-"}},
+		{"compress of both", http, m{"Compress": "gzip"}, m{"compress": "false"}, m{"compress": "false", "http-compress": "gzip"}},
+		{"compress of an output that has none", m{"Name": "null"}, nil, m{"compress": "true"}, m{"compress": "true"}},
+		{"max-size", http, m{"max-size": "10m"}, nil, m{"max-size": "10m"}},
+		{"max-size of daemon.json", http, nil, m{"max-size": "10m", "max-file": "3"}, m{"max-size": "10m", "max-file": "3"}},
+		{"mode", http, m{"mode": "non-blocking"}, nil, m{"mode": "non-blocking"}},
+		{"mode of daemon.json", loki, nil, m{"mode": "blocking"}, m{"mode": "blocking"}},
+		{"tag", http, m{"tag": "{{.Name}}"}, nil, m{"tag": "{{.Name}}"}},
+		{"tag of daemon.json", loki, nil, m{"tag": "x"}, m{"tag": "x"}},
+		{"tag of the output forward", m{"Name": "forward"}, m{"tag": "app"}, nil, m{"tag": "app"}},
+		{"env", http, m{"env": "A,B"}, nil, m{"env": "A,B"}},
+		{"env of daemon.json", loki, nil, m{"env-regex": "^A"}, m{"env-regex": "^A"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			given := maps.Clone(c.base)
+			maps.Copy(given, c.daemon)
+			maps.Copy(given, c.own) // the daemon lets the container's win
+			got, err := translate(given, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for name, want := range c.want {
+				if have, ok := got.Plain[name]; have != want && (want != "-" || ok) {
+					t.Errorf("%s = %q, want %q", name, have, want)
+				}
+			}
+		})
+	}
+}
+
+// Whatever the options are, an error shows no value that may be a secret.
+func TestErrorsShowNoSecret(t *testing.T) {
+	const hidden = "h1dden-v4lue"
+	for _, o := range outputs() {
+		if o.why != "" {
+			continue
+		}
+		for _, name := range o.known() {
+			given := m{"Name": o.names[0], "Host": "logs.example.com", name: hidden}
+			x := o.option(name)
+			if x == nil || x.to == "" && !slices.Contains([]string{"header", "uri", "url", "base_uri", "endpoint"}, name) {
+				continue // a word out of a list, or a number: they are shown
+			}
+			if _, err := translate(given, nil); err != nil && x.form != toggle && strings.Contains(err.Error(), hidden) {
+				t.Errorf("%s %s: %v", o.names[0], name, err)
+			}
+		}
+	}
+}
+
+func FuzzTranslate(f *testing.F) {
+	f.Add("http", "Header Authorization Bearer", "tok", "URI", "ref")
+	f.Add("grafana-loki", "Labels", `{a="b"}`, "Url", "ref")
+	f.Add("loki", "labels", "a=$b,c", "http_passwd", "ref")
+	f.Fuzz(func(t *testing.T, name, key, value, secretName, ref string) {
+		got, err := translate(m{"Name": name, key: value}, m{secretName: ref})
+		if err == nil && (got.Router == "" || Outputs()[strings.ToLower(strings.TrimSpace(name))] == "" && !strings.EqualFold(key, "name")) {
+			t.Errorf("Translate(%q, %q) = %+v", name, key, got.Router)
+		}
+	})
+}
