@@ -108,11 +108,15 @@ func (p *fifo) feed(lines [][]byte, n int) error {
 type alone struct{ cpu, allocs float64 } // microseconds; how often memory was allocated
 
 // fed measures a driver alone, with n lines of one session after its first.
-func (w *world) fed(ctx context.Context, d *driver, number, n int, t target) (a alone, err error) {
+func (w *world) fed(ctx context.Context, d *driver, number, n int, t target, forgets bool) (a alone, err error) {
 	if err := w.ask(ctx, "reset", nil); err != nil {
 		return a, err
 	}
-	p, err := d.begin(ctx, number, w.ourOptions(t))
+	options := w.ourOptions(t)
+	if forgets {
+		options["cache-disabled"] = "true"
+	}
+	p, err := d.begin(ctx, number, options)
 	if err != nil {
 		return a, err
 	}
@@ -160,7 +164,7 @@ func (w *world) fedAll(ctx context.Context, e effort) (map[fedBy][]alone, error)
 		for i, t := range targets {
 			for _, d := range w.drivers() {
 				by := fedBy{d, t}
-				a, err := w.fed(ctx, d, r*len(targets)+i, e.lines, t)
+				a, err := w.fed(ctx, d, r*len(targets)+i, e.lines, t, e.forgets)
 				if err != nil {
 					return nil, fmt.Errorf("pipes, %v: %w", t, err)
 				}
