@@ -30,6 +30,9 @@ import (
 // part is how much of the file system history may take: one part in so many.
 const part = 10
 
+// What is too much is deleted with a bit more, one part in so many of the limit: looking for the oldest costs something.
+const extraPart = 20
+
 // Config of a Store. Dir and Total must be set.
 type Config struct {
 	Dir       string        // made when the first file is kept, with mode 0700
@@ -201,9 +204,11 @@ func (s *Store) Keep(container string, p Piece, path string, last bool, limit in
 	}
 	s.failing = false
 	s.count(container, p.size())
-	s.fit(container, limit)
+	if s.sizes[container] > limit {
+		s.fit(container, limit-limit/extraPart)
+	}
 	if max := s.max(); s.total > max {
-		s.evict(max - max/20)
+		s.evict(max - max/extraPart)
 	}
 	if last {
 		s.merge(container)

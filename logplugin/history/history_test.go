@@ -289,3 +289,23 @@ func TestNames(t *testing.T) {
 		t.Error("a name that is not a container's has made a directory")
 	}
 }
+
+// A container that has reached its limit keeps nearly all that it may, and does not look through its files for each new one.
+func TestKeepAtTheLimit(t *testing.T) {
+	s := newShelf(t, noLimit)
+	const limit, size = 100_000, 1000
+	text, base := strings.Repeat("x", size), 0
+	one := func() {
+		s.keep("a", 1, base, text, false, limit)
+		base += size
+		if got := s.Stats().Bytes; got > limit || base > 2*limit && got < limit-limit/extraPart-size {
+			t.Fatalf("%d bytes are kept of a limit of %d", got, limit)
+		}
+	}
+	for base < 2*limit {
+		one()
+	}
+	if n := testing.AllocsPerRun(100, one); n > 300 {
+		t.Errorf("a piece allocates %v times at the limit, want 300 at most: the container has %d pieces", n, limit/size)
+	}
+}
