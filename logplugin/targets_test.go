@@ -1,6 +1,7 @@
 package logplugin
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -11,29 +12,112 @@ import (
 	"github.com/secretref/secretref/logplugin/frame"
 	"github.com/secretref/secretref/logplugin/router/datadog/datadogtest"
 	"github.com/secretref/secretref/logplugin/router/elasticsearch/elastictest"
+	"github.com/secretref/secretref/logplugin/router/fluentd/forwardtest"
 	"github.com/secretref/secretref/logplugin/router/loki/lokitest"
 	"github.com/secretref/secretref/logplugin/router/newrelic/newrelictest"
 	"github.com/secretref/secretref/logplugin/router/otlp/otlptest"
 	"github.com/secretref/secretref/logplugin/router/routertest"
+	"github.com/secretref/secretref/logplugin/router/splunk/hectest"
 )
 
 // target is a router's receiver, and the options with which containers log to it.
 type target struct {
 	name     string
-	options  map[string]string // SECRET in a value is the reference
-	receiver *routertest.Receiver
-	lines    func() []string                           // that were accepted, in order for each container
+	url      string
+	options  map[string]string                         // SECRET in a value is the reference
+	lines    func(from int) []string                   // that were accepted, in order for each container, but for the first
 	setToken func(token string)                        // the only one that is good from now on
-	refused  func(f *frame.Entry, n int) (line string) // makes an entry that the receiver refuses while it takes others
-	stored   bool                                      // lines are found by their place: none comes twice, and one that was put off comes later
+	refused  func(f *frame.Entry, n int) (line string) // makes an entry that the receiver refuses while it takes others; nil = it refuses none
+	away     func(is bool)                             // from now on
+	tries    func() int                                // requests so far, or what stands for one
+	close    func()
+	stored   bool // lines are found by their place: none comes twice, and one that was put off comes later
+	asks     bool // the receiver says without a line whether it takes the credential
+}
+
+// over completes a target whose receiver is r.
+func (x target) over(r *routertest.Receiver) target {
+	x.url, x.close = r.URL(), r.Close
+	x.tries = func() int { return len(r.Exchanges()) }
+	x.away = func(is bool) {
+		if r.FailAlways(nil); is {
+			r.FailAlways(&routertest.Mishap{Status: http.StatusServiceUnavailable})
+		}
+	}
+	return x
+}
+
+// targets are those of all routers that have a receiver.
+func targets() map[string]func() target {
+	return map[string]func() target{
+		"splunk": splunkTarget, "fluentd": fluentdTarget, "loki": lokiTarget, "otlp": otlpTarget, "datadog": datadogTarget, "newrelic": newrelicTarget,
+		"http": httpTarget, "elasticsearch": elasticTarget,
+	}
+}
+
+func splunkTarget() target {
+	s, err := hectest.Start(hectest.Options{Tokens: []string{token}})
+	if err != nil {
+		panic(err)
+	}
+	return target{
+		name: "splunk", url: s.URL(), options: map[string]string{"logDriver": "splunk", "splunk-url": s.URL(), "splunk-format": "raw", "tag": "", "secretOptions.splunk-token": "SECRET"},
+		lines: func(from int) (lines []string) {
+			for _, e := range s.Events()[from:] {
+				var event struct{ Event string }
+				if err := json.Unmarshal([]byte(e.Text), &event); err != nil {
+					panic(err)
+				}
+				lines = append(lines, event.Event)
+			}
+			return lines
+		},
+		setToken: func(token string) { s.SetTokens(token) },
+		away: func(is bool) {
+			if s.FailAlways(nil); is {
+				s.FailAlways(&hectest.Fault{Status: http.StatusServiceUnavailable})
+			}
+		},
+		tries: func() int { return len(s.Requests()) },
+		close: s.Close,
+		asks:  true,
+	}
+}
+
+func fluentdTarget() target {
+	s, err := forwardtest.Start(forwardtest.Options{SharedKey: token})
+	if err != nil {
+		panic(err)
+	}
+	return target{
+		name: "fluentd", url: s.Address(), options: map[string]string{
+			"logDriver": "fluentd", "fluentd-address": s.Address(), "fluentd-request-ack": "true", "secretOptions.fluentd-shared-key": "SECRET",
+		},
+		lines: func(from int) (lines []string) {
+			for _, e := range s.Entries()[from:] {
+				lines = append(lines, e.Get("log"))
+			}
+			return lines
+		},
+		setToken: s.SetSharedKey,
+		away: func(is bool) {
+			if s.SetFault(forwardtest.None); is {
+				s.SetFault(forwardtest.Close)
+				s.Disconnect()
+			}
+		},
+		tries: s.Connections,
+		close: s.Close,
+		asks:  true,
+	}
 }
 
 func lokiTarget() target {
 	s := lokitest.Start(lokitest.Options{})
 	return target{
-		name: "loki", receiver: s.Receiver, options: map[string]string{"logDriver": "loki", "loki-url": s.URL(), "secretOptions.loki-bearer-token": "SECRET"},
-		lines: func() (lines []string) {
-			for _, e := range s.Entries() {
+		name: "loki", asks: true, options: map[string]string{"logDriver": "loki", "loki-url": s.URL(), "secretOptions.loki-bearer-token": "SECRET"},
+		lines: func(from int) (lines []string) {
+			for _, e := range s.Entries()[from:] {
 				lines = append(lines, e.Line)
 			}
 			return lines
@@ -43,52 +127,52 @@ func lokiTarget() target {
 			f.TimeNano = time.Now().Add(-2 * lokitest.MaxAge).UnixNano()
 			return fmt.Sprint("refused ", n)
 		},
-	}
+	}.over(s.Receiver)
 }
 
 func otlpTarget() target {
 	s := otlptest.Start(otlptest.Options{Reject: isRefused})
 	return target{
-		name: "otlp", receiver: s.Receiver, options: map[string]string{"logDriver": "otlp", "otlp-endpoint": s.URL(), "secretOptions.otlp-headers.Authorization": "SECRET"},
-		lines: func() (lines []string) {
-			for _, r := range s.Records() {
+		name: "otlp", asks: true, options: map[string]string{"logDriver": "otlp", "otlp-endpoint": s.URL(), "secretOptions.otlp-headers.Authorization": "SECRET"},
+		lines: func(from int) (lines []string) {
+			for _, r := range s.Records()[from:] {
 				lines = append(lines, r.Line)
 			}
 			return lines
 		},
 		setToken: func(token string) { s.SetAuth(token) },
 		refused:  refusedLine,
-	}
+	}.over(s.Receiver)
 }
 
 func datadogTarget() target {
 	s := datadogtest.Start(datadogtest.Options{Reject: isRefused})
 	return target{
-		name: "datadog", receiver: s.Receiver, options: map[string]string{"logDriver": "datadog", "datadog-host": s.URL(), "secretOptions.datadog-api-key": "SECRET"},
-		lines: func() (lines []string) {
-			for _, log := range s.Logs() {
+		name: "datadog", options: map[string]string{"logDriver": "datadog", "datadog-host": s.URL(), "secretOptions.datadog-api-key": "SECRET"},
+		lines: func(from int) (lines []string) {
+			for _, log := range s.Logs()[from:] {
 				lines = append(lines, fmt.Sprint(log["message"]))
 			}
 			return lines
 		},
 		setToken: func(token string) { s.SetKeys(token) },
 		refused:  refusedLine,
-	}
+	}.over(s.Receiver)
 }
 
 func newrelicTarget() target {
 	s := newrelictest.Start(newrelictest.Options{Reject: isRefused})
 	return target{
-		name: "newrelic", receiver: s.Receiver, options: map[string]string{"logDriver": "newrelic", "newrelic-endpoint": s.URL(), "secretOptions.newrelic-license-key": "SECRET"},
-		lines: func() (lines []string) {
-			for _, log := range s.Logs() {
+		name: "newrelic", options: map[string]string{"logDriver": "newrelic", "newrelic-endpoint": s.URL(), "secretOptions.newrelic-license-key": "SECRET"},
+		lines: func(from int) (lines []string) {
+			for _, log := range s.Logs()[from:] {
 				lines = append(lines, log.Message)
 			}
 			return lines
 		},
 		setToken: func(token string) { s.SetKeys(token) },
 		refused:  refusedLine,
-	}
+	}.over(s.Receiver)
 }
 
 func httpTarget() target {
@@ -96,7 +180,7 @@ func httpTarget() target {
 	var mu sync.Mutex
 	var good string
 	var lines []string
-	x.receiver = routertest.StartReceiver(routertest.ReceiverOptions{Handle: func(w http.ResponseWriter, r *http.Request, body []byte) {
+	receiver := routertest.StartReceiver(routertest.ReceiverOptions{Handle: func(w http.ResponseWriter, r *http.Request, body []byte) {
 		mu.Lock()
 		defer mu.Unlock()
 		var taken []string
@@ -112,18 +196,18 @@ func httpTarget() target {
 			lines = append(lines, taken...)
 		}
 	}})
-	x.options = map[string]string{"logDriver": "http", "http-url": x.receiver.URL(), "http-format": "raw", "secretOptions.http-header.X-Token": "SECRET"}
-	x.lines = func() []string {
+	x.options = map[string]string{"logDriver": "http", "http-url": receiver.URL(), "http-format": "raw", "secretOptions.http-header.X-Token": "SECRET"}
+	x.lines = func(from int) []string {
 		mu.Lock()
 		defer mu.Unlock()
-		return slices.Clone(lines)
+		return slices.Clone(lines[from:])
 	}
 	x.setToken = func(token string) {
 		mu.Lock()
 		defer mu.Unlock()
 		good = token
 	}
-	return x
+	return x.over(receiver)
 }
 
 // elasticTarget is a server that puts off some lines at their first coming. Its lines are those that were created: what comes again
@@ -137,9 +221,9 @@ func elasticTarget() target {
 		return 0, ""
 	}})
 	return target{
-		name: "elasticsearch", receiver: s.Receiver, options: map[string]string{"logDriver": "elasticsearch", "elasticsearch-url": s.URL(), "secretOptions.elasticsearch-api-key": "SECRET"},
-		lines: func() (lines []string) {
-			for _, d := range s.Documents() {
+		name: "elasticsearch", asks: true, options: map[string]string{"logDriver": "elasticsearch", "elasticsearch-url": s.URL(), "secretOptions.elasticsearch-api-key": "SECRET"},
+		lines: func(from int) (lines []string) {
+			for _, d := range s.Documents()[from:] {
 				lines = append(lines, d.Message())
 			}
 			return lines
@@ -147,7 +231,7 @@ func elasticTarget() target {
 		setToken: func(token string) { s.SetAuth("ApiKey " + token) },
 		refused:  refusedLine,
 		stored:   true,
-	}
+	}.over(s.Receiver)
 }
 
 // isRefused reports whether a receiver refuses a line that refusedLine has made.
