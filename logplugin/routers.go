@@ -12,6 +12,7 @@ import (
 	"github.com/secretref/secretref/logplugin/router/null"
 	"github.com/secretref/secretref/logplugin/router/otlp"
 	"github.com/secretref/secretref/logplugin/router/splunk"
+	"github.com/secretref/secretref/logplugin/router/syslog"
 )
 
 // Routers is the list of log routers. Nothing registers itself: a new one gets a line here.
@@ -25,6 +26,7 @@ func Routers() []router.Kind {
 		newrelic.Kind(),
 		http.Kind(),
 		elasticsearch.Kind(),
+		syslog.Kind(),
 		null.Kind(),
 		firelens.Kind(),
 	}

@@ -77,7 +77,7 @@ func (r *Rules) allowsRouter(k *router.Kind, address string) bool {
 func complete(k *router.Kind, p string) string {
 	scheme, rest, _ := strings.Cut(p, "://")
 	scheme = strings.ToLower(scheme)
-	if scheme == "unix" {
+	if router.IsFile(scheme) {
 		return scheme + "://" + rest
 	}
 	rest = strings.TrimSuffix(strings.ToLower(rest), "/")

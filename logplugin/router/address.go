@@ -15,17 +15,20 @@ import (
 type Address struct {
 	Scheme string
 	Host   string // as it was written, without brackets
-	Port   string // never empty, but for unix
-	Path   string // of a URL whose form allows one, without a slash at its end; of a unix socket
+	Port   string // never empty, but for unix and unixgram
+	Path   string // of a URL whose form allows one, without a slash at its end; of a socket in the file system
 	Query  string // of a URL whose form allows one, without the question mark
 	// NoPort says that the address was written without a port: Port is the scheme's.
 	NoPort bool
 }
 
+// IsFile reports whether addresses with the scheme name a socket in the file system.
+func IsFile(scheme string) bool { return scheme == "unix" || scheme == "unixgram" }
+
 // String returns scheme://host:port in small letters, or unix:///path. This is what allow_routers is about.
 func (a Address) String() string {
-	if a.Scheme == "unix" {
-		return "unix://" + a.Path
+	if IsFile(a.Scheme) {
+		return a.Scheme + "://" + a.Path
 	}
 	return a.Scheme + "://" + net.JoinHostPort(strings.TrimSuffix(strings.ToLower(a.Host), "."), a.Port)
 }
@@ -52,19 +55,47 @@ type AddressForm struct {
 	Ports   map[string]string // as in Kind
 	Path    bool              // a URL may have a path
 	Query   bool              // a URL may have a query
+	List    bool              // there may be several, with commas between them
 	Example string            // for errors
 }
 
-// Kind returns k with this one address.
+// Kind returns k with the addresses of this one option.
 func (f AddressForm) Kind(k Kind) Kind {
 	k.Ports = f.Ports
 	k.Addresses = func(v *Values) []Address {
 		if v.Waits(f.Option) {
 			return nil
 		}
-		return []Address{v.Address(f)}
+		return v.AddressList(f)
 	}
 	return k
+}
+
+// maxAddresses bounds a list of them.
+const maxAddresses = 16
+
+// AddressList reads the option of f, which is one address, or several if f is a list. It returns at least one.
+func (v *Values) AddressList(f AddressForm) []Address {
+	if !f.List || v.Waits(f.Option) {
+		return []Address{v.Address(f)}
+	}
+	var all []Address
+	for text := range strings.SplitSeq(v.String(f.Option, ""), ",") {
+		a, err := f.read(strings.TrimSpace(text), !v.IsSecret(f.Option))
+		switch {
+		case err != nil:
+			v.fail("log-opt %s: %w", f.Option, err)
+		case slices.ContainsFunc(all, func(b Address) bool { return a.String() == b.String() }):
+			v.fail("log-opt %s: the same address is given twice", f.Option)
+		case len(all) == maxAddresses:
+			v.fail("log-opt %s: there are more than %d addresses", f.Option, maxAddresses)
+		}
+		all = append(all, a)
+	}
+	if len(all) > 1 && strings.Contains(","+strings.ReplaceAll(v.String(f.Option, ""), " ", "")+",", ",,") {
+		v.fail("log-opt %s: there is nothing between two commas", f.Option)
+	}
+	return all
 }
 
 // Address reads the option of f. An error shows nothing of the text but a host and its port that was written out.
@@ -92,7 +123,7 @@ func (f AddressForm) read(text string, show bool) (Address, error) {
 		return wrong("its scheme does not end with ://")
 	case f.Scheme != "" && !strings.Contains(text, "://"):
 		text = f.Scheme + "://" + text
-	case bareAddress.MatchString(text) && show:
+	case bareAddress.MatchString(text) && show && f.Ports["https"] != "":
 		return Address{}, errors.New("it has no scheme; write https://" + text)
 	case bareAddress.MatchString(text):
 		return wrong("it has no scheme")
@@ -109,9 +140,9 @@ func (f AddressForm) read(text string, show bool) (Address, error) {
 		return Address{}, errors.New("there is a user name in it; give credentials as options of their own")
 	case (u.RawQuery != "" || u.ForceQuery) && !f.Query, u.Fragment != "":
 		return wrong("there is a query or a fragment in it")
-	case u.Scheme == "unix" && u.Host == "" && strings.Trim(u.Path, "/") != "":
-		return Address{Scheme: "unix", Path: u.Path}, nil
-	case u.Scheme == "unix":
+	case IsFile(u.Scheme) && u.Host == "" && strings.Trim(u.Path, "/") != "":
+		return Address{Scheme: u.Scheme, Path: u.Path}, nil
+	case IsFile(u.Scheme):
 		return wrong("it does not name a socket")
 	case u.Hostname() == "":
 		return wrong("it names no host")

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/secretref/secretref/logplugin/router"
 )
 
 // conn is a connection that is ready for messages. One goroutine reads from it for its whole life, so that an end is
@@ -42,14 +44,14 @@ func dial(ctx context.Context, t target, id identity, limits timing) (*conn, err
 	if err != nil {
 		return nil, err
 	}
-	stop := endWith(ctx, raw)
+	stop := router.EndWith(ctx, raw)
 	defer stop()
 	c := &conn{Conn: raw, keepalive: true, gone: make(chan struct{}), some: make(chan struct{}, 1), pending: map[string]int{}}
 	end := time.Now().Add(2 * limits.hello)
-	step := func() { setDeadline(ctx, raw, earlier(time.Now().Add(limits.hello), end)) }
+	step := func() { router.SetDeadline(ctx, raw, earlier(time.Now().Add(limits.hello), end)) }
 	step()
 	if t.tls != nil {
-		secure := tls.Client(raw, withServerName(t.tls, t.address))
+		secure := tls.Client(raw, router.WithServerName(t.tls, t.address))
 		if err := secure.HandshakeContext(ctx); err != nil {
 			_ = raw.Close()
 			return nil, err
@@ -65,7 +67,7 @@ func dial(ctx context.Context, t target, id identity, limits timing) (*conn, err
 		}
 		c.keepalive = h.keepalive
 	}
-	setDeadline(ctx, raw, time.Time{})
+	router.SetDeadline(ctx, raw, time.Time{})
 	go c.read(r)
 	if !t.handshake && !t.ack {
 		c.awaitHello(ctx, limits.grace)
@@ -78,32 +80,6 @@ func earlier(a, b time.Time) time.Time {
 		return a
 	}
 	return b
-}
-
-// withServerName returns c with the host of address as the name of the server, unless it has another.
-func withServerName(c *tls.Config, address string) *tls.Config {
-	if c.ServerName == "" {
-		c = c.Clone()
-		c.ServerName, _, _ = net.SplitHostPort(address)
-	}
-	return c
-}
-
-// longPast breaks every wait at once.
-var longPast = time.Unix(1, 0)
-
-// setDeadline sets the deadline of c to at, unless ctx has ended: see endWith.
-func setDeadline(ctx context.Context, c net.Conn, at time.Time) {
-	_ = c.SetDeadline(at)
-	if ctx.Err() != nil {
-		_ = c.SetDeadline(longPast)
-	}
-}
-
-// endWith breaks every wait on c when ctx ends. The caller calls stop when it has done with ctx; c is of no use after
-// ctx has ended.
-func endWith(ctx context.Context, c net.Conn) (stop func() bool) {
-	return context.AfterFunc(ctx, func() { _ = c.SetDeadline(longPast) })
 }
 
 // read runs until the connection ends or the receiver sends what is not in the protocol.

@@ -3,10 +3,8 @@ package fluentd
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"os"
-	"syscall"
 
 	"github.com/secretref/secretref/logplugin/router"
 )
@@ -44,10 +42,10 @@ func (s *sending) failed(err error) *router.Error {
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		s.timedOut(e, err)
 	default:
-		e.Cause = s.broken(err)
+		e.Cause = router.ConnectionCause(err, s.target.hidden)
 	}
 	if s.target.hidden {
-		e.Err = withoutAddress(err)
+		e.Err = router.WithoutAddress(err, errMsgpack, errHello)
 	}
 	return e
 }
@@ -77,38 +75,4 @@ func (s *sending) timedOut(e *router.Error, err error) {
 	default:
 		e.Cause = "the receiver did not finish the TLS handshake in time"
 	}
-}
-
-// broken explains what the network says.
-func (s *sending) broken(err error) string {
-	var (
-		op  *net.OpError
-		dns *net.DNSError
-	)
-	isOp := errors.As(err, &op)
-	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
-		return "the receiver closed the connection"
-	case isOp && !s.target.hidden:
-		return op.Error()
-	case errors.As(err, &dns):
-		return "the name of the receiver cannot be looked up"
-	case isOp && withoutAddress(err) != nil:
-		return "the connection failed: " + withoutAddress(err).Error()
-	}
-	return "the connection broke"
-}
-
-// withoutAddress returns what programs may ask of err, and nothing with an address in it.
-func withoutAddress(err error) error {
-	var number syscall.Errno
-	if errors.As(err, &number) {
-		return number
-	}
-	for _, known := range []error{context.Canceled, context.DeadlineExceeded, os.ErrDeadlineExceeded, io.EOF, errMsgpack, errHello} {
-		if errors.Is(err, known) {
-			return known
-		}
-	}
-	return nil
 }

@@ -312,7 +312,7 @@ func (s *sending) flush() *router.Error {
 }
 
 func (s *sending) write(p []byte) *router.Error {
-	stop := endWith(s.ctx, s.conn)
+	stop := router.EndWith(s.ctx, s.conn)
 	defer stop()
 	_ = s.conn.SetWriteDeadline(time.Now().Add(s.target.write))
 	if s.ctx.Err() != nil { // it may have ended before the deadline was set

@@ -149,7 +149,7 @@ func TestHiddenAddress(t *testing.T) {
 	_, port, _ := net.SplitHostPort(strings.TrimPrefix(server.Address(), "tls://"))
 	for _, c := range []struct{ name, address, says string }{
 		{"refused", "tcp://" + closed.Addr().String(), "connection refused"},
-		{"DNS", "tcp://hidden-host.invalid:24224", "cannot be looked up"},
+		{"DNS", "tcp://hidden-host.invalid:24224", "cannot be resolved"},
 		{"no socket", "unix:///run/hidden-host/sock", "no such file"},
 		{"another authority", server.Address(), "unknown authority"},
 		{"another name", "tls://localhost:" + port, ""},

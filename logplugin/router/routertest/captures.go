@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/secretref/secretref/logplugin/router"
 )
@@ -25,10 +26,13 @@ type Capture struct {
 	Env           map[string]string
 	TTY           bool
 	Input         string
-	ContainerID   string      `json:"container_id"`
-	ContainerName string      `json:"container_name"`
+	ContainerID   string `json:"container_id"`
+	ContainerName string `json:"container_name"`
+	Image         string
+	ImageID       string `json:"image_id"`
+	Created       time.Time
 	Headers       [][2]string // of the first HTTP request with events
-	Messages      [][]byte    // HEC events, or msgpack messages
+	Messages      [][]byte    // HEC events, msgpack messages, datagrams, or what stands between the separators of a stream
 	// Pieces are the records that the daemon hands over for the container's lines. Their time and partial id are in Messages only.
 	Pieces []router.Record `json:"-"`
 }
@@ -110,7 +114,8 @@ func (l InputLine) Pieces(tty bool) []router.Record {
 func (c Capture) Session() router.Session {
 	s := router.Session{ContainerID: c.ContainerID, ContainerName: c.ContainerName, Tag: c.ContainerID[:12], Host: "wirehost", Attrs: map[string]string{}}
 	if tag, ok := c.Options["tag"]; ok {
-		s.Tag = strings.NewReplacer("{{.ImageName}}", "wire/emit:1.0", "{{.Name}}", "wire-app", "{{.ID}}", c.ContainerID[:12]).Replace(tag)
+		s.Tag = strings.NewReplacer("{{.ImageName}}", "wire/emit:1.0", "{{.Name}}", "wire-app", "{{.ID}}", c.ContainerID[:12],
+			"{{.FullID}}", c.ContainerID, "{{.ImageID}}", c.ImageID[:min(12, len(c.ImageID))], "{{.ImageFullID}}", c.ImageID, "{{.DaemonName}}", "docker", "{{.Command}}", "/app "+c.Input, "{{.Hostname}}", "wirehost").Replace(tag)
 	}
 	for _, from := range []struct {
 		values       map[string]string

@@ -202,22 +202,7 @@ func BenchSend(b *testing.B, kind router.Kind, perBatch int, answer func(http.Re
 	for _, way := range ways {
 		b.Run(way, func(b *testing.B) {
 			c, e := newEncoder(b, kind, options(server.URL, way))
-			r := c.Router()
-			b.Cleanup(func() { _ = r.Close() })
-			batch, lines := &router.Batch{}, Lines(perBatch)
-			b.ReportAllocs()
-			for sent := 0; sent < b.N; sent += perBatch {
-				batch.Reset()
-				record := router.Record{TimeNano: 1795463301547679123, Source: []byte("stdout")}
-				for _, l := range lines {
-					record.TimeNano += 12345678
-					record.Line = l
-					batch.Append(e, &record)
-				}
-				if err := r.Send(b.Context(), batch); err != nil {
-					b.Fatal(err)
-				}
-			}
+			benchSend(b, c, e, perBatch)
 		})
 	}
 }

@@ -1,0 +1,196 @@
+package logplugin
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/secretref/secretref/logplugin/frame"
+	"github.com/secretref/secretref/logplugin/router/routertest"
+	"github.com/secretref/secretref/shared/polltest"
+)
+
+// socketTarget is a router without acknowledgements, and its receiver.
+type socketTarget struct {
+	name    string
+	server  routertest.SocketOptions
+	options map[string]string // ADDRESS in a value is the receiver's
+	mayLose int               // bytes that an outage may lose: what the receiver's buffer holds
+}
+
+const (
+	socketLines   = 10_000 // of each container
+	socketQuarter = socketLines / 4
+)
+
+// What the kernel keeps for a receiver that has asked for a buffer of receiverBuffer: it doubles that, and takes a segment more.
+const (
+	receiverBuffer = 32 << 10
+	receiverKeeps  = 4 * receiverBuffer
+)
+
+func socketTargets() []socketTarget {
+	lf := bufio.ScanLines
+	return []socketTarget{
+		{"syslog tcp", routertest.SocketOptions{Network: "tcp", Split: lf, Buffer: receiverBuffer}, map[string]string{"logDriver": "syslog", "syslog-address": "tcp://ADDRESS", "syslog-format": "rfc5424"}, receiverKeeps},
+		{"syslog unix", routertest.SocketOptions{Network: "unix", Split: lf}, map[string]string{"logDriver": "syslog", "syslog-address": "unix://ADDRESS", "syslog-format": "rfc5424"}, 0},
+		{"syslog unixgram", routertest.SocketOptions{Network: "unixgram"}, map[string]string{"logDriver": "syslog", "syslog-address": "unixgram://ADDRESS", "syslog-format": "rfc5424"}, 0},
+	}
+}
+
+// As TestRoutersLoseNothing, for routers whose receivers acknowledge nothing: two kills of the driver lose nothing. An outage
+// of three seconds, after the receiver has hung with a full buffer, loses at most what that buffer held.
+func TestSocketsLoseNothing(t *testing.T) {
+	for _, x := range socketTargets() {
+		t.Run(x.name, func(t *testing.T) {
+			if strings.HasPrefix(x.server.Network, "unix") {
+				x.server.Address = filepath.Join(t.TempDir(), "s")
+			}
+			k := startKillable(t)
+			(&socketRun{socketTarget: x, receiver: routertest.StartSocket(t, x.server), k: k, files: map[string]*os.File{}}).run(t)
+		})
+	}
+}
+
+type socketRun struct {
+	socketTarget
+	receiver *routertest.SocketReceiver
+	k        *killable
+	files    map[string]*os.File
+}
+
+var socketNames = []string{"c1", "c2"}
+
+func (s *socketRun) run(t *testing.T) {
+	options := map[string]string{}
+	for name, value := range s.options {
+		options[name] = strings.ReplaceAll(value, "ADDRESS", s.receiver.Address())
+	}
+	for _, name := range socketNames {
+		s.files[name] = s.k.fifo(t, name)
+		if a := s.k.startWith(t, name, options); a != `{"Err":""}` {
+			t.Fatalf("StartLogging: %s", a)
+		}
+	}
+	for i := range 2 {
+		done := s.put(t, i*socketQuarter, (i+1)*socketQuarter)
+		s.arrives(t, 2*i*socketQuarter+socketQuarter/2)
+		s.k.kill()
+		s.k.launch(t)
+		done()
+		s.arrives(t, 2*(i+1)*socketQuarter)
+	}
+	killed := s.lines()
+	s.inOrder(t, killed)
+
+	s.receiver.SetFault(routertest.SocketHangs)
+	s.put(t, 2*socketQuarter, 3*socketQuarter)()
+	s.receiver.SetFault(routertest.SocketAway)
+	s.put(t, 3*socketQuarter, socketLines)()
+	down := time.Now()
+	polltest.Until(t, 30*time.Second, "three seconds, and status shows the outage", func() bool {
+		code, _ := s.k.run(t, "status")
+		return code != 0 && time.Since(down) > 3*time.Second
+	})
+	s.receiver.SetFault(routertest.SocketWell)
+	s.settles(t)
+	s.inOrder(t, s.lines()[len(killed):])
+	lost := 2 * socketLines
+	longest := 0
+	for line := range s.distinct() {
+		lost--
+		longest = max(longest, len(line))
+	}
+	t.Logf("%d lines came again after two kills; an outage of %v has lost %d lines and %d came again", len(killed)-4*socketQuarter, time.Since(down).Round(time.Second), lost, len(s.lines())-2*socketLines+lost-(len(killed)-4*socketQuarter))
+	if bytes := lost * longest; bytes > s.mayLose {
+		t.Errorf("the outage has lost %d lines, %d bytes, want at most %d", lost, bytes, s.mayLose)
+	}
+}
+
+// put writes the lines from from to to-1 of both containers.
+func (s *socketRun) put(t *testing.T, from, to int) (done func()) {
+	var wg sync.WaitGroup
+	base := time.Now().UnixNano()
+	for _, name := range socketNames {
+		wg.Go(func() {
+			for i := from; i < to; i++ {
+				e := frame.Entry{Source: []byte("stdout"), TimeNano: base + int64(i), Line: fmt.Appendf(nil, "%s %06d", name, i)}
+				if _, err := s.files[name].Write(frame.AppendFrame(nil, &e)); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	return wg.Wait
+}
+
+// lines are the whole lines of ours that have arrived: one that was cut by the end of a connection is none.
+func (s *socketRun) lines() (lines []string) {
+	for _, m := range s.receiver.Messages() {
+		_, line, ok := strings.Cut(strings.TrimSpace(string(m)), " - ")
+		if ok && len(line) == len("c1 000000") {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+func (s *socketRun) distinct() map[string]bool {
+	seen := map[string]bool{}
+	for _, l := range s.lines() {
+		seen[l] = true
+	}
+	return seen
+}
+
+func (s *socketRun) arrives(t *testing.T, n int) {
+	t.Helper()
+	polltest.Until(t, 60*time.Second, fmt.Sprintf("%d lines arrive", n), func() bool { return len(s.distinct()) >= n })
+}
+
+// settles waits until the driver has sent all lines, and the receiver has read them.
+func (s *socketRun) settles(t *testing.T) {
+	t.Helper()
+	polltest.Until(t, 60*time.Second, "nothing waits any more", func() bool {
+		for _, x := range s.k.sessions(t) {
+			if x.WaitingBytes > 0 {
+				return false
+			}
+		}
+		seen := s.distinct()
+		for _, name := range socketNames {
+			if !seen[fmt.Sprintf("%s %06d", name, socketLines-1)] {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// inOrder wants the lines of each container in order: it goes back only where lines come again, and ahead only where an outage has
+// lost some.
+func (s *socketRun) inOrder(t *testing.T, lines []string) {
+	t.Helper()
+	last := map[string]int{}
+	steps := 0
+	for _, l := range lines {
+		name, digits, _ := strings.Cut(l, " ")
+		var n int
+		if _, err := fmt.Sscanf(digits, "%d", &n); err != nil {
+			t.Fatalf("line %q", l)
+		}
+		if before, ok := last[name]; ok && n != before+1 {
+			steps++
+		}
+		last[name] = n
+	}
+	if steps > 12 { // of both containers: two kills or one outage with some tries
+		t.Errorf("the lines of the containers are out of order %d times", steps)
+	}
+}

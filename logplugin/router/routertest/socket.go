@@ -1,0 +1,230 @@
+package routertest
+
+import (
+	"bufio"
+	"crypto/tls"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+)
+
+// SocketOptions says how a SocketReceiver listens.
+type SocketOptions struct {
+	Network string // udp, tcp, unix or unixgram
+	Address string // of net.Listen; "" means a port of 127.0.0.1
+	TLS     *tls.Config
+	Split   bufio.SplitFunc // tells the messages of a stream apart
+	Buffer  int             // bytes of the kernel's buffer for what was not read yet; 0 means the system's default
+}
+
+// SocketFault is how a SocketReceiver misbehaves.
+type SocketFault int
+
+// The faults.
+const (
+	SocketWell  SocketFault = iota
+	SocketHangs             // reads nothing
+	SocketEnds              // closes each connection at once
+	SocketAway              // does not listen
+	SocketTalks             // sends without end
+)
+
+// SocketReceiver is a receiver of a protocol without answers, with faults.
+type SocketReceiver struct {
+	options SocketOptions
+	address string
+
+	mu       sync.Mutex
+	changed  *sync.Cond
+	fault    SocketFault
+	listener net.Listener
+	packets  net.PacketConn
+	conns    map[net.Conn]bool
+	accepted int
+	messages [][]byte
+	done     sync.WaitGroup
+}
+
+// StartSocket starts a receiver that ends with the test.
+func StartSocket(t testing.TB, o SocketOptions) *SocketReceiver {
+	t.Helper()
+	if o.Address == "" {
+		o.Address = "127.0.0.1:0"
+	}
+	s := &SocketReceiver{options: o, address: o.Address, conns: map[net.Conn]bool{}}
+	s.changed = sync.NewCond(&s.mu)
+	if err := s.listen(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		s.SetFault(SocketAway)
+		s.done.Wait()
+	})
+	return s
+}
+
+// Address is where it listens: HOST:PORT, or the path of the socket.
+func (s *SocketReceiver) Address() string { return s.address }
+
+func (s *SocketReceiver) listen() error {
+	if s.options.Network == "udp" || s.options.Network == "unixgram" {
+		p, err := net.ListenPacket(s.options.Network, s.address)
+		if err != nil {
+			return err
+		}
+		s.packets, s.address = p, p.LocalAddr().String()
+		if b, ok := p.(interface{ SetReadBuffer(int) error }); ok && s.options.Buffer > 0 {
+			_ = b.SetReadBuffer(s.options.Buffer)
+		}
+		s.done.Go(func() { s.receive(p) })
+		return nil
+	}
+	l, err := net.Listen(s.options.Network, s.address)
+	if err != nil {
+		return err
+	}
+	s.listener, s.address = l, l.Addr().String()
+	s.done.Go(func() { s.accept(l) })
+	return nil
+}
+
+// SetFault changes what is wrong. Connections that there are do not outlive it.
+func (s *SocketReceiver) SetFault(f SocketFault) {
+	s.mu.Lock()
+	was := s.fault
+	s.fault = f
+	s.changed.Broadcast()
+	if f == SocketAway {
+		if s.listener != nil {
+			_ = s.listener.Close()
+		}
+		if s.packets != nil {
+			_ = s.packets.Close()
+			_ = os.Remove(s.address) // of a unixgram socket
+		}
+	}
+	if f != was {
+		s.cut()
+	}
+	s.mu.Unlock()
+	if was == SocketAway && f != SocketAway {
+		s.done.Wait()
+		if err := s.listen(); err != nil {
+			panic(err) // of a test: its port was taken
+		}
+	}
+}
+
+// Cut ends all connections, with a reset where bytes were not read.
+func (s *SocketReceiver) Cut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cut()
+}
+
+func (s *SocketReceiver) cut() {
+	for c := range s.conns {
+		_ = c.Close()
+	}
+}
+
+// Messages returns what has arrived, in order.
+func (s *SocketReceiver) Messages() [][]byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.messages)
+}
+
+// Accepted is how many connections were made.
+func (s *SocketReceiver) Accepted() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.accepted
+}
+
+func (s *SocketReceiver) accept(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		if t, ok := c.(*net.TCPConn); ok && s.options.Buffer > 0 {
+			_ = t.SetReadBuffer(s.options.Buffer)
+		}
+		s.mu.Lock()
+		s.accepted++
+		s.conns[c] = true
+		s.mu.Unlock()
+		s.done.Go(func() { s.serve(c) })
+	}
+}
+
+func (s *SocketReceiver) serve(c net.Conn) {
+	defer func() {
+		_ = c.Close()
+		s.mu.Lock()
+		delete(s.conns, c)
+		s.mu.Unlock()
+	}()
+	r := io.Reader(&gate{s, c})
+	if s.options.TLS != nil {
+		r = tls.Server(&gate{s, c}, s.options.TLS)
+	}
+	scanner := bufio.NewScanner(r)
+	scanner.Buffer(make([]byte, 64<<10), 1<<20)
+	scanner.Split(s.options.Split)
+	for scanner.Scan() {
+		s.add(scanner.Bytes())
+	}
+}
+
+func (s *SocketReceiver) add(p []byte) {
+	s.mu.Lock()
+	s.messages = append(s.messages, slices.Clone(p))
+	s.mu.Unlock()
+}
+
+func (s *SocketReceiver) receive(p net.PacketConn) {
+	buf := make([]byte, 64<<10)
+	for {
+		n, _, err := p.ReadFrom(buf)
+		if err != nil {
+			return
+		}
+		s.await(nil)
+		s.add(buf[:n])
+	}
+}
+
+// await returns when the receiver does not hang, with the fault that there is then.
+func (s *SocketReceiver) await(c net.Conn) SocketFault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.fault == SocketHangs && (c == nil || s.conns[c]) {
+		s.changed.Wait()
+	}
+	return s.fault
+}
+
+// gate is a connection that obeys the fault before it reads.
+type gate struct {
+	s *SocketReceiver
+	net.Conn
+}
+
+func (g *gate) Read(p []byte) (int, error) {
+	switch g.s.await(g.Conn) {
+	case SocketEnds, SocketAway:
+		return 0, io.EOF
+	case SocketTalks:
+		for {
+			if _, err := g.Write(make([]byte, 4<<10)); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return g.Conn.Read(p)
+}
