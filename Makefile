@@ -3,7 +3,7 @@ export CGO_ENABLED := 0
 export GOFLAGS := -buildvcs=false $(GOFLAGS)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: build plugin packages deps unit test race test-engines demo bench lint vuln fuzz clean
+.PHONY: build plugin packages deps unit test race test-engines demo bench live lint vuln fuzz clean
 
 build: # static programs in bin/
 	go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./credhelper/cmd/... ./logplugin/cmd/...
@@ -35,6 +35,9 @@ demo: # the whole story in two minutes, as root
 
 bench: deps # ratios against peers, in one run
 	go run ./credhelper/bench && go run ./logplugin/bench
+
+live: # a line, a refusal and a rotation at real services, for those who have accounts; the output names the variables
+	go run ./logplugin/live
 
 lint: # few linters, each with its reason in .golangci.yml, and dead code
 	./packaging/install-test-deps lint && ./.ci/lint
