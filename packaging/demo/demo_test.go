@@ -65,8 +65,10 @@ func TestDemo(t *testing.T) {
 		"\n12. ", "the collector has the first events", `"secretOptions.splunk-token":"arn:aws:secretsmanager:`,
 		"\n13. Rotate the token", "and then more of them",
 		"\n14. Kill the driver", "kill -9 ", "missing: 0; out of order: none",
+		"\n15. Give a container", "password read, SHA-256 ", `"secrets.password":"arn:aws:secretsmanager:`,
+		"\n16. Rotate that password", "values: 1", "VOLUME", "in the tmpfs /dev/shm/secretref-demo-",
 		"found: none", "-rw-------", "/run/secretref/",
-		"\n16. Clean up", "of this demo is left",
+		"\n18. Clean up", "of this demo is left",
 	} {
 		_, after, ok := strings.Cut(rest, want)
 		if !ok {

@@ -22,10 +22,12 @@ const (
 // cacheDir is where a helper that runs as root keeps sealed values, whatever its environment says.
 const cacheDir = "/run/secretref"
 
-// canaries are the secrets of the story: the password and the event collector's token, before and after rotation.
+// canaries are the secrets of the story: the registry's password, the event collector's token and an application's password,
+// before and after rotation.
 type canaries struct {
 	old, new           *rig.Canary
 	oldToken, newToken *rig.Canary
+	oldFile, newFile   *rig.Canary
 }
 
 // host is the machine of the story, and what it is connected to. Fields are set as the story goes on.
@@ -53,7 +55,7 @@ func start(ctx context.Context, h *host) error {
 		return err
 	}
 	h.out.lines("building docker-credential-secretref, secretref-resolve and secretref-logdriver (static, no cgo)")
-	for _, pkg := range []string{"./credhelper/cmd/...", "./logplugin/cmd/...", "./packaging/demo/hello", "./packaging/demo/counter"} {
+	for _, pkg := range []string{"./credhelper/cmd/...", "./logplugin/cmd/...", "./packaging/demo/hello", "./packaging/demo/counter", "./packaging/demo/watcher"} {
 		if _, err := rig.Build(ctx, h.dir+"/bin", pkg); err != nil {
 			return err
 		}

@@ -20,7 +20,7 @@ import (
 // The container writes so many lines, in about ten seconds.
 const lines = 8000
 
-// The log driver's part of the configuration, as it would stand in a drop-in.
+// The part of the log driver and of volumes in the configuration, as it would stand in a drop-in.
 const logsConfiguration = `# Log routers' tokens by reference: see secretref-config(5).
 [aws]
 region = "eu-west-1"
@@ -29,6 +29,11 @@ region = "eu-west-1"
 state_dir        = %q
 allow_references = ["arn:aws:secretsmanager:*:*:secret:logs/*"]
 allow_routers    = ["https://127.0.0.1:*"]
+
+[secrets]
+allow_references = ["arn:aws:secretsmanager:*:*:secret:app/*"]
+values_dir       = %q
+volumes_dir      = %q
 `
 
 // logs is the log driver's part of the host.
@@ -38,9 +43,13 @@ type logs struct {
 	token     string // the secret's ARN
 	driver    *exec.Cmd
 	output    *os.File // of the driver
+	files     files
 }
 
-func (l *logs) socket() string { return "/run/docker/plugins/" + l.name + ".sock" }
+// socket returns where the daemon finds a driver; suffix is that of its name.
+func (l *logs) socket(suffix string) string {
+	return "/run/docker/plugins/" + l.name + suffix + ".sock"
+}
 
 // logStart sets up a collector that wants a token, puts the token into Secrets Manager and starts the driver.
 func logStart(ctx context.Context, h *host) error {
@@ -62,8 +71,11 @@ func logStart(ctx context.Context, h *host) error {
 	h.out.lines("event collector  " + l.collector.URL() + ", TLS, wants a token")
 	l.token = h.aws.PutSecret(fakeaws.Secret{Name: "logs/splunk", String: `{"token":"` + h.oldToken.Value() + `"}`})
 	h.out.say("on AWS this is: aws secretsmanager create-secret --name logs/splunk --secret-string file://splunk.json")
+	if err := h.logs.files.makeValues(h); err != nil {
+		return err
+	}
 	err = errors.Join(
-		os.WriteFile(h.dir+"/etc/logs.toml", fmt.Appendf(nil, logsConfiguration, h.dir+"/logs"), 0o644),
+		os.WriteFile(h.dir+"/etc/logs.toml", fmt.Appendf(nil, logsConfiguration, h.dir+"/logs", h.logs.files.values, h.logs.files.values), 0o644),
 		os.WriteFile(h.dir+"/etc/collector-ca.pem", ca.PEM(), 0o644),
 	)
 	if err != nil {
@@ -95,8 +107,8 @@ func (l *logs) logOpts(h *host) string {
 
 // start starts the driver and waits until it answers.
 func (l *logs) start(ctx context.Context, h *host) error {
-	h.out.command("secretref-logdriver serve --config etc/logs.toml --socket " + l.socket() + " &")
-	l.driver = exec.Command(h.dir+"/bin/secretref-logdriver", "serve", "--config", h.dir+"/etc/logs.toml", "--socket", l.socket())
+	h.out.command("secretref-logdriver serve --config etc/logs.toml --socket " + l.socket("") + " --volume-socket " + l.socket("-files") + " &")
+	l.driver = exec.Command(h.dir+"/bin/secretref-logdriver", "serve", "--config", h.dir+"/etc/logs.toml", "--socket", l.socket(""), "--volume-socket", l.socket("-files"))
 	l.driver.Env, l.driver.Stdout, l.driver.Stderr = h.env(), l.output, l.output
 	l.driver.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	if err := l.driver.Start(); err != nil {

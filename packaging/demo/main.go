@@ -1,5 +1,5 @@
 // Command demo tells, with real parts, how docker pull works with no password on the host, and how containers' logs
-// reach a collector with no token on it: `make demo`.
+// reach a collector with no token on it, and a container has a password in a file that no disk has: `make demo`.
 //
 // Each step says what it does and why, then shows the commands as they are typed and what they answer. A step that
 // does not come out as it says ends the demo with exit status 1, so it is a test too. Everything is made below one

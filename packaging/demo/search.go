@@ -16,7 +16,13 @@ import (
 )
 
 // secrets is everything that must be seen nowhere.
-func (h *host) secrets() []*rig.Canary { return []*rig.Canary{h.old, h.new, h.oldToken, h.newToken} }
+func (h *host) secrets() []*rig.Canary {
+	all := []*rig.Canary{h.old, h.new, h.oldToken, h.newToken}
+	if h.oldFile != nil {
+		all = append(all, h.oldFile, h.newFile)
+	}
+	return all
+}
 
 // search looks for all secrets everywhere, in every form that a program may write one: plain, base64, hexadecimal.
 func search(ctx context.Context, h *host) error {
@@ -131,8 +137,10 @@ func (h *host) left(dir, ip string) (left []string, err error) {
 			left = append(left, "the address "+ip)
 		}
 	}
-	if _, err := os.Lstat(h.logs.socket()); !errors.Is(err, fs.ErrNotExist) {
-		left = append(left, h.logs.socket())
+	for _, path := range []string{h.logs.socket(""), h.logs.socket("-files"), h.logs.files.values} {
+		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+			left = append(left, path)
+		}
 	}
 	commands, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, path := range commands {

@@ -29,6 +29,8 @@ func story() []step {
 		{"Run a container with --log-driver: its lines reach the collector, and docker inspect shows only the reference.", logRun},
 		{"Rotate the token while the container runs: the driver is refused, asks AWS again, and sends the same lines.", logRotate},
 		{"Kill the driver with -9 and start it again: the container notices nothing, and no line is missing.", logKill},
+		{"Give a container its database password as a file: docker inspect and docker volume inspect show only the reference.", fileRun},
+		{"Rotate that password while the container runs: the file changes, nothing is restarted, and no disk has the value.", fileRotate},
 		{"Search the host: files, environments and command lines hold no password and no token, neither old nor new.", search},
 		{"Clean up, and see that nothing is left.", end},
 	}
