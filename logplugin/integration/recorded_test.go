@@ -3,6 +3,9 @@
 package integration
 
 import (
+	"errors"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -51,4 +54,21 @@ func TestFirstRelease(t *testing.T) {
 		t.Errorf("%d events, want 600", n)
 	}
 	w.gone()
+	// The daemon has a copy of what was written before, and docker logs begins with a word on that.
+	r, refused, err := f.follow(&fake{name: "plain"}) // which has ended, so that the answer ends, too
+	if err != nil || r == nil {
+		t.Fatalf("docker logs: %s, %v", refused, err)
+	}
+	defer r.conn.Close()
+	if first, err := r.next(); err != nil || !cachedLog.MatchString(first) {
+		t.Errorf("docker logs begins with %q, %v, want a word on the daemon's copy", first, err)
+	}
+	for i := range 300 {
+		if line, err := r.next(); err != nil || line != fmt.Sprintf("plain %d\n", i) {
+			t.Fatalf("docker logs shows %q, %v, want line %d", line, err, i)
+		}
+	}
+	if line, err := r.next(); !errors.Is(err, io.EOF) {
+		t.Errorf("docker logs ends with %q, %v, want its end", line, err)
+	}
 }
