@@ -295,6 +295,7 @@ func TestManagedPlugin(t *testing.T) {
 		{"killed before the daemon has reached it", h.killedTwice},
 		{"started with the daemon", h.started},
 		{"docker logs", h.logs},
+		{"docker service logs", h.services},
 		{"a destination", h.destination},
 		{"upgraded", h.upgraded},
 		{"with volumes", h.volumes},
