@@ -3,7 +3,7 @@ export CGO_ENABLED := 0
 export GOFLAGS := -buildvcs=false $(GOFLAGS)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: build plugin packages deps unit test race test-engines demo bench live lint vuln fuzz clean
+.PHONY: build plugin packages release deps unit test race test-engines demo bench live lint vuln fuzz clean
 
 build: # static programs in bin/
 	go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./credhelper/cmd/... ./logplugin/cmd/...
@@ -13,6 +13,9 @@ plugin: # the managed plugin, for `docker plugin create`, in dist/plugin, and in
 
 packages: # deb and rpm of both architectures, in dist/packages; ARCHES=amd64 for one alone
 	./packaging/install-test-deps packages && ./packaging/packages/build $(VERSION)
+
+release: # all that a release publishes, in dist/release: make release VERSION=0.1.0
+	./packaging/install-test-deps release && ./packaging/release/build $(VERSION)
 
 deps: # the real parts that the tests run against
 	./packaging/install-test-deps

@@ -122,6 +122,12 @@ func TestPackages(t *testing.T) {
 		t.Errorf("%s is not an rpm", rpm)
 	}
 	newer, _ := build(t, "0.2.0-rc1")
+	// What they report and is meant to be so is in lintian-overrides and rpmlint.toml, with its reason.
+	for _, args := range [][]string{{"lintian", "--fail-on", "error,warning", "--allow-root", deb}, {"rpmlint", "--config", "rpmlint.toml", rpm}} {
+		if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil || strings.Contains(string(out), " W: ") {
+			t.Errorf("%s: %v\n%s", args[0], err, out)
+		}
+	}
 
 	t.Run("life", func(t *testing.T) { life(t, deb, newer) })
 	t.Run("by hand before", func(t *testing.T) { byHand(t, deb) })
@@ -145,7 +151,12 @@ func life(t *testing.T, deb, newer string) {
 		"usr/lib/systemd/system/secretref-files.socket": 0o644, "usr/lib/systemd/system/run-secretref-values.mount": 0o644,
 		"usr/lib/systemd/system/run-secretref-volumes.mount":  0o644,
 		"usr/share/man/man1/docker-credential-secretref.1.gz": 0o644, "usr/share/man/man5/secretref-config.5.gz": 0o644,
-		"usr/share/doc/secretref/copyright": 0o644, "usr/share/doc/secretref/changelog.gz": 0o644, "etc/secretref/config.toml": 0o644,
+		"usr/lib/tmpfiles.d/secretref.conf":                             0o644,
+		"usr/share/bash-completion/completions/secretref-logdriver":     0o644,
+		"usr/share/zsh/vendor-completions/_docker-credential-secretref": 0o644,
+		"usr/share/fish/vendor_completions.d/secretref-logdriver.fish":  0o644,
+		"usr/share/doc/secretref/monitoring/alerts.yaml":                0o644,
+		"usr/share/doc/secretref/copyright":                             0o644, "usr/share/doc/secretref/changelog.gz": 0o644, "etc/secretref/config.toml": 0o644,
 	} {
 		if info, err := os.Stat(h.path(file)); err != nil || info.Mode() != mode {
 			t.Errorf("%s: %v, %v, want mode %v", file, info, err, mode)
