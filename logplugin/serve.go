@@ -12,6 +12,7 @@ import (
 	"github.com/secretref/secretref/logplugin/dockerplugin"
 	"github.com/secretref/secretref/logplugin/filebudget"
 	"github.com/secretref/secretref/logplugin/metrics"
+	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/session"
 	"github.com/secretref/secretref/logplugin/spool"
 	"github.com/secretref/secretref/logplugin/state"
@@ -30,12 +31,17 @@ type server struct {
 	socket   net.Listener
 	volumes  net.Listener // nil = none, or the daemon asks for volumes on socket too
 	resolves metrics.Resolves
+	instance instance
+	looking  sync.WaitGroup // for instance
 }
 
 // serve listens before all else: a daemon that starts at the same time waits half a second for the socket.
 func (p Program) serve(ctx context.Context, f flags) error {
 	log := p.newLog(f)
-	s := &server{program: p, flags: f, log: log, files: raiseFiles(log)}
+	s := &server{program: p, flags: f, log: log, files: raiseFiles(log), instance: instance{looked: make(chan struct{})}}
+	defer s.looking.Wait()
+	ctx, end := context.WithCancel(ctx)
+	defer end()
 	if err := s.listen(); err != nil {
 		return err
 	}
@@ -119,7 +125,9 @@ func (s *server) with(ctx context.Context, cfg *config.Config, broken error) (ne
 	defer func() { err = errors.Join(err, dir.Close()) }()
 	// Not closed: its calls would hold up the end for as long as one may take, and nobody waits for them any more.
 	resolver := s.program.resolver(cfg, &s.resolves, s.log)
-	sessions, err := session.New(session.Config{State: dir, Config: cfg, Resolver: resolver, Kinds: Routers(), Log: s.log, Broken: broken, Files: s.files})
+	sessions, err := session.New(session.Config{
+		State: dir, Config: cfg, Resolver: resolver, Kinds: Routers(), Log: s.log, Broken: broken, Files: s.files, Instance: s.lookForInstance(ctx, cfg),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -152,6 +160,16 @@ func (s *server) with(ctx context.Context, cfg *config.Config, broken error) (ne
 	end()
 	looking.Wait()
 	return next, errors.Join(err, volumesErr, stop(), sessions.Close())
+}
+
+// lookForInstance returns what gives the EC2 instance of this process, or nil when the configuration does not want it. The first call
+// begins to look for it.
+func (s *server) lookForInstance(ctx context.Context, cfg *config.Config) func(context.Context) router.Instance {
+	if !cfg.Logs.InstanceMetadata {
+		return nil
+	}
+	s.instance.once.Do(func() { s.looking.Go(func() { s.instance.look(ctx, awsconf.DescribeInstance, s.log) }) })
+	return s.instance.get
 }
 
 // fixPause is the time between two looks at a configuration that cannot be used.

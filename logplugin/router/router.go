@@ -68,10 +68,14 @@ type Session struct {
 	ContainerName string // as the daemon gives it, with a slash in front
 	Tag           string // rendered; "" = none
 	Host          string // of the machine
+	Instance      Instance
 	About         About
 	// Attrs are the labels and variables that the options labels, labels-regex, env and env-regex have picked.
 	Attrs map[string]string
 }
+
+// Instance is the EC2 instance that the container runs on. The zero value means that it is not known, or should not be named.
+type Instance struct{ ID, Type, Zone, Region, Account string }
 
 // About is what is known of a container besides its name and id; "" = nothing. Who wrote it is the user: it may be anything.
 type About struct {

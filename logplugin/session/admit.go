@@ -27,6 +27,7 @@ type admission struct {
 	rules         *options.Rules
 	spoolMaxBytes int64 // of a container that does not say
 	hostname      string
+	instance      func(context.Context) router.Instance
 	broken        error             // the configuration; nil = it is whole
 	wait          time.Duration     // for references; see pauses.resolve
 	files         filebudget.Budget // zero means no bound
@@ -43,7 +44,7 @@ func newAdmission(c Config) (*admission, error) {
 	}
 	logs := c.Config.Logs
 	a := &admission{
-		asker: references.NewAsker(c.Config, c.Resolver), kinds: map[string]*router.Kind{}, hostname: hostname, broken: c.Broken, spoolMaxBytes: logs.SpoolMaxBytes, files: c.Files, wait: c.pauses.resolve,
+		asker: references.NewAsker(c.Config, c.Resolver), kinds: map[string]*router.Kind{}, hostname: hostname, broken: c.Broken, spoolMaxBytes: logs.SpoolMaxBytes, files: c.Files, instance: c.Instance, wait: c.pauses.resolve,
 		rules: &options.Rules{
 			Kinds: c.Kinds, References: references.Allowed{Patterns: logs.AllowReferences, Setting: "allow_references in [logs]"}, AllowRouters: logs.AllowRouters, Hostname: hostname,
 			Destinations: logs.Destinations, DefaultDestination: logs.DefaultDestination, OnlyDestinations: !logs.AllowOptions,

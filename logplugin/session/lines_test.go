@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -220,5 +221,30 @@ func TestMaxRateKeeps(t *testing.T) {
 	gone(t, s, file)
 	if all, _ := s.Tallies(); len(all) != 1 || all[0].Sent != 4 || all[0].Limited != 0 {
 		t.Errorf("tallies %+v, want 4 lines sent", all)
+	}
+}
+
+// Lines name the instance that the process runs on, if that is known.
+func TestInstanceOfLines(t *testing.T) {
+	t.Parallel()
+	on := router.Instance{ID: "i-1234567890abcdef0"}
+	for _, c := range []struct {
+		ask  func(context.Context) router.Instance
+		want router.Instance
+	}{{nil, router.Instance{}}, {func(context.Context) router.Instance { return on }, on}} {
+		dir, m := t.TempDir(), &memory{}
+		s := startWith(t, dir, m, state.OS{}, Config{Instance: c.ask})
+		file := filepath.Join(dir, "f")
+		f := newFIFO(t, file)
+		if err := s.Start(t.Context(), file, info()); err != nil {
+			t.Fatal(err)
+		}
+		write(t, f, "1")
+		m.wait(t, "1")
+		m.mu.Lock()
+		if m.instance != c.want {
+			t.Errorf("lines name %+v, want %+v", m.instance, c.want)
+		}
+		m.mu.Unlock()
 	}
 }

@@ -150,7 +150,7 @@ func (s *session) encode() bool {
 	o.mu.Lock()
 	config := o.config
 	o.mu.Unlock()
-	e, err := config.Encoder(ctx, s.describe())
+	e, err := config.Encoder(ctx, s.describe(ctx))
 	o.note(err)
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -158,10 +158,14 @@ func (s *session) encode() bool {
 	return err == nil
 }
 
-func (s *session) describe() router.Session {
+func (s *session) describe(ctx context.Context) router.Session {
+	var on router.Instance
+	if ask := s.table.admission.instance; ask != nil {
+		on = ask(ctx)
+	}
 	return router.Session{
 		ID:          s.id(),
-		ContainerID: s.meta.ContainerID, ContainerName: s.meta.ContainerName, Host: s.table.admission.hostname,
+		ContainerID: s.meta.ContainerID, ContainerName: s.meta.ContainerName, Host: s.table.admission.hostname, Instance: on,
 		Tag: s.meta.Options.Tag, About: s.meta.Options.About, Attrs: s.meta.Options.Attributes,
 	}
 }

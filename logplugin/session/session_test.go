@@ -30,11 +30,12 @@ type memory struct {
 	deaf  bool          // not at the end of its context either
 	again bool          // lines that it has already had do not count
 
-	mu      sync.Mutex
-	verify  error
-	lines   []string
-	blocked bool
-	closed  bool
+	mu       sync.Mutex
+	verify   error
+	lines    []string
+	blocked  bool
+	closed   bool
+	instance router.Instance // that the last encoder names
 }
 
 func (m *memory) Send(ctx context.Context, b *router.Batch) error {
@@ -91,7 +92,12 @@ func (m *memory) Router() router.Router { return m }
 func (m *memory) AppendRecord(dst []byte, r *router.Record) []byte {
 	return append(append(dst, r.Line...), '\n')
 }
-func (m *memory) Encoder(context.Context, router.Session) (router.Encoder, error) { return m, nil }
+func (m *memory) Encoder(_ context.Context, s router.Session) (router.Encoder, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.instance = s.Instance
+	return m, nil
+}
 
 func (m *memory) wait(t *testing.T, want string) {
 	t.Helper()

@@ -38,7 +38,9 @@ type Config struct {
 	Log      *slog.Logger      // nil = nowhere
 	Broken   error             // why Config is only a fallback: FIFOs are read, and nothing is sent; nil = it is whole
 	Files    filebudget.Budget // zero means no bound
-	Now      func() time.Time  // the time that people are shown; nil = time.Now
+	// Instance returns the EC2 instance that lines should name, and waits only a moment until it is known. nil means none.
+	Instance func(context.Context) router.Instance
+	Now      func() time.Time // the time that people are shown; nil = time.Now
 
 	pauses  pauses
 	spoolFS spool.FileSystem // nil means the host's

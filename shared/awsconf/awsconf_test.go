@@ -55,6 +55,27 @@ func callerARN(t *testing.T, s *Session, region string, role config.Role) string
 	return *out.Arn
 }
 
+// The instance is known without a role; where there is no metadata service, or it does not answer, the error comes soon.
+func TestDescribeInstance(t *testing.T) {
+	s := fakeaws.New(t, fakeaws.Options{})
+	setenv(t, []string{"AWS_EC2_METADATA_SERVICE_ENDPOINT=" + s.IMDSURL})
+	got, err := DescribeInstance(t.Context())
+	if err != nil || got.ID != fakeaws.InstanceID || got.Zone != got.Region+"a" || got.Type == "" || len(got.Account) != 12 {
+		t.Errorf("%+v, %v; want %s and its zone", got, err, fakeaws.InstanceID)
+	}
+	for name, m := range map[string]fakeaws.IMDS{"disabled": {Disabled: true}, "it hangs": {Hangs: true}} {
+		s.SetIMDS(m)
+		began := time.Now()
+		got, err := DescribeInstance(t.Context())
+		if err == nil || fault.KindOf(err) != fault.Unreachable || got != (Instance{}) {
+			t.Errorf("%s: %+v, %v; want an error", name, got, err)
+		}
+		if took := time.Since(began); took > 2*imdsTotal {
+			t.Errorf("%s: the error came after %v, want at most %v", name, took, imdsTotal)
+		}
+	}
+}
+
 func TestInstanceRole(t *testing.T) {
 	s := fakeaws.New(t, fakeaws.Options{})
 	s.PutRole(fakeaws.Role{ARN: instanceRole})

@@ -108,7 +108,7 @@ type Registry struct {
 	Origin               Origin
 }
 
-// Logs is for the log driver alone. Sizes are in bytes.
+// Logs is for the log driver alone. Sizes are in bytes (reason: a key of the table is a field here).
 type Logs struct {
 	StateDir        string        // default /var/lib/secretref
 	SpoolMaxBytes   int64         // per container; default 256 MiB
@@ -122,6 +122,7 @@ type Logs struct {
 	KeepEnded       time.Duration // after the end of a container; default 168h
 	Hostname        string        // of this host, as logs name it; "" = what the system says
 
+	InstanceMetadata    bool // lines name the EC2 instance where the router has a place for it; default true
 	MetricsPerContainer bool // series for each container; default true
 	AllowOptions        bool // containers may give the options of a connection themselves; default true
 
@@ -171,6 +172,7 @@ func defaults() *Config {
 			HistoryTotal:  4 << 30,
 			KeepEnded:     7 * 24 * time.Hour,
 
+			InstanceMetadata:    true,
 			MetricsPerContainer: true,
 			AllowOptions:        true,
 		},

@@ -97,7 +97,7 @@ func TestDefaults(t *testing.T) {
 			Accounts: map[string]Role{},
 			Buckets:  map[string]Bucket{},
 			Logs: Logs{StateDir: "/var/lib/secretref", SpoolMaxBytes: 268435456, SpoolTotal: 2147483648, SpoolMinFree: 1073741824,
-				ReadLogs: true, HistoryTotal: 4294967296, KeepEnded: 168 * time.Hour,
+				ReadLogs: true, InstanceMetadata: true, HistoryTotal: 4294967296, KeepEnded: 168 * time.Hour,
 				MetricsPerContainer: true, AllowOptions: true},
 			Secrets: Secrets{ValuesDir: "/run/secretref/values", VolumesDir: "/run/secretref/volumes"},
 		}
@@ -163,6 +163,7 @@ metrics_address = "[::1]:9475"
 metrics_per_container = false
 allow_options = false
 default_destination = "prod"
+instance_metadata = false
 hostname = "web-1"
 [secrets]
 allow_references = ["/app/*"]

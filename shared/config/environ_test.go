@@ -49,6 +49,7 @@ func TestVariables(t *testing.T) {
 		{"SECRETREF_LOGS_SPOOL_MAX_BYTES", "1m", func(c *Config) any { return c.Logs.SpoolMaxBytes }, int64(1 << 20)},
 		{"SECRETREF_LOGS_SPOOL_TOTAL", "4096", func(c *Config) any { return c.Logs.SpoolTotal }, int64(4096)},
 		{"SECRETREF_LOGS_SPOOL_MIN_FREE", "0", func(c *Config) any { return c.Logs.SpoolMinFree }, int64(0)},
+		{"SECRETREF_LOGS_INSTANCE_METADATA", "false", func(c *Config) any { return c.Logs.InstanceMetadata }, false},
 		{"SECRETREF_LOGS_READ_LOGS", "false", func(c *Config) any { return c.Logs.ReadLogs }, false},
 		{"SECRETREF_LOGS_HISTORY_TOTAL", "1GiB", func(c *Config) any { return c.Logs.HistoryTotal }, int64(1 << 30)},
 		{"SECRETREF_LOGS_KEEP_ENDED", "24h", func(c *Config) any { return c.Logs.KeepEnded }, 24 * time.Hour},

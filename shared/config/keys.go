@@ -81,6 +81,7 @@ func tableKeys(c *Config, table string) []key {
 			{"default_destination", `"prod"`, checked(&l.DefaultDestination, isDestinationName, "a name of a destination (letters, digits and ._-)")},
 			{"metrics_per_container", "false", boolean(&l.MetricsPerContainer)},
 			{"metrics_address", `"127.0.0.1:9475"`, address(&l.MetricsAddress)},
+			{"instance_metadata", "false", boolean(&l.InstanceMetadata)},
 			{"hostname", `"web-1.example.com"`, checked(&l.Hostname, isHostname, "a host name (letters, digits and ._-)")},
 		}
 	case "secrets":

@@ -52,6 +52,7 @@ func sessionOf(v *router.Values, s router.Session) *Encoder {
 	all := []string{"container_id:" + s.ContainerID, "container_name:" + name}
 	for _, t := range []router.Pair{
 		{Name: "docker_image", Value: s.About.Image}, {Name: "compose_project", Value: s.About.Project}, {Name: "compose_service", Value: s.About.Service},
+		{Name: "ec2_instance_id", Value: s.Instance.ID}, {Name: "availability-zone", Value: s.Instance.Zone},
 	} {
 		if t.Value != "" {
 			all = append(all, t.Name+":"+strings.ReplaceAll(t.Value, ",", "_"))

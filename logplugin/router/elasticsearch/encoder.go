@@ -42,6 +42,11 @@ func sessionOf(v *router.Values, s router.Session) *Encoder {
 	all := map[string]string{
 		"container.id": s.ContainerID, "container.name": name, "container.image.name": s.About.Image, "host.name": s.Host,
 		"service.name": cmp.Or(s.About.Service, name), "service.namespace": s.About.Project,
+		"cloud.instance.id": s.Instance.ID, "cloud.machine.type": s.Instance.Type, "cloud.availability_zone": s.Instance.Zone,
+		"cloud.region": s.Instance.Region, "cloud.account.id": s.Instance.Account,
+	}
+	if s.Instance.ID != "" {
+		all["cloud.provider"] = "aws"
 	}
 	for label, value := range s.Attrs {
 		// A dot would make an object, and app and app.name cannot both be one.
@@ -66,7 +71,7 @@ func sessionOf(v *router.Values, s router.Session) *Encoder {
 }
 
 // own are the fields that are written here, or objects of them: a line's member of that name would have to be of the same kind.
-var own = []string{"@timestamp", "message", "stream", "container", "host", "service", "labels", "log"}
+var own = []string{"@timestamp", "message", "stream", "container", "cloud", "host", "service", "labels", "log"}
 
 // taken reports whether a line's member of that name would be refused, or is written here.
 func (e *Encoder) taken(name []byte) bool {

@@ -45,6 +45,7 @@ func sessionOf(v *router.Values, s router.Session) *Encoder {
 	all := map[string]string{
 		"container_id": s.ContainerID, "container_name": strings.TrimPrefix(s.ContainerName, "/"), "image": s.About.Image,
 		"compose_project": s.About.Project, "compose_service": s.About.Service, "host": s.Host,
+		"instance_id": s.Instance.ID, "availability_zone": s.Instance.Zone,
 	}
 	maps.Copy(all, s.Attrs)
 	for _, p := range v.Pairs(fields, "host="+s.Host) {

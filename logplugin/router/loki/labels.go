@@ -88,7 +88,9 @@ func namesContainer(labels map[string]string, name, id string) bool {
 // metadataOf is what describes the container and is not a label: each value of a label is a stream.
 func metadataOf(s router.Session) map[string]string {
 	m := map[string]string{}
-	for name, value := range map[string]string{"container_id": s.ContainerID, "image_name": s.About.Image} {
+	for name, value := range map[string]string{
+		"container_id": s.ContainerID, "image_name": s.About.Image, "instance_id": s.Instance.ID, "availability_zone": s.Instance.Zone,
+	} {
 		if value != "" {
 			m[name] = value
 		}

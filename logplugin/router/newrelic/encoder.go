@@ -37,6 +37,7 @@ func sessionOf(v *router.Values, s router.Session) *Encoder {
 	all := map[string]string{
 		"container.id": s.ContainerID, "container.name": strings.TrimPrefix(s.ContainerName, "/"), "hostname": s.Host, "plugin.type": "secretref-logdriver",
 		"container.image.name": s.About.Image, "compose.project": s.About.Project, "compose.service": s.About.Service,
+		"host.id": s.Instance.ID, "cloud.availability_zone": s.Instance.Zone,
 	}
 	maps.Copy(all, s.Attrs)
 	for _, p := range v.Pairs(attributes, "plugin.type=secretref-logdriver") {

@@ -60,10 +60,15 @@ func describe(attributes map[string]string, s router.Session) {
 	for key, value := range map[string]string{
 		"service.name": service, "service.namespace": s.About.Project, "container.name": name, "container.id": s.ContainerID, "host.name": s.Host,
 		"container.image.name": withoutTag(s.About.Image),
+		"host.id":              s.Instance.ID, "host.type": s.Instance.Type, "cloud.availability_zone": s.Instance.Zone,
+		"cloud.region": s.Instance.Region, "cloud.account.id": s.Instance.Account,
 	} {
 		if value != "" {
 			attributes[key] = value
 		}
+	}
+	if s.Instance.ID != "" {
+		attributes["cloud.provider"], attributes["cloud.platform"] = "aws", "aws_ec2"
 	}
 	if attributes["service.name"] == "" {
 		attributes["service.name"] = "unknown_service" // the name is required
