@@ -68,13 +68,6 @@ func (s *Server) SetAuth(header string) {
 	s.mu.Unlock()
 }
 
-// SetFail replaces Options.Fail.
-func (s *Server) SetFail(fail func(d Document) (status int, kind string)) {
-	s.mu.Lock()
-	s.options.Fail = fail
-	s.mu.Unlock()
-}
-
 // Documents returns what was created, in order.
 func (s *Server) Documents() []Document {
 	s.mu.Lock()
