@@ -2,6 +2,7 @@ package logplugin
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -38,6 +39,7 @@ func socketTargets() []socketTarget {
 	lf := bufio.ScanLines
 	return []socketTarget{
 		{"syslog tcp", routertest.SocketOptions{Network: "tcp", Split: lf, Buffer: receiverBuffer}, map[string]string{"logDriver": "syslog", "syslog-address": "tcp://ADDRESS", "syslog-format": "rfc5424"}, receiverKeeps},
+		{"gelf tcp", routertest.SocketOptions{Network: "tcp", Split: splitAtZero, Buffer: receiverBuffer}, map[string]string{"logDriver": "gelf", "gelf-address": "tcp://ADDRESS"}, receiverKeeps},
 		{"syslog unix", routertest.SocketOptions{Network: "unix", Split: lf}, map[string]string{"logDriver": "syslog", "syslog-address": "unix://ADDRESS", "syslog-format": "rfc5424"}, 0},
 		{"syslog unixgram", routertest.SocketOptions{Network: "unixgram"}, map[string]string{"logDriver": "syslog", "syslog-address": "unixgram://ADDRESS", "syslog-format": "rfc5424"}, 0},
 	}
@@ -55,6 +57,14 @@ func TestSocketsLoseNothing(t *testing.T) {
 			(&socketRun{socketTarget: x, receiver: routertest.StartSocket(t, x.server), k: k, files: map[string]*os.File{}}).run(t)
 		})
 	}
+}
+
+func splitAtZero(data []byte, _ bool) (int, []byte, error) {
+	i := bytes.IndexByte(data, 0)
+	if i < 0 {
+		return 0, nil, nil
+	}
+	return i + 1, data[:i], nil
 }
 
 type socketRun struct {
@@ -134,6 +144,9 @@ func (s *socketRun) put(t *testing.T, from, to int) (done func()) {
 func (s *socketRun) lines() (lines []string) {
 	for _, m := range s.receiver.Messages() {
 		_, line, ok := strings.Cut(strings.TrimSpace(string(m)), " - ")
+		if _, text, isGELF := strings.Cut(string(m), `"short_message":"`); isGELF {
+			line, _, ok = strings.Cut(text, `"`)
+		}
 		if ok && len(line) == len("c1 000000") {
 			lines = append(lines, line)
 		}

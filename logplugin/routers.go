@@ -6,6 +6,7 @@ import (
 	"github.com/secretref/secretref/logplugin/router/elasticsearch"
 	"github.com/secretref/secretref/logplugin/router/firelens"
 	"github.com/secretref/secretref/logplugin/router/fluentd"
+	"github.com/secretref/secretref/logplugin/router/gelf"
 	"github.com/secretref/secretref/logplugin/router/http"
 	"github.com/secretref/secretref/logplugin/router/loki"
 	"github.com/secretref/secretref/logplugin/router/newrelic"
@@ -27,6 +28,7 @@ func Routers() []router.Kind {
 		http.Kind(),
 		elasticsearch.Kind(),
 		syslog.Kind(),
+		gelf.Kind(),
 		null.Kind(),
 		firelens.Kind(),
 	}

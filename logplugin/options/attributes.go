@@ -26,6 +26,9 @@ func about(info Info) router.About {
 		a.Project, a.Service = label("com.docker.stack.namespace"), label("com.docker.swarm.service.name")
 		a.Swarm = a.Project != "" || a.Service != ""
 	}
+	a.ImageID, a.Created = info.ContainerImageID, info.ContainerCreated
+	command := (&tagData{ContainerEntrypoint: info.ContainerEntrypoint, ContainerArgs: info.ContainerArgs}).Command()
+	a.Command = strings.ToValidUTF8(command[:min(len(command), maxAbout)], "")
 	a.Image = strings.ToValidUTF8(info.ContainerImageName[:min(len(info.ContainerImageName), maxAbout)], "")
 	return a
 }

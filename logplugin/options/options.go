@@ -176,6 +176,9 @@ func (r *Rules) fix(o *Options, k *router.Kind, config map[string]string, info I
 		return err
 	}
 	o.About = about(info)
+	if !k.Command {
+		o.About.Command = ""
+	}
 	if o.Lines, err = readLines(o, k, config); err != nil {
 		return err
 	}

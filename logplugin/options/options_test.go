@@ -159,8 +159,23 @@ func TestAbout(t *testing.T) {
 	} {
 		i := info()
 		maps.Copy(i.ContainerLabels, c.labels)
+		c.want.ImageID, c.want.Created = i.ContainerImageID, i.ContainerCreated
 		if o, err := rules().Parse(splunk(), i); err != nil || o.About != c.want {
 			t.Errorf("%s: %+v, %v; want %+v", name, o.About, err, c.want)
+		}
+	}
+}
+
+// The command line is kept for a router that sends it, and for no other.
+func TestCommand(t *testing.T) {
+	r := rules()
+	i := info()
+	i.ContainerEntrypoint, i.ContainerArgs = "/app", []string{"a", strings.Repeat("é", 1000)}
+	for _, sends := range []bool{false, true} {
+		r.Kinds[0].Command = sends
+		o, err := r.Parse(splunk(), i)
+		if want := sends; err != nil || (o.About.Command != "") != want || len(o.About.Command) > maxAbout || sends && !strings.HasPrefix(o.About.Command, "/app a é") {
+			t.Errorf("sent: %v; kept: %.20q, %v", sends, o.About.Command, err)
 		}
 	}
 }

@@ -30,6 +30,9 @@ type Kind struct {
 	// first line of an event matches; "" means that the options do not say. Faults are in v. nil means that there are no such
 	// options.
 	Multiline func(v *Values) string
+	// Command says that what the router sends has the container's command line in it. For others it is not kept: there may be
+	// a secret in it.
+	Command bool
 	// New checks a container's log options, as far as that is possible without a secret. It uses no network.
 	New func(Options) (Config, error)
 }

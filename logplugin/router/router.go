@@ -6,7 +6,10 @@
 // drop: an *Error says what may help, and the caller decides, because it knows what else waits.
 package router
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Record is one line, or one piece of a long one, ready to be encoded. Its slices are valid only during the call.
 type Record struct {
@@ -83,6 +86,9 @@ type About struct {
 	Project string // of Docker Compose, or the stack of Docker Swarm
 	Service string // in that project or stack
 	Swarm   bool   // they are those of Swarm
+	ImageID string // "sha256:…"
+	Command string // what the container was started with
+	Created time.Time
 }
 
 // Batch is a sequence of encoded records, of one or more sessions.

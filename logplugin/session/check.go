@@ -63,7 +63,7 @@ func Check(ctx context.Context, c Config, t Trial, say func(Finding)) error {
 	if !resolved {
 		return nil
 	}
-	encoder, err := checked.Encoder(ctx, router.Session{ID: rand.Text(), ContainerID: strings.Repeat("0", 64), ContainerName: "/check", Tag: o.Tag, Host: a.hostname, Attrs: o.Attributes})
+	encoder, err := checked.Encoder(ctx, router.Session{ID: rand.Text(), ContainerID: strings.Repeat("0", 64), ContainerName: "/check", Tag: o.Tag, Host: a.hostname, About: o.About, Attrs: o.Attributes})
 	if err != nil {
 		say(Finding{"log options", err})
 		return nil

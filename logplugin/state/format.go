@@ -50,6 +50,10 @@ type about struct {
 	Project string `json:"project,omitempty"`
 	Service string `json:"service,omitempty"`
 	Swarm   bool   `json:"swarm,omitempty"`
+
+	ImageID string    `json:"imageId,omitempty"`
+	Command string    `json:"command,omitempty"`
+	Created time.Time `json:"created,omitzero"`
 }
 
 func encode(s Session) ([]byte, error) {

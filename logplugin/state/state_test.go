@@ -80,7 +80,7 @@ func session(t *testing.T, file string) Session {
 		Options: options.Options{
 			Router: "splunk", Address: "https://hec.example.com:8088", Plain: options.Plain{"splunk-url": "https://hec.example.com:8088"},
 			References: map[string]secretref.Ref{"splunk-token": ref}, Tag: "web/é<>", Attributes: map[string]string{"tier": "front", "EMPTY": ""},
-			About:         router.About{Image: "nginx:1", Project: "shop", Service: "web", Swarm: true},
+			About:         router.About{Image: "nginx:1", Project: "shop", Service: "web", Swarm: true, ImageID: "sha256:0", Command: "/app x", Created: time.Date(2026, 11, 23, 19, 0, 0, 1, time.UTC)},
 			Lines:         lines.Options{IncludePattern: " é", ExcludePattern: `\d`, MultilinePattern: "^x", MaxRate: "1k", MaxRateMode: "drop"},
 			SpoolMaxBytes: 1 << 30, SecretFailure: options.SecretFailureStart,
 		},
@@ -157,7 +157,10 @@ func TestFormat(t *testing.T) {
     "image": "nginx:1",
     "project": "shop",
     "service": "web",
-    "swarm": true
+    "swarm": true,
+    "imageId": "sha256:0",
+    "command": "/app x",
+    "created": "2026-11-23T19:00:00.000000001Z"
   },
   "lines": {
     "includePattern": " é",

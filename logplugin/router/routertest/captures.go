@@ -112,7 +112,8 @@ func (l InputLine) Pieces(tty bool) []router.Record {
 
 // Session returns the session of the captured container, with the attributes that its options pick.
 func (c Capture) Session() router.Session {
-	s := router.Session{ContainerID: c.ContainerID, ContainerName: c.ContainerName, Tag: c.ContainerID[:12], Host: "wirehost", Attrs: map[string]string{}}
+	s := router.Session{ContainerID: c.ContainerID, ContainerName: c.ContainerName, Tag: c.ContainerID[:12], Host: "wirehost", Attrs: map[string]string{},
+		About: router.About{Image: c.Image, ImageID: c.ImageID, Created: c.Created, Command: "/app " + c.Input}}
 	if tag, ok := c.Options["tag"]; ok {
 		s.Tag = strings.NewReplacer("{{.ImageName}}", "wire/emit:1.0", "{{.Name}}", "wire-app", "{{.ID}}", c.ContainerID[:12],
 			"{{.FullID}}", c.ContainerID, "{{.ImageID}}", c.ImageID[:min(12, len(c.ImageID))], "{{.ImageFullID}}", c.ImageID, "{{.DaemonName}}", "docker", "{{.Command}}", "/app "+c.Input, "{{.Hostname}}", "wirehost").Replace(tag)
