@@ -51,13 +51,16 @@ func (w *world) setups() []setup {
 		{name: discarding + withLogs, driver: w.name + "discard", plugin: w.discard, logs: true},
 	}
 	for _, t := range targets {
+		if !t.contained() {
+			continue
+		}
 		both := []setup{{name: secretrefFor + t.String(), driver: w.name, options: w.ourOptions(t), plugin: w.driver.process, arrives: true}}
 		if t.docker() {
 			both = append(both, setup{name: dockersOwn + t.String(), driver: t.router, options: w.dockerOptions(t), arrives: true})
 		}
 		for _, s := range both {
 			all = append(all, s)
-			if !t.gzip {
+			if t.encoding == "" {
 				s.name, s.logs = s.name+withLogs, true
 				all = append(all, s)
 			}

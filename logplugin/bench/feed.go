@@ -162,6 +162,9 @@ func (w *world) fedAll(ctx context.Context, e effort) (map[fedBy][]alone, error)
 	all := map[fedBy][]alone{}
 	for r := range e.fed {
 		for i, t := range targets {
+			if !e.alone.MatchString(t.String()) {
+				continue
+			}
 			for _, d := range w.drivers() {
 				by := fedBy{d, t}
 				a, err := w.fed(ctx, d, r*len(targets)+i, e.lines, t, e.forgets)

@@ -36,6 +36,7 @@ type effort struct {
 	lines, rounds, fed, sessions, seconds int
 	settle                                time.Duration
 	only                                  *regexp.Regexp // of the containers' log drivers
+	alone                                 *regexp.Regexp // of the routers to which the driver alone sends
 	forgets                               bool           // pipes are fed with cache-disabled=true: no history is kept
 	against                               string         // another program to measure beside ours; "" = none
 }
@@ -54,14 +55,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.IntVar(&e.seconds, "seconds", 10, "how long these say a line a second each")
 	flags.DurationVar(&e.settle, "settle", 10*time.Second, "how long sessions are idle before their memory is looked at")
 	only := flags.String("only", "", "regular expression: the log drivers that containers are run with, as the report names them")
+	routers := flags.String("routers", "", "regular expression: the routers to which the driver alone sends, as the report names them")
 	flags.BoolVar(&e.forgets, "cache-disabled", false, "the driver alone keeps no history for docker logs, as with the log-opt of this name")
 	flags.StringVar(&e.against, "against", "", "program of another version of the log driver, which is measured alone beside this one, by turns")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
 	var err error
-	if e.only, err = regexp.Compile(*only); err != nil {
-		fmt.Fprintf(stderr, "bench: -only: %v\n", err)
+	e.only, err = regexp.Compile(*only)
+	if err == nil {
+		e.alone, err = regexp.Compile(*routers)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "bench: %v\n", err)
 		return 2
 	}
 	if min(e.lines, e.rounds, e.fed, e.sessions, e.seconds) < 1 || flags.NArg() > 0 {
@@ -78,8 +84,8 @@ func bench(ctx context.Context, e effort, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
-	fmt.Fprintf(out, "%s\nCGO_ENABLED=0 go run ./logplugin/bench -lines %d -rounds %d -fed %d -sessions %d -seconds %d -settle %v -only '%v' -cache-disabled=%t -against '%s'\n\n",
-		where, e.lines, e.rounds, e.fed, e.sessions, e.seconds, e.settle, e.only, e.forgets, e.against)
+	fmt.Fprintf(out, "%s\nCGO_ENABLED=0 go run ./logplugin/bench -lines %d -rounds %d -fed %d -sessions %d -seconds %d -settle %v -only '%v' -routers '%v' -cache-disabled=%t -against '%s'\n\n",
+		where, e.lines, e.rounds, e.fed, e.sessions, e.seconds, e.settle, e.only, e.alone, e.forgets, e.against)
 	var all []quiet
 	for _, d := range w.drivers() { // first: later the driver's memory is not that of idle sessions alone
 		q, err := w.quiet(ctx, d, e)
