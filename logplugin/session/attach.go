@@ -87,7 +87,7 @@ func (s *Sessions) attach() (all bool) {
 	}
 	for _, meta := range loaded.Sessions {
 		if err := s.begin(meta, beginning{again: true, save: func(state.Session) error { return nil }}); err != nil {
-			s.log.Error("a session cannot go on", named(meta), "error", err)
+			s.log.Error("a session cannot go on", named(&meta), "error", err)
 		}
 	}
 	if len(loaded.Sessions) > 0 {

@@ -39,7 +39,7 @@ func (s *Sessions) begin(meta state.Session, b beginning) error {
 	if saved != nil {
 		s.attaching.failed()
 		// It is read all the same; only a restart of the driver would not know it.
-		s.log.Error("the state of a session cannot be kept: if the driver is restarted now its log is not read", named(meta), "error", saved)
+		s.log.Error("the state of a session cannot be kept: if the driver is restarted now its log is not read", named(&meta), "error", saved)
 	}
 	if full, err := s.admission.rules.Expand(meta.Options); err == nil {
 		meta.Options = full

@@ -145,15 +145,15 @@ func (s *session) close() error {
 }
 
 // attrs names the session in a log message.
-func (s *session) attrs() slog.Attr { return named(s.meta) }
+func (s *session) attrs() slog.Attr { return named(&s.meta) }
 
 // named has the keys that name a session in a log message: container, name and session.
-func named(m state.Session) slog.Attr {
+func named(m *state.Session) slog.Attr {
 	return slog.Attr{Value: slog.GroupValue( // a group without a key is its attributes
 		slog.String("container", short(m.ContainerID)), slog.String("name", strings.TrimPrefix(m.ContainerName, "/")),
-		slog.String("session", sessionID(m)),
+		slog.String("session", sessionID(m.File)),
 	)}
 }
 
 // sessionID is the name of a session for people: the beginning of that of its spool.
-func sessionID(m state.Session) string { return short(state.ID(m.File)) }
+func sessionID(file string) string { return short(state.ID(file)) }

@@ -142,7 +142,7 @@ func (s *Sessions) Start(ctx context.Context, file string, info dockerplugin.Inf
 	case err == nil:
 	case accepted:
 		// Refused, it would stay down, or hang: its lines wait until somebody fixes what has changed on the host.
-		s.log.Error("the log of a container is kept, and not sent", named(meta), "error", err)
+		s.log.Error("the log of a container is kept, and not sent", named(&meta), "error", err)
 		parked, err = err, nil
 	}
 	kept, wrong := options.History(info.Config)
@@ -159,10 +159,10 @@ func (s *Sessions) Start(ctx context.Context, file string, info dockerplugin.Inf
 		return err
 	}
 	for _, note := range o.Notes {
-		s.log.Info("log options have a meaning of their own here", named(meta), "note", note)
+		s.log.Info("log options have a meaning of their own here", named(&meta), "note", note)
 	}
 	for _, name := range s.admission.rules.InPlain(o) {
-		s.log.Warn("docker inspect shows a credential; give it as secretOptions."+name, named(meta), "log-opt", name)
+		s.log.Warn("docker inspect shows a credential; give it as secretOptions."+name, named(&meta), "log-opt", name)
 	}
 	meta.Number, meta.Options, meta.History, meta.ReadLogs = s.dir.Number(), o, kept, s.readLogs
 	if err := s.begin(meta, beginning{fifo: f, save: s.dir.Save, config: checked, parked: parked, first: !accepted}); err != nil {
@@ -173,7 +173,7 @@ func (s *Sessions) Start(ctx context.Context, file string, info dockerplugin.Inf
 		return err
 	}
 	if err := s.dir.Accept(info.ContainerID); err != nil {
-		s.log.Warn("cannot remember that a container was accepted, will retry", named(meta), "error", err)
+		s.log.Warn("cannot remember that a container was accepted, will retry", named(&meta), "error", err)
 		s.attaching.failed()
 		s.acceptLater()
 	}

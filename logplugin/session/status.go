@@ -79,7 +79,7 @@ func (s *Sessions) sessions() []*session {
 // Store returns the state of all spools together.
 func (s *Sessions) Store() spool.StoreStats { return s.store.Stats() }
 
-func (s *session) id() string { return sessionID(s.meta) }
+func (s *session) id() string { return sessionID(s.meta.File) }
 
 func (s *session) target() target { return target{s.meta.Options.Router, s.meta.Options.Address} }
 
