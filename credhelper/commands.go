@@ -50,6 +50,7 @@ func commands() []command {
 				{"dry-run", "", "only say what would change"},
 			},
 		},
+		{"iam-policy", "", "Print the IAM policy that the registries of the configuration need.", []option{{"format", "FORMAT", "json, terraform or cloudformation; default: json"}}},
 		{"version", "", "Print the version.", nil},
 		{"help", "", "Print the commands.", nil},
 	}

@@ -99,6 +99,8 @@ func Run(ctx context.Context, p Program) (status int) {
 		return p.explain(rest)
 	case "configure":
 		return p.configure(rest)
+	case "iam-policy":
+		return p.policy(rest)
 	}
 	if !isProtocol(name) {
 		return p.complain(unknownCommand(name))

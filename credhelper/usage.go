@@ -25,6 +25,8 @@ For people; none prints a value, and --help after each says more:
       --all           every host: credsStore for docker, credential-helpers for podman
       --undo          take out what configure has written
       --dry-run       only say what would change
+  iam-policy          print the IAM policy that the registries of the configuration need
+      --format FORMAT  json, terraform or cloudformation; default: json
   version             print the version
   help                print this
 

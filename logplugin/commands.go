@@ -38,6 +38,8 @@ func commands() []command {
 			common("log-opt", "send", "volume-opt"), Program.check},
 		{"refresh", "VOLUME", "read the values of a volume again at once, or without VOLUME those of all mounted ones", common(), Program.refresh},
 		{"routers", "NAME", "list the log routers, or the options of one with their defaults", nil, Program.routers},
+		{"import", "FILE", "print what an ECS task definition, a compose file, a daemon.json or an ecs.config becomes here", []string{"part", "format"}, Program.importFile},
+		{"iam-policy", "", "print the IAM policy that the destinations of the configuration need", append(common(), "format"), Program.iamPolicy},
 		{"version", "", "print the version", nil, Program.version},
 		{"help", "", "print this; COMMAND --help prints the help of one command", nil, Program.help},
 	}
@@ -72,6 +74,10 @@ func (p Program) options() []option {
 			func(s *flag.FlagSet, f *flags) { s.BoolVar(&f.forget.volume, "volume", false, "") }},
 		{"log-opt", "NAME=VALUE", "as of docker run; any number of them", func(s *flag.FlagSet, f *flags) { s.Func("log-opt", "", addTo(f.logOpts)) }},
 		{"volume-opt", "NAME=VALUE", "as of docker run --mount; any number of them", func(s *flag.FlagSet, f *flags) { s.Func("volume-opt", "", addTo(f.volumeOpts)) }},
+		{"part", "PART", "destinations, registries, compose, run or policy alone; default: all, and what is to be done first",
+			func(s *flag.FlagSet, f *flags) { s.StringVar(&f.output.part, "part", "", "") }},
+		{"format", "FORMAT", "of the policy: json, terraform or cloudformation; default: json",
+			func(s *flag.FlagSet, f *flags) { s.StringVar(&f.output.format, "format", "", "") }},
 		{"send", "", "send one marked line there, and show the answer", func(s *flag.FlagSet, f *flags) { s.BoolVar(&f.send, "send", false, "") }},
 	}
 }

@@ -51,7 +51,11 @@ type flags struct {
 	logOpts          map[string]string // check
 	volumeOpts       map[string]string // check
 	send             bool              // check
+	output           outputFlags
 }
+
+// outputFlags are those of import and iam-policy; "" is all parts, and the first format.
+type outputFlags struct{ part, format string }
 
 // forgetFlags are those of forget.
 type forgetFlags struct{ discard, force, ended, volume bool }

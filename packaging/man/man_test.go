@@ -26,7 +26,7 @@ func TestCommandsAndOptions(t *testing.T) {
 	if !ok {
 		t.Fatal("no section COMMANDS")
 	}
-	got := all(commands, `(?m)^\.It Cm ([a-z]+(?: docker| podman)?)(?:$| (?:Ar|Op) )`)
+	got := all(commands, `(?m)^\.It Cm ([a-z-]+(?: docker| podman)?)(?:$| (?:Ar|Op) )`)
 	for _, option := range all(commands, `(?m)^\.It Fl (-[a-z-]+)(?: Ar [A-Z]+)?$`) {
 		got = append(got, "-"+option)
 	}
@@ -35,7 +35,7 @@ func TestCommandsAndOptions(t *testing.T) {
 	if code := credhelper.Run(t.Context(), credhelper.Program{Args: []string{"--help"}, Stdout: &help, Stderr: &help}); code != 0 {
 		t.Fatalf("--help: exit status %d, want 0", code)
 	}
-	want := all(help.String(), `(?m)^ +([a-z]+(?: docker| podman)?|--[a-z-]+)(?: [A-Z\[][^ ]*.*)?  +\S`)
+	want := all(help.String(), `(?m)^ +([a-z-]+(?: docker| podman)?|--[a-z-]+)(?: [A-Z\[][^ ]*.*)?  +\S`)
 	if len(want) < 13 {
 		t.Fatalf("only %q found in\n%s", want, help.String())
 	}
@@ -109,7 +109,7 @@ func same(t *testing.T, what string, got, want []string) {
 // secretref-logdriver(1) has every command and option of --help, and no other.
 func TestLogDriverCommands(t *testing.T) {
 	text := section(t, "secretref-logdriver.1", "COMMANDS")
-	got := all(text, `(?m)^\.It Cm ([a-z]+)(?:$| Ar )`)
+	got := all(text, `(?m)^\.It Cm ([a-z-]+)(?:$| Ar )`)
 	for _, option := range all(text, `(?m)^\.It Fl (-[a-z-]+)(?:$| Ar )`) {
 		got = append(got, "-"+option)
 	}
@@ -117,7 +117,7 @@ func TestLogDriverCommands(t *testing.T) {
 	if code := logplugin.Run(t.Context(), logplugin.Program{Args: []string{"help"}, Stdout: &help, Stderr: &help, Getenv: os.Getenv}); code != 0 {
 		t.Fatalf("help: exit status %d", code)
 	}
-	same(t, "commands and options", got, all(help.String(), `(?m)^  ([a-z]+|--[a-z-]+)(?: [A-Z=]+)?  +\S`))
+	same(t, "commands and options", got, all(help.String(), `(?m)^  ([a-z-]+|--[a-z-]+)(?: [A-Z=]+)?  +\S`))
 }
 
 // It has every log option that a container may give, and no other.

@@ -88,7 +88,7 @@ func (ds *destinations) add(s source, it item) *Error {
 
 // set gives one option its value.
 func (d *destination) set(at Origin, path, option, text string) *Error {
-	if strings.IndexFunc(option, notIn("._-")) >= 0 || option == "" {
+	if !isOptionName(option) {
 		return fail(at, "write the name of a log option", "%s is not a valid name of an option", path)
 	}
 	if _, ok := d.options[option]; ok {
@@ -96,6 +96,15 @@ func (d *destination) set(at Origin, path, option, text string) *Error {
 	}
 	d.options[option] = text
 	return nil
+}
+
+// isOptionName reports whether s can be the name of a log option. One of FireLens may be "Header NAME", in any case.
+func isOptionName(s string) bool {
+	const header = "header "
+	if rest := strings.TrimPrefix(s, secretOptions+"."); len(rest) > len(header) && strings.EqualFold(rest[:len(header)], header) {
+		s = rest[len(header):]
+	}
+	return s != "" && strings.IndexFunc(s, notIn("._-")) < 0
 }
 
 // array reads secretOptions = [{name = "…", valueFrom = "…"}].

@@ -31,6 +31,11 @@ func TestDestinations(t *testing.T) {
 			t.Errorf("%s: got\n%q\nwant\n%q", name, got, want)
 		}
 	}
+	// A header of FireLens has a blank in its name.
+	header := load(t, map[string]string{"config.toml": plain + "\"Header X-A\" = \"1\"\nsecretOptions = [{name = 'header Authorization', valueFrom = '/pki/ca'}]"}).Logs.Destinations["prod"]
+	if header["Header X-A"] != "1" || header["secretOptions.header Authorization"] != "/pki/ca" {
+		t.Errorf("headers give %q", header)
+	}
 	// The JSON text of the list is what a container's own option may be, too.
 	const list = `[{"name":"splunk-token","valueFrom":"/x"}]`
 	got := load(t, map[string]string{"config.toml": plain + "secretOptions = '" + list + "'"}).Logs.Destinations["prod"]

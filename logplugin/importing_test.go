@@ -1,0 +1,138 @@
+package logplugin
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/secretref/secretref/shared/config"
+)
+
+// runCommand runs a command as a person would.
+func runCommand(t *testing.T, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = Run(t.Context(), Program{Args: args, Stdout: &out, Stderr: &errs, Getenv: func(string) string { return "" }, Version: "1"})
+	return out.String(), errs.String(), code
+}
+
+// What import prints is as in the files, passes check, and shows no value that stood in clear.
+func TestImport(t *testing.T) {
+	files, err := filepath.Glob("testdata/import/*")
+	if err != nil || len(files) < 10 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	tasks := 0
+	for _, file := range files {
+		if strings.HasSuffix(file, ".txt") {
+			continue
+		}
+		if strings.HasSuffix(file, ".json") {
+			tasks++
+		}
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			all, errs, code := runCommand(t, "import", file)
+			if code != 0 || errs != "" {
+				t.Errorf("exit %d, %s", code, errs)
+			}
+			if strings.Contains(all, "REDACTED") {
+				t.Errorf("a value in clear is printed:\n%s", all)
+			}
+			golden := file + ".txt"
+			if flag.Lookup("update").Value.String() == "true" {
+				if err := os.WriteFile(golden, []byte(all), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if want, err := os.ReadFile(golden); err != nil || string(want) != all {
+				t.Errorf("%v; it prints\n%s\nwant\n%s", err, all, want)
+			}
+			checkImported(t, file)
+		})
+	}
+	if tasks < 10 {
+		t.Errorf("%d task definitions, want 10", tasks)
+	}
+}
+
+// checkImported puts the parts into a configuration, and looks whether check is content with its destinations.
+func checkImported(t *testing.T, file string) {
+	t.Helper()
+	destinations, _, _ := runCommand(t, "import", file, "--part", "destinations")
+	registries, _, _ := runCommand(t, "import", file, "--part", "registries")
+	path := filepath.Join(t.TempDir(), "config.toml")
+	if err := os.WriteFile(path, []byte(destinations+registries), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Load(config.Options{OnlyFile: path, EUID: os.Geteuid()})
+	if err != nil {
+		t.Fatalf("%v in\n%s%s", err, destinations, registries)
+	}
+	if len(cfg.Logs.Destinations)+len(cfg.Registries) == 0 {
+		t.Error("there is neither a destination nor a registry")
+	}
+	out, errs, _ := runCommand(t, "check", "--config", path, "--state-dir", t.TempDir())
+	// No service of AWS answers here: that a reference cannot be read is not the configuration's fault.
+	for line := range strings.Lines(out + errs) {
+		if strings.HasPrefix(line, "failed") && !strings.Contains(line, "secretOptions.") && !strings.Contains(line, "the router answers") {
+			t.Errorf("check: %s", line)
+		}
+	}
+}
+
+func TestImportRefuses(t *testing.T) {
+	for _, c := range []struct{ name, text, want string }{
+		{"nothing known", `{"a": 1}`, "the file is none of these"},
+		{"not a document", "\x00{", "neither JSON nor YAML"},
+		{"no containers", `{"containerDefinitions": []}`, "not a list of containers"},
+		{"options of a wrong kind", `{"logDriver": "splunk", "options": ["h1dden"]}`, "are not an object"},
+		{"a secret twice", `{"logDriver": "splunk", "options": {}, "secretOptions": [{"name":"a","valueFrom":"/h1dden"},{"name":"a","valueFrom":"/x"}]}`, `names "a" twice`},
+		{"what is not possible here", `{"logDriver": "awsfirelens", "options": {"Name": "stdout"}}`, "1 not moved: app: logDriver awsfirelens: output stdout"},
+		{"a value in clear where it cannot be", `{"logDriver": "awsfirelens", "options": {"Name": "datadog", "apikey": "h1dden"}}`, "without encryption"},
+		{"ecs.config without registries", "ECS_CLUSTER=h1dden\n", "no ECS_ENGINE_AUTH_DATA"},
+		{"ecs.config with broken registries", "ECS_ENGINE_AUTH_TYPE=docker\nECS_ENGINE_AUTH_DATA={h1dden\n", "not a JSON object"},
+		{"long", strings.Repeat(" ", 1<<20+1), "more than 1048576 bytes"},
+	} {
+		path := filepath.Join(t.TempDir(), "in")
+		if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, errs, code := runCommand(t, "import", path)
+		if code != 1 || !strings.Contains(errs, c.want) || strings.Contains(out+errs, "h1dden") {
+			t.Errorf("%s: exit %d, %s%s, want %q", c.name, code, out, errs, c.want)
+		}
+	}
+	if _, errs, code := runCommand(t, "import", "testdata/import/splunk.json", "--part", "x"); code != 1 || !strings.Contains(errs, "is not a part") {
+		t.Errorf("exit %d, %s", code, errs)
+	}
+	if _, errs, code := runCommand(t, "import"); code != 1 || !strings.Contains(errs, "which file?") {
+		t.Errorf("exit %d, %s", code, errs)
+	}
+}
+
+func TestIAMPolicy(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.toml")
+	write := func(text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("[logs.destinations.a]\nlogDriver = \"awsfirelens\"\nName = \"newrelic\"\n\"secretOptions.apiKey\" = \"/prod/nr\"\n")
+	for format, want := range map[string]string{"json": `"arn:aws:ssm:*:*:parameter/prod/nr"`, "terraform": `resource "aws_iam_policy"`, "cloudformation": "AWS::IAM::ManagedPolicy"} {
+		if out, errs, code := runCommand(t, "iam-policy", "--config", path, "--format", format); code != 0 || !strings.Contains(out, want) || !strings.Contains(out, "ssm:GetParameters") {
+			t.Errorf("%s: exit %d, %s%s", format, code, out, errs)
+		}
+	}
+	write("[logs]\nspool_total = \"1GiB\"\n")
+	if _, errs, code := runCommand(t, "iam-policy", "--config", path); code != 1 || !strings.Contains(errs, "there is nothing to allow") {
+		t.Errorf("exit %d, %s", code, errs)
+	}
+	write(fmt.Sprintf("[logs.destinations.a]\nlogDriver = %q\n", "splunk"))
+	if _, errs, code := runCommand(t, "iam-policy", "--config", path); code != 1 || !strings.Contains(errs, "splunk-url is required") {
+		t.Errorf("exit %d, %s", code, errs)
+	}
+}
