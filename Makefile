@@ -31,7 +31,7 @@ race: # the race detector, where goroutines share memory; it needs a C compiler
 
 test-engines: deps # the log driver's tests against Docker 29, which is built first, once
 	./packaging/install-test-deps engine
-	SECRETREF_TEST_DOCKERD=$(CURDIR)/.cache/engines/29/dockerd go test -tags integration -count=1 -p 1 -timeout 20m ./logplugin/integration ./logplugin/parity ./packaging/plugin
+	SECRETREF_TEST_DOCKERD=$(CURDIR)/.cache/engines/29/dockerd go test -tags integration -count=1 -p 1 -timeout 20m ./logplugin/integration ./logplugin/parity ./logplugin/volume ./packaging/plugin
 
 demo: # the whole story in two minutes, as root
 	./packaging/install-test-deps demo && go run -trimpath ./packaging/demo

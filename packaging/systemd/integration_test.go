@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/secretref/secretref/logplugin"
+	"github.com/secretref/secretref/shared/fakeaws"
 	"github.com/secretref/secretref/shared/rig"
 )
 
@@ -109,7 +110,15 @@ func TestEnableVolumes(t *testing.T) {
 	}
 	units[socket+".d/own.conf"] = "[Socket]\nListenStream=\nListenStream=" + own + ".sock\n"
 	units[files+".d/own.conf"] = "[Socket]\nListenStream=\nListenStream=" + own + "-files.sock\n"
-	s := rig.Use(t, rig.StartSystemd, rig.SystemdOptions{Units: units, Programs: []string{bin}})
+	helper := t.TempDir()
+	for _, name := range []string{"docker-credential-secretref", "secretref-resolve"} {
+		if _, err := rig.Build(t.Context(), helper+"/", "./credhelper/cmd/"+name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := rig.Use(t, rig.StartSystemd, rig.SystemdOptions{
+		Units: units, Programs: []string{bin, helper + "/docker-credential-secretref", helper + "/secretref-resolve"},
+	})
 	do := func(want string, args ...string) {
 		t.Helper()
 		r, err := s.Run(t.Context(), args...)
@@ -121,6 +130,7 @@ func TestEnableVolumes(t *testing.T) {
 	do("", "systemctl", "stop", service)
 	do("sockets.target.wants", "systemctl", "enable", "--now", files)
 	do("", "systemctl", "start", service)
+	helperCache(t, s)
 	do("700 700 700", "sh", "-c", "echo $(stat -c %a /run/secretref /run/secretref/values /run/secretref/volumes)")
 	// The root of a container reads through the second mount alone.
 	do("Read-only file system", "sh", "-c", "touch /run/secretref/volumes/x 2>&1 || true")
@@ -135,5 +145,38 @@ func TestEnableVolumes(t *testing.T) {
 	do("", "sh", "-c", `pid=$(systemctl show -p MainPID --value `+service+`); nsenter -m -t $pid touch /run/secretref/values/x && ls /run/secretref/volumes/x`)
 	if r, _ := s.Run(t.Context(), "secretref-logdriver", "status"); strings.Contains(r.Output, "volumes cannot be mounted") {
 		t.Errorf("status: %s", r.Output)
+	}
+}
+
+// helperCache looks whether root's credential helper still keeps its sealed values in /run/secretref, beside the mounts, also after
+// the service has started again.
+func helperCache(t *testing.T, s *rig.Systemd) {
+	t.Helper()
+	server := fakeaws.New(t, fakeaws.Options{})
+	arn := server.PutSecret(fakeaws.Secret{Name: "prod/registry", String: `{"username":"ci","password":"p"}`})
+	conf := "[aws]\nregion = \"eu-west-1\"\n[registries.\"registry.example.com\"]\ncredentialsParameter = \"" + arn + "\"\n"
+	ask := func(command string) string {
+		t.Helper()
+		const script = `umask 077; printf %s "$CONF" >/run/helper.toml; printf registry.example.com | SECRETREF_CONFIG=/run/helper.toml docker-credential-secretref `
+		r, err := s.Run(t.Context(), append(append([]string{"env", "CONF=" + conf}, server.Environ()...), "sh", "-c", script+command)...)
+		if err != nil {
+			t.Errorf("%s: %v, %s", command, err, r.Output)
+		}
+		return r.Stdout
+	}
+	defer ask("erase") // the key is in the machine's keyring
+	for range 2 {
+		if got := ask("get"); !strings.Contains(got, `"Username":"ci"`) {
+			t.Errorf("get: %s", got)
+		}
+		if _, err := s.Run(t.Context(), "systemctl", "restart", service); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := server.CountCalls("GetSecretValue"); n != 1 {
+		t.Errorf("two gets made %d calls, want 1: the second has the cache", n)
+	}
+	if r, err := s.Run(t.Context(), "find", "/run/secretref", "-maxdepth", "1", "-type", "f", "!", "-name", "*.lock"); err != nil || r.Stdout == "" {
+		t.Errorf("no sealed value in /run/secretref: %v, %s", err, r.Output)
 	}
 }
