@@ -19,8 +19,8 @@ import (
 // service, in the environment or in the services section of the profile, comes first.
 func (s *Session) endpoint(ctx context.Context, sdkID string) string {
 	var sources []any
-	if s.base != nil {
-		sources = s.base.ConfigSources
+	if base := s.base.Load(); base != nil {
+		sources = base.ConfigSources
 	}
 	for _, source := range sources {
 		if p, ok := source.(interface {

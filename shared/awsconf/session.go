@@ -15,6 +15,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -51,12 +52,18 @@ type Session struct {
 	aws      config.AWS
 	program  string
 	imds     *imdsClient
-	loadOnce sync.Mutex
-	base     *aws.Config // loaded at first use; then never changed
+	agentURL string                     // of the ECS agent
+	loadOnce sync.Mutex                 // one load at a time
+	base     atomic.Pointer[aws.Config] // loaded at first use, and again after Refused
+	asking   chan struct{}              // holds the one that asks STS for an account
 
-	mu    sync.Mutex
-	roles map[config.Role]*aws.CredentialsCache
-	plain *http.Client // made at first use
+	mu       sync.Mutex
+	roles    map[config.Role]*aws.CredentialsCache
+	agent    map[string]*aws.CredentialsCache // by path
+	given    map[Identity]aws.Credentials     // last
+	accounts map[Identity]string
+	region   string       // that IMDS has said; "" = it was not asked
+	plain    *http.Client // made at first use
 }
 
 // New returns a Session for the [aws] table. The program's name and version go into the user agent and into the
@@ -68,6 +75,9 @@ func New(settings config.AWS, program, version string) *Session {
 		program: program + "/" + version,
 		imds:    newIMDSClient(),
 		roles:   map[config.Role]*aws.CredentialsCache{},
+
+		agentURL: containerCredentials, asking: make(chan struct{}, 1),
+		agent: map[string]*aws.CredentialsCache{}, given: map[Identity]aws.Credentials{}, accounts: map[Identity]string{},
 	}
 }
 
@@ -98,29 +108,39 @@ func (s *Session) Config(ctx context.Context, region string, role config.Role) (
 // Region returns the region for references that name none: [aws] region, then the environment and the shared
 // configuration of AWS, then IMDS.
 func (s *Session) Region(ctx context.Context) (string, error) {
-	if s.aws.Region != "" {
-		return s.aws.Region, nil
-	}
-	cfg, err := s.load(ctx)
-	if err != nil {
-		return "", err
-	}
-	if cfg.Region != "" {
-		return cfg.Region, nil
+	if known, err := s.KnownRegion(ctx); known != "" || err != nil {
+		return known, err
 	}
 	region, err := s.imds.region(ctx)
 	if err != nil {
 		return "", &fault.Error{Kind: fault.KindOf(err), Op: "find the AWS region in the instance metadata service", Err: err, Cause: cause(err),
 			Hint: "set region under [aws], or name the secret by its ARN"}
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.region = region
 	return region, nil
+}
+
+// KnownRegion is Region without the network; "" = it is not known yet.
+func (s *Session) KnownRegion(ctx context.Context) (string, error) {
+	if s.aws.Region != "" {
+		return s.aws.Region, nil
+	}
+	cfg, err := s.load(ctx)
+	if err != nil || cfg.Region != "" {
+		return cfg.Region, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.region, nil
 }
 
 func (s *Session) load(ctx context.Context) (aws.Config, error) {
 	s.loadOnce.Lock()
 	defer s.loadOnce.Unlock()
-	if s.base != nil {
-		return s.base.Copy(), nil
+	if base := s.base.Load(); base != nil {
+		return base.Copy(), nil
 	}
 	options, err := s.options()
 	if err != nil {
@@ -135,7 +155,7 @@ func (s *Session) load(ctx context.Context) (aws.Config, error) {
 	if s.aws.EndpointURL != "" {
 		cfg.BaseEndpoint = aws.String(s.aws.EndpointURL)
 	}
-	s.base = &cfg
+	s.base.Store(&cfg)
 	return cfg.Copy(), nil
 }
 

@@ -84,12 +84,12 @@ func (c *Client) Get(ctx context.Context, q Request) (Object, error) {
 		region = known
 	}
 	c.mu.Unlock()
-	s, err := c.session.S3(ctx, q.Region, q.Role)
+	s, err := c.session.Service(ctx, "S3", q.Region, awsconf.Identity{Role: q.Role})
 	if err != nil {
 		return Object{}, err
 	}
 	o, err := c.retried(ctx, s, q, region)
-	if there := regionOf(err); there != "" && there != region && partitionOf(there).name == q.Partition {
+	if there := regionOf(err); there != "" && there != region && awsconf.PartitionOf(there).Name == q.Partition {
 		region = there
 		if o, err = c.retried(ctx, s, q, region); regionOf(err) == "" {
 			c.remember(place, region)
@@ -111,7 +111,7 @@ func (c *Client) remember(place, region string) {
 }
 
 // retried asks a region, and again as the SDK's clients do.
-func (c *Client) retried(ctx context.Context, s awsconf.S3, q Request, region string) (Object, error) {
+func (c *Client) retried(ctx context.Context, s awsconf.Service, q Request, region string) (Object, error) {
 	for attempt := 1; ; attempt++ {
 		o, err := c.try(ctx, s, q, region)
 		if err == nil || attempt >= s.Retryer.MaxAttempts() || !s.Retryer.IsErrorRetryable(err) {
@@ -132,7 +132,7 @@ func (c *Client) retried(ctx context.Context, s awsconf.S3, q Request, region st
 }
 
 // try makes one request.
-func (c *Client) try(ctx context.Context, s awsconf.S3, q Request, region string) (Object, error) {
+func (c *Client) try(ctx context.Context, s awsconf.Service, q Request, region string) (Object, error) {
 	url, err := address(s, q, region)
 	if err != nil {
 		return Object{}, err

@@ -279,20 +279,20 @@ func TestVersions(t *testing.T) {
 func TestAddress(t *testing.T) {
 	for _, c := range []struct {
 		partition, bucket, region string
-		s                         awsconf.S3
+		s                         awsconf.Service
 		want                      string // "" = an error
 	}{
-		{"aws", "secrets", "eu-west-1", awsconf.S3{}, "https://secrets.s3.eu-west-1.amazonaws.com/a%20b"},
-		{"aws", "my.secrets", "eu-west-1", awsconf.S3{}, "https://s3.eu-west-1.amazonaws.com/my.secrets/a%20b"},
-		{"aws", "secrets", "us-east-1", awsconf.S3{FIPS: true}, "https://secrets.s3-fips.us-east-1.amazonaws.com/a%20b"},
-		{"aws", "secrets", "us-east-1", awsconf.S3{Dualstack: true}, "https://secrets.s3.dualstack.us-east-1.amazonaws.com/a%20b"},
-		{"aws-us-gov", "secrets", "us-gov-west-1", awsconf.S3{FIPS: true, Dualstack: true}, "https://secrets.s3-fips.dualstack.us-gov-west-1.amazonaws.com/a%20b"},
-		{"aws-cn", "secrets", "cn-north-1", awsconf.S3{}, "https://secrets.s3.cn-north-1.amazonaws.com.cn/a%20b"},
-		{"aws-iso", "secrets", "us-iso-east-1", awsconf.S3{}, "https://secrets.s3.us-iso-east-1.c2s.ic.gov/a%20b"},
-		{"aws-iso-b", "secrets", "us-isob-east-1", awsconf.S3{}, "https://secrets.s3.us-isob-east-1.sc2s.sgov.gov/a%20b"},
-		{"aws-eusc", "secrets", "eusc-de-east-1", awsconf.S3{}, "https://secrets.s3.eusc-de-east-1.amazonaws.eu/a%20b"},
-		{"aws", "secrets", "eu-west-1", awsconf.S3{Endpoint: "https://bucket.vpce.example.com/"}, "https://bucket.vpce.example.com/secrets/a%20b"},
-		{"aws-cn", "secrets", "eu-west-1", awsconf.S3{}, ""},
+		{"aws", "secrets", "eu-west-1", awsconf.Service{}, "https://secrets.s3.eu-west-1.amazonaws.com/a%20b"},
+		{"aws", "my.secrets", "eu-west-1", awsconf.Service{}, "https://s3.eu-west-1.amazonaws.com/my.secrets/a%20b"},
+		{"aws", "secrets", "us-east-1", awsconf.Service{FIPS: true}, "https://secrets.s3-fips.us-east-1.amazonaws.com/a%20b"},
+		{"aws", "secrets", "us-east-1", awsconf.Service{Dualstack: true}, "https://secrets.s3.dualstack.us-east-1.amazonaws.com/a%20b"},
+		{"aws-us-gov", "secrets", "us-gov-west-1", awsconf.Service{FIPS: true, Dualstack: true}, "https://secrets.s3-fips.dualstack.us-gov-west-1.amazonaws.com/a%20b"},
+		{"aws-cn", "secrets", "cn-north-1", awsconf.Service{}, "https://secrets.s3.cn-north-1.amazonaws.com.cn/a%20b"},
+		{"aws-iso", "secrets", "us-iso-east-1", awsconf.Service{}, "https://secrets.s3.us-iso-east-1.c2s.ic.gov/a%20b"},
+		{"aws-iso-b", "secrets", "us-isob-east-1", awsconf.Service{}, "https://secrets.s3.us-isob-east-1.sc2s.sgov.gov/a%20b"},
+		{"aws-eusc", "secrets", "eusc-de-east-1", awsconf.Service{}, "https://secrets.s3.eusc-de-east-1.amazonaws.eu/a%20b"},
+		{"aws", "secrets", "eu-west-1", awsconf.Service{Endpoint: "https://bucket.vpce.example.com/"}, "https://bucket.vpce.example.com/secrets/a%20b"},
+		{"aws-cn", "secrets", "eu-west-1", awsconf.Service{}, ""},
 	} {
 		got, err := address(c.s, Request{Partition: c.partition, Bucket: c.bucket, Key: "a b"}, c.region)
 		if got != c.want || (err != nil) != (c.want == "") {

@@ -1,17 +1,16 @@
 package awsconf
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-
-	"github.com/secretref/secretref/shared/config"
 )
 
-// S3 is how S3 is reached. Its requests are made without a client of the SDK.
-type S3 struct {
+// Service is how one service is reached whose requests are made without a client of the SDK.
+type Service struct {
 	Client          *http.Client // with the time limits, proxy and CA bundle of the session; it follows no redirect
 	Endpoint        string       // in place of the public one; "" = that
 	FIPS, Dualstack bool         // which public one
@@ -20,22 +19,20 @@ type S3 struct {
 	Credentials     aws.Credentials
 }
 
-// S3 returns how S3 is reached from a region as role; see Config.
-func (s *Session) S3(ctx context.Context, region string, role config.Role) (S3, error) {
-	cfg, err := s.Config(ctx, region, role)
+// Service returns how the service with that id of the SDK is reached from a region as somebody; see Config.
+func (s *Session) Service(ctx context.Context, sdkID, region string, as Identity) (Service, error) {
+	cfg, err := s.config(ctx, region, as)
 	if err != nil {
-		return S3{}, err
+		return Service{}, err
 	}
 	creds, err := cfg.Credentials.Retrieve(ctx)
 	if err != nil {
-		return S3{}, err
+		return Service{}, err
 	}
-	endpoint := s.endpoint(ctx, "S3")
-	if endpoint == "" {
-		endpoint = aws.ToString(cfg.BaseEndpoint)
-	}
-	return S3{
-		Client: s.plainClient(cfg), Endpoint: endpoint, UserAgent: s.program, Retryer: cfg.Retryer(), Credentials: creds,
+	s.remember(as, creds)
+	return Service{
+		Client: s.plainClient(cfg), Endpoint: cmp.Or(s.endpoint(ctx, sdkID), aws.ToString(cfg.BaseEndpoint)),
+		UserAgent: s.program, Retryer: cfg.Retryer(), Credentials: creds,
 		FIPS: usesFIPS(ctx, cfg), Dualstack: usesDualstack(ctx, cfg),
 	}, nil
 }
