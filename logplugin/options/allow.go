@@ -60,17 +60,82 @@ func (r *Rules) CheckAddresses(name string, v *router.Values) error {
 		return err
 	}
 	for _, a := range addresses {
-		if !r.allowsRouter(k, a.String()) {
-			return errRouterNotAllowed
+		if err := r.checkRouter(k, a.String()); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// allowsRouter wants a complete address.
-func (r *Rules) allowsRouter(k *router.Kind, address string) bool {
-	allowed := func(p string) bool { return p == "*" || references.Match(complete(k, p), address, ".:/[]") }
-	return r.AllowRouters == nil || slices.ContainsFunc(r.AllowRouters, allowed)
+// checkRouter wants a complete address, or an ARN. Its error is errRouterNotAllowed, or router.ErrAccountUnknown where what is not
+// known yet of an ARN decides.
+func (r *Rules) checkRouter(k *router.Kind, address string) error {
+	isARN := strings.HasPrefix(address, arnPrefix)
+	allowed := func(p string) bool {
+		switch {
+		case p == "*":
+			return true
+		case isARN || strings.HasPrefix(p, arnPrefix):
+			return references.Match(p, address, ":")
+		}
+		return references.Match(complete(k, p), address, ".:/[]")
+	}
+	switch {
+	case r.AllowRouters == nil || slices.ContainsFunc(r.AllowRouters, allowed):
+		return nil
+	case isARN && slices.ContainsFunc(r.AllowRouters, func(p string) bool { return mayMatch(p, address) }):
+		return router.ErrAccountUnknown
+	}
+	return errRouterNotAllowed
+}
+
+const arnPrefix = "arn:"
+
+// arnFields is how many fields an ARN has: arn, partition, service, region, account, resource.
+const arnFields = 6
+
+// mayMatch reports whether the pattern describes the ARN as far as the ARN is known: a field that is empty may become anything.
+func mayMatch(pattern, arn string) bool {
+	patterns, fields := strings.SplitN(pattern, ":", arnFields), strings.SplitN(arn, ":", arnFields)
+	if len(patterns) != arnFields || len(fields) != arnFields {
+		return false
+	}
+	unknown := false
+	for i, field := range fields {
+		if field == "" {
+			unknown = true
+		} else if !references.Match(patterns[i], field, ":") {
+			return false
+		}
+	}
+	return unknown
+}
+
+// checkRoles holds the roles among the options against allow_roles. One whose value is not known yet passes.
+func (r *Rules) checkRoles(k *router.Kind, v *router.Values) error {
+	for _, name := range k.Names(func(o router.Option) bool { return o.Role }) {
+		role := v.String(name, "")
+		if role != "" && !slices.ContainsFunc(r.AllowRoles, func(p string) bool { return p == "*" || references.Match(p, role, ":") }) {
+			return fmt.Errorf("log-opt %s: containers may not use the role %s on this host; allow_roles in [logs] says which they may", name, v.Shown(name))
+		}
+	}
+	return nil
+}
+
+// CheckUse holds the values of a container's connection options, references among them resolved, against what this host
+// allows. Call it before each connection: Parse looks only at what was written out.
+func (r *Rules) CheckUse(o Options, v *router.Values) error {
+	k := r.kind(o.Router)
+	if o.Destination != "" || k == nil {
+		return nil // it is the host's own
+	}
+	if err := r.checkRoles(k, v); err != nil {
+		return err
+	}
+	if o.Address != "" && !strings.HasPrefix(o.Address, arnPrefix) {
+		return nil // it was written out and is known to be allowed
+	}
+	return r.CheckAddresses(o.Router, v)
 }
 
 // complete completes a pattern of allow_routers as a router.Address is complete.

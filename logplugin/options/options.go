@@ -10,6 +10,7 @@
 package options
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -55,6 +56,7 @@ type Rules struct {
 	Kinds         []router.Kind
 	References    references.Allowed
 	AllowRouters  []string // patterns; nil = any address, empty = none
+	AllowRoles    []string // patterns of roles that containers may name; nil and empty = none
 	SpoolMaxBytes int64    // for containers that do not say; in bytes
 	Hostname      string   // for {{.Hostname}} in a tag; "" = what the system says
 
@@ -66,7 +68,7 @@ type Rules struct {
 // Options is what one container's log options mean.
 type Options struct {
 	Router        string
-	Address       string                   // scheme://host:port or unix:///path; "" when a reference gives it: then ask CheckAddresses; several have a blank between them
+	Address       string                   // scheme://host:port, unix:///path or an ARN; "" when a reference gives it: then ask CheckAddresses; several have a blank between them
 	Plain         Plain                    // the router's options that were written out, by name
 	References    map[string]secretref.Ref // the router's options that are references, by name
 	Tag           string                   // "" = none, when the router's Kind has EmptyTag
@@ -162,8 +164,11 @@ func (r *Rules) Allowed(o Options) error {
 	if k == nil {
 		return nil
 	}
+	if err := r.checkRoles(k, router.Options{Plain: o.Plain}.Unresolved()); err != nil {
+		return &NotAllowedError{err.Error()}
+	}
 	for _, address := range strings.Fields(o.Address) {
-		if !r.allowsRouter(k, address) {
+		if errors.Is(r.checkRouter(k, address), errRouterNotAllowed) { // what is not known yet is looked at before lines are sent
 			return &NotAllowedError{"log-opt " + strings.Join(k.Names(isAddress), ", ") + ": " + address + ": " + errRouterNotAllowed.Error()}
 		}
 	}

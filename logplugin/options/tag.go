@@ -1,6 +1,7 @@
 package options
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -22,7 +23,7 @@ func (r *Rules) tag(k *router.Kind, given map[string]string, info Info, picks ma
 	case ok && k.EmptyTag:
 		return "", nil
 	default:
-		text = defaultTag
+		text = cmp.Or(k.DefaultTag, defaultTag)
 	}
 	return r.render("tag", text, info, picks)
 }

@@ -20,13 +20,23 @@ type Address struct {
 	Query  string // of a URL whose form allows one, without the question mark
 	// NoPort says that the address was written without a port: Port is the scheme's.
 	NoPort bool
+	// ARN is set of what has no address of its own: a resource of AWS. Its region and its account are empty while they are
+	// not known. All other fields are empty then.
+	ARN string
 }
 
 // IsFile reports whether addresses with the scheme name a socket in the file system.
 func IsFile(scheme string) bool { return scheme == "unix" || scheme == "unixgram" }
 
-// String returns scheme://host:port in small letters, or unix:///path. This is what allow_routers is about.
+// ErrAccountUnknown says that it depends on the region or the account of an ARN, one of which is not known yet, whether lines may
+// be sent there. It is in the chain of what Options.Allow returns.
+var ErrAccountUnknown = errors.New("it is not known yet in which account of AWS the destination is")
+
+// String returns scheme://host:port in small letters, or unix:///path, or an ARN. This is what allow_routers is about.
 func (a Address) String() string {
+	if a.ARN != "" {
+		return a.ARN
+	}
 	if IsFile(a.Scheme) {
 		return a.Scheme + "://" + a.Path
 	}

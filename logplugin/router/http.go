@@ -96,6 +96,7 @@ type Request struct {
 // Answer is what a receiver has said.
 type Answer struct {
 	Status     int
+	Header     http.Header
 	Body       []byte // at most MaxAnswer bytes, or Request.Answer
 	Cut        bool   // there was more
 	Media      string // type and subtype of the body, as the receiver calls it
@@ -135,7 +136,7 @@ func (h *HTTP) Do(ctx context.Context, r Request) (Answer, *Error) {
 	if err != nil {
 		return Answer{}, h.failed(ctx, r.Op, err, redact)
 	}
-	a := Answer{Status: res.StatusCode, Body: said, RetryAfter: retryAfter(res.Header.Get("Retry-After"), time.Now()), redact: redact}
+	a := Answer{Status: res.StatusCode, Header: res.Header, Body: said, RetryAfter: retryAfter(res.Header.Get("Retry-After"), time.Now()), redact: redact}
 	if a.Cut = len(said) > most; a.Cut {
 		a.Body = said[:most]
 	}

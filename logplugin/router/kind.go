@@ -15,6 +15,8 @@ type Kind struct {
 	// Addresses reads where the options send lines to, all of it. Faults are in v. An address that depends on a value that
 	// is not known yet is left out. nil means that the router has no address.
 	Addresses func(v *Values) []Address
+	// DefaultTag is the template of a tag that is not given; "" means {{.ID}}.
+	DefaultTag string
 	// EmptyTag says that tag="" means no tag at all. Otherwise it means the default.
 	EmptyTag bool
 	// Refused are options that another driver of this protocol has, and why they are refused here.
@@ -73,6 +75,8 @@ type Option struct {
 	Credential bool
 	// Address says that the option is the address of the receiver or a part of it.
 	Address bool
+	// Role says that the option is the ARN of a role to assume: a container may only name one that the host allows.
+	Role bool
 	// Session says that the option is the encoder's. Sessions whose other options are the same may share a router.
 	Session bool
 	// Apart says that sessions which differ in the option do not share a router, though it is the encoder's: the receiver

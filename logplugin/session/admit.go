@@ -46,7 +46,7 @@ func newAdmission(c Config) (*admission, error) {
 	a := &admission{
 		asker: references.NewAsker(c.Config, c.Resolver), kinds: map[string]*router.Kind{}, hostname: hostname, broken: c.Broken, spoolMaxBytes: logs.SpoolMaxBytes, files: c.Files, instance: c.Instance, wait: c.pauses.resolve,
 		rules: &options.Rules{
-			Kinds: c.Kinds, References: references.Allowed{Patterns: logs.AllowReferences, Setting: "allow_references in [logs]"}, AllowRouters: logs.AllowRouters, Hostname: hostname,
+			Kinds: c.Kinds, References: references.Allowed{Patterns: logs.AllowReferences, Setting: "allow_references in [logs]"}, AllowRouters: logs.AllowRouters, AllowRoles: logs.AllowRoles, Hostname: hostname,
 			Destinations: logs.Destinations, DefaultDestination: logs.DefaultDestination, OnlyDestinations: !logs.AllowOptions,
 		},
 	}
@@ -130,10 +130,7 @@ func (a *admission) routerOptions(who string, o options.Options) router.Options 
 		r.Secrets[name] = a.asker.Source(need(who, name, ref))
 	}
 	r.Allow = func(v *router.Values) error {
-		if o.Address != "" || o.Destination != "" {
-			return nil // it was written out and is known to be allowed, or it is the host's own
-		}
-		if err := a.rules.CheckAddresses(o.Router, v); err != nil {
+		if err := a.rules.CheckUse(o, v); err != nil {
 			return &fault.Error{Kind: fault.BadValue, Op: "read the router's address", Cause: err.Error(), Err: err}
 		}
 		return nil

@@ -115,7 +115,8 @@ type Logs struct {
 	SpoolTotal      int64         // default 2 GiB
 	SpoolMinFree    int64         // default 1 GiB, which stands for 5 % of the file system where that is less; 0 = none
 	AllowReferences []string      // glob patterns; nil = any reference, empty = none
-	AllowRouters    []string      // glob patterns of router addresses; nil = any, empty = none
+	AllowRouters    []string      // glob patterns of router addresses and of ARNs; nil = any, empty = none
+	AllowRoles      []string      // glob patterns of roles that containers may name; nil and empty = none
 	MetricsAddress  string        // host:port; "" = none
 	ReadLogs        bool          // docker logs reads the spool and what is kept of it; default true
 	HistoryTotal    int64         // kept of delivered lines for docker logs; default 4 GiB

@@ -75,8 +75,9 @@ func tableKeys(c *Config, table string) []key {
 			{"read_logs", "false", boolean(&l.ReadLogs)},
 			{"history_total", `"4GiB"`, byteSize(&l.HistoryTotal, 0)},
 			{"keep_ended", `"168h"`, duration(&l.KeepEnded, time.Minute, 365*24*time.Hour)},
-			{"allow_references", `["arn:aws:secretsmanager:*:*:secret:logs/*"]`, globs(&l.AllowReferences, "")},
-			{"allow_routers", `["https://*.splunk.example.com:*"]`, globs(&l.AllowRouters, "://")},
+			{"allow_references", `["arn:aws:secretsmanager:*:*:secret:logs/*"]`, globs(&l.AllowReferences)},
+			{"allow_routers", `["https://*.splunk.example.com:*"]`, globs(&l.AllowRouters, "://", "arn:")},
+			{"allow_roles", `["arn:aws:iam::111122223333:role/logs-*"]`, globs(&l.AllowRoles, ":role/")},
 			{"allow_options", "false", boolean(&l.AllowOptions)},
 			{"default_destination", `"prod"`, checked(&l.DefaultDestination, isDestinationName, "a name of a destination (letters, digits and ._-)")},
 			{"metrics_per_container", "false", boolean(&l.MetricsPerContainer)},
@@ -86,7 +87,7 @@ func tableKeys(c *Config, table string) []key {
 		}
 	case "secrets":
 		return []key{
-			{"allow_references", `["arn:aws:secretsmanager:*:*:secret:app/*"]`, globs(&c.Secrets.AllowReferences, "")},
+			{"allow_references", `["arn:aws:secretsmanager:*:*:secret:app/*"]`, globs(&c.Secrets.AllowReferences)},
 			{"values_dir", `"/run/secretref/values"`, absolute(&c.Secrets.ValuesDir)},
 			{"volumes_dir", `"/run/secretref/volumes"`, absolute(&c.Secrets.VolumesDir)},
 		}
@@ -346,8 +347,11 @@ func address(p *string) func(value) error {
 	}
 }
 
-// globs takes an array of patterns, each "*" or with must in it. The empty array stays apart from none given.
-func globs(p *[]string, must string) func(value) error {
+// globs takes an array of patterns, each "*" or with one of must in it. The empty array stays apart from none given.
+func globs(p *[]string, must ...string) func(value) error {
+	fits := func(s string) bool {
+		return len(must) == 0 || slices.ContainsFunc(must, func(m string) bool { return strings.Contains(s, m) })
+	}
 	return func(v value) error {
 		if v.kind != unstable.Array {
 			return fmt.Errorf("is %s, not an array of strings in brackets", v.typeName())
@@ -361,7 +365,7 @@ func globs(p *[]string, must string) func(value) error {
 			if strings.ContainsAny(s, ",;\"'`") {
 				return fmt.Errorf("has element %d, which has a comma or a quote in it; write each pattern as an element of its own", i+1)
 			}
-			if strings.ContainsAny(s, " \t@") && must != "" || s != strings.TrimSpace(s) || s != "*" && !strings.Contains(s, must) {
+			if strings.ContainsAny(s, " \t@") && len(must) > 0 || s != strings.TrimSpace(s) || s != "*" && !fits(s) {
 				return fmt.Errorf("has element %d, which is not such a pattern", i+1)
 			}
 			list = append(list, s)
