@@ -17,9 +17,9 @@ import (
 	"github.com/secretref/secretref/logplugin/metrics"
 	"github.com/secretref/secretref/logplugin/session"
 	"github.com/secretref/secretref/logplugin/volume"
+	"github.com/secretref/secretref/shared/awsconf"
 	"github.com/secretref/secretref/shared/config"
 	"github.com/secretref/secretref/shared/fault"
-	"github.com/secretref/secretref/shared/resolve"
 	"github.com/secretref/secretref/shared/safefile"
 )
 
@@ -111,11 +111,12 @@ func (p Program) checkWith(ctx context.Context, found *findings, cfg *config.Con
 		what = "options"
 	}
 	found.note("the " + what + " are tried by this process: the service may have other files, variables and credentials")
-	resolver := p.resolver(cfg, &metrics.Resolves{}, p.newLog(f))
+	aws := awsconf.New(cfg.AWS, Name, p.Version)
+	resolver := newResolver(aws, cfg, &metrics.Resolves{}, p.newLog(f))
 	defer resolver.Close()
 	var errs []error
 	for _, t := range trials {
-		errs = append(errs, tryOptions(ctx, cfg, resolver, t, found.say))
+		errs = append(errs, tryOptions(ctx, session.Config{Config: cfg, Resolver: resolver, Kinds: routersOf(aws)}, t, found.say))
 	}
 	return errors.Join(errs...)
 }
@@ -166,16 +167,16 @@ func checkDaemon(found *findings, path string) {
 const maxDaemonConfig = 1 << 20
 
 // tryOptions tries the options of a container's log or of a volume.
-func tryOptions(ctx context.Context, cfg *config.Config, resolver *resolve.Resolver, t control.Trial, say func(string, error)) error {
+func tryOptions(ctx context.Context, c session.Config, t control.Trial, say func(string, error)) error {
 	if len(t.VolumeOpts) > 0 {
-		volume.Check(ctx, volume.Config{Config: cfg, Resolver: resolver}, t.VolumeOpts, say)
+		volume.Check(ctx, volume.Config{Config: c.Config, Resolver: c.Resolver}, t.VolumeOpts, say)
 		return nil
 	}
 	trial := session.Trial{LogOpts: t.LogOpts}
 	if t.Send {
 		trial.Line = "secretref-logdriver check --send at " + time.Now().UTC().Format(time.RFC3339Nano)
 	}
-	return session.Check(ctx, session.Config{Config: cfg, Resolver: resolver, Kinds: Routers()}, trial, func(f session.Finding) { say(f.What, f.Err) })
+	return session.Check(ctx, c, trial, func(f session.Finding) { say(f.What, f.Err) })
 }
 
 // Check carries out `check` in the driver.
@@ -198,6 +199,6 @@ func (s *service) Check(ctx context.Context, t control.Trial) (control.CheckRepo
 	if len(t.VolumeOpts) > 0 && s.volumes == nil {
 		say("volumes", errNoVolumes)
 	}
-	err := tryOptions(ctx, cfg, s.resolver, t, say)
+	err := tryOptions(ctx, session.Config{Config: cfg, Resolver: s.resolver, Kinds: s.kinds}, t, say)
 	return r, err
 }

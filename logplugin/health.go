@@ -10,6 +10,7 @@ import (
 	"github.com/secretref/secretref/logplugin/control"
 	"github.com/secretref/secretref/logplugin/history"
 	"github.com/secretref/secretref/logplugin/metrics"
+	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/session"
 	"github.com/secretref/secretref/logplugin/volume"
 	"github.com/secretref/secretref/shared/config"
@@ -23,6 +24,7 @@ type service struct {
 	sessions *session.Sessions
 	volumes  *volume.Volumes // nil = this host has no volumes
 	resolver *resolve.Resolver
+	kinds    []router.Kind
 	resolves *metrics.Resolves
 
 	unusable bool // there was never a configuration that can be used: config is a fallback

@@ -1,7 +1,9 @@
 package logplugin
 
 import (
+	"github.com/secretref/secretref/logplugin/awsrouter"
 	"github.com/secretref/secretref/logplugin/router"
+	"github.com/secretref/secretref/logplugin/router/awslogs"
 	"github.com/secretref/secretref/logplugin/router/datadog"
 	"github.com/secretref/secretref/logplugin/router/elasticsearch"
 	"github.com/secretref/secretref/logplugin/router/firelens"
@@ -14,13 +16,20 @@ import (
 	"github.com/secretref/secretref/logplugin/router/otlp"
 	"github.com/secretref/secretref/logplugin/router/splunk"
 	"github.com/secretref/secretref/logplugin/router/syslog"
+	"github.com/secretref/secretref/shared/awsconf"
 )
 
-// Routers is the list of log routers. Nothing registers itself: a new one gets a line here.
-func Routers() []router.Kind {
+// Routers returns all log routers, for those who only look at what they are.
+func Routers() []router.Kind { return routersOf(nil) }
+
+// routersOf is the list of log routers. Nothing registers itself: a new one gets a line here. Those to services of AWS reach it as
+// session says.
+func routersOf(session *awsconf.Session) []router.Kind {
+	aws := awsrouter.NewHost(session)
 	return []router.Kind{
 		splunk.Kind(),
 		fluentd.Kind(),
+		awslogs.Kind(aws),
 		loki.Kind(),
 		otlp.Kind(),
 		datadog.Kind(),

@@ -132,9 +132,10 @@ func (s *server) with(ctx context.Context, cfg *config.Config, broken error) (ne
 	}
 	defer func() { err = errors.Join(err, dir.Close()) }()
 	// Not closed: its calls would hold up the end for as long as one may take, and nobody waits for them any more.
-	resolver := s.program.resolver(cfg, &s.resolves, s.log)
+	aws := awsconf.New(cfg.AWS, Name, s.program.Version)
+	resolver, kinds := newResolver(aws, cfg, &s.resolves, s.log), routersOf(aws)
 	sessions, err := session.New(session.Config{
-		State: dir, Config: cfg, Resolver: resolver, Kinds: Routers(), Log: s.log, Broken: broken, Files: s.files, Instance: s.lookForInstance(ctx, cfg),
+		State: dir, Config: cfg, Resolver: resolver, Kinds: kinds, Log: s.log, Broken: broken, Files: s.files, Instance: s.lookForInstance(ctx, cfg),
 	})
 	if err != nil {
 		return nil, err
@@ -147,7 +148,7 @@ func (s *server) with(ctx context.Context, cfg *config.Config, broken error) (ne
 		volumes = volume.New(volume.Config{StateDir: dir.Path(), Config: cfg, Resolver: resolver, Broken: broken, Log: s.log})
 		defer volumes.Close()
 	}
-	d := &service{version: s.program.Version, sessions: sessions, volumes: volumes, resolver: resolver, resolves: &s.resolves, config: cfg, broken: broken, unusable: broken != nil}
+	d := &service{version: s.program.Version, sessions: sessions, volumes: volumes, resolver: resolver, kinds: kinds, resolves: &s.resolves, config: cfg, broken: broken, unusable: broken != nil}
 	// Before the sessions, which may need many files.
 	numbers := metrics.Options{Version: s.program.Version, Sessions: sessions, Health: d, Resolves: &s.resolves, PerContainer: d.perContainer, Log: s.log}
 	if volumes != nil {
@@ -237,12 +238,12 @@ func inMemory(all []session.Status) bool {
 	return false
 }
 
-func (p Program) resolver(cfg *config.Config, resolves *metrics.Resolves, log *slog.Logger) *resolve.Resolver {
+func newResolver(aws *awsconf.Session, cfg *config.Config, resolves *metrics.Resolves, log *slog.Logger) *resolve.Resolver {
 	var audit func(resolve.Access)
 	if cfg.AWS.Audit {
 		audit = func(a resolve.Access) { log.Info("reference resolved", "access", a) }
 	}
-	return resolve.New(awsconf.New(cfg.AWS, Name, p.Version), resolve.Options{
+	return resolve.New(aws, resolve.Options{
 		Policy: cfg.Cache.Policy, Timeout: cfg.AWS.Timeout, Observe: resolves.Observe, Audit: audit,
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/secretref/secretref/logplugin/awsrouter/awstest"
 	"github.com/secretref/secretref/logplugin/frame"
 	"github.com/secretref/secretref/logplugin/router/datadog/datadogtest"
 	"github.com/secretref/secretref/logplugin/router/elasticsearch/elastictest"
@@ -51,7 +52,7 @@ func (x target) over(r *routertest.Receiver) target {
 func targets() map[string]func() target {
 	return map[string]func() target{
 		"splunk": splunkTarget, "fluentd": fluentdTarget, "loki": lokiTarget, "otlp": otlpTarget, "datadog": datadogTarget, "newrelic": newrelicTarget,
-		"http": httpTarget, "elasticsearch": elasticTarget,
+		"http": httpTarget, "elasticsearch": elasticTarget, "awslogs": awslogsTarget,
 	}
 }
 
@@ -231,6 +232,21 @@ func elasticTarget() target {
 		setToken: func(token string) { s.SetAuth("ApiKey " + token) },
 		refused:  refusedLine,
 		stored:   true,
+	}.over(s.Receiver)
+}
+
+// awslogsTarget is CloudWatch Logs. The credentials are the host's, which nothing replaces here: any token but "another" stands for them.
+func awslogsTarget() target {
+	s := awstest.StartLogs()
+	s.SetReject(isRefused)
+	return target{
+		name: "awslogs", asks: true, lines: func(from int) []string { return s.Messages()[from:] }, refused: refusedLine,
+		setToken: func(given string) {
+			if s.SetKey(awstest.Old); given == "another" {
+				s.SetKey(awstest.New)
+			}
+		},
+		options: map[string]string{"logDriver": "awslogs", "awslogs-group": "new", "awslogs-create-group": "true", "awslogs-endpoint": s.URL()},
 	}.over(s.Receiver)
 }
 

@@ -220,3 +220,24 @@ func TestTakenBeforeEarlierLines(t *testing.T) {
 		t.Errorf("%d lines are committed, want 2", f.sent)
 	}
 }
+
+// Records that a receiver discards with a request that it accepts are given up at once, though it has taken no other.
+func TestDiscarded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		r := &receiver{answer: func(_ int, lines []string) error {
+			calls++
+			e := failure(router.ClassBadRecords)
+			e.Outcomes = slices.Repeat([]router.Outcome{router.Discarded}, len(lines))
+			return e
+		}}
+		d := New(r, Config{})
+		f := newFeed(d, "a")
+		f.write(100)
+		time.Sleep(time.Minute)
+		if s := d.Status(); s.LastError != "" || f.left() != 0 || f.rejected != 100 || f.sent != 0 || calls != 1 {
+			t.Errorf("error %q, %d lines left, %d rejected, %d sent in %d requests; want none, 0, 100, 0 in 1", s.LastError, f.left(), f.rejected, f.sent, calls)
+		}
+		_ = d.Close()
+	})
+}

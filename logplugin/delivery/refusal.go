@@ -120,7 +120,7 @@ func (d *Delivery) settleEach(b *batch, at, to int, e *router.Error) (gone int, 
 		return 0, false
 	}
 	d.window.succeeded(b.size(at, at+len(outcomes)))
-	if taken = slices.Contains(outcomes, router.Taken); taken {
+	if taken = slices.ContainsFunc(outcomes, func(o router.Outcome) bool { return o == router.Taken || o == router.Discarded }); taken {
 		d.dropRefused(b)
 		d.acceptance.accepted()
 		b.accepted, b.alone = true, false
@@ -128,7 +128,10 @@ func (d *Delivery) settleEach(b *batch, at, to int, e *router.Error) (gone int, 
 	}
 	settled := make([]bool, len(outcomes))
 	for i, o := range outcomes {
-		settled[i] = o == router.Taken || o == router.Refused && d.gives(b, at+i, e)
+		settled[i] = o == router.Taken || o == router.Discarded || o == router.Refused && d.gives(b, at+i, e)
+		if o == router.Discarded {
+			d.reject(b, &b.parts[b.partOf(at+i)], at+i, e)
+		}
 		if settled[i] {
 			gone++
 		}

@@ -30,9 +30,10 @@ type Outcome uint8
 
 // The outcomes.
 const (
-	Again   Outcome = iota // it was not taken, and is to be sent again
-	Taken                  // the receiver has it
-	Refused                // the receiver will never take it
+	Again     Outcome = iota // it was not taken, and is to be sent again
+	Taken                    // the receiver has it
+	Refused                  // the receiver will never take it
+	Discarded                // the receiver has accepted the request with it, and says that it has not stored it
 )
 
 // MaxRetryAfter is the longest pause that a receiver may ask for: it may be wrong, and lines wait.

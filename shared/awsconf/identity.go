@@ -23,6 +23,14 @@ type Identity struct {
 	Path string      // of credentials at the ECS agent's endpoint, in place of the host's; "" = none
 }
 
+// RoleAccount returns the account of the identity's role; "" = it has no role.
+func (i Identity) RoleAccount() string {
+	if arn := strings.Split(i.Role.RoleARN, ":"); len(arn) == 6 {
+		return arn[4]
+	}
+	return ""
+}
+
 // maxIdentities bounds for how many paths of the ECS agent credentials are kept: containers name them.
 const maxIdentities = 1000
 
@@ -129,8 +137,8 @@ func (s *Session) Account(ctx context.Context, as Identity) (string, error) {
 
 // KnownAccount is Account without a question; "" = it is not known yet.
 func (s *Session) KnownAccount(as Identity) string {
-	if arn := strings.Split(as.Role.RoleARN, ":"); len(arn) == 6 {
-		return arn[4]
+	if account := as.RoleAccount(); account != "" {
+		return account
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -113,7 +113,7 @@ func registryKeys(r *Registry) []key {
 
 func roleKeys(role, externalID *string) []key {
 	return []key{
-		{"role_arn", `"arn:aws:iam::111122223333:role/registry-reader"`, checked(role, isRoleARN, "the ARN of a role")},
+		{"role_arn", `"arn:aws:iam::111122223333:role/registry-reader"`, checked(role, IsRoleARN, "the ARN of a role")},
 		{"external_id", `"fleet-7"`, checked(externalID, isExternalID, "an external id (2 to 1224 letters, digits and _+=,.@:/-)")},
 	}
 }
@@ -408,8 +408,8 @@ func helper(p *string) func(value) error {
 	}
 }
 
-// isRoleARN follows the IAM reference: partition, account, and a path of slashes before the role's name.
-func isRoleARN(s string) bool {
+// IsRoleARN reports whether s is the ARN of a role. It follows the IAM reference: partition, account, and a path of slashes before the role's name.
+func IsRoleARN(s string) bool {
 	p := strings.Split(s, ":")
 	if len(p) != 6 || p[0] != "arn" || p[2] != "iam" || p[3] != "" || !secretref.IsAccount(p[4]) {
 		return false

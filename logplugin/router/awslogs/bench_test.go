@@ -1,0 +1,53 @@
+package awslogs
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/secretref/secretref/logplugin/awsrouter"
+	"github.com/secretref/secretref/logplugin/awsrouter/awstest"
+	"github.com/secretref/secretref/logplugin/router"
+	"github.com/secretref/secretref/logplugin/router/routertest"
+)
+
+func TestEncoderAllocs(t *testing.T) {
+	routertest.EncoderAllocs(t, looking(), map[string]string{group: "g", stream: "s"}, "hello", "bad \xff bytes", `{"level":"WARN","msg":"a\nb"}`)
+}
+
+// One op is one line of 100 bytes, encoded, signed and sent to a server in the same process that throws it away.
+func BenchmarkSend(b *testing.B) {
+	const perBatch = 4000
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+		_, _ = io.WriteString(w, "{}")
+	}))
+	defer server.Close()
+	kind := Kind(awsrouter.NewHost(awstest.NewHome(b).Session(server.URL)))
+	c, err := kind.New(router.Options{Plain: map[string]string{group: "g", stream: "s"}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	e, err := c.Encoder(b.Context(), routertest.Session("web"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := c.Router()
+	defer r.Close()
+	batch, lines := &router.Batch{}, routertest.Lines(perBatch)
+	b.ReportAllocs()
+	for sent := 0; sent < b.N; sent += perBatch {
+		batch.Reset()
+		record := router.Record{TimeNano: base.UnixNano(), Source: []byte("stdout")}
+		for _, l := range lines {
+			record.TimeNano += 1234567
+			record.Line = l
+			batch.Append(e, &record)
+		}
+		if err := r.Send(b.Context(), batch); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
