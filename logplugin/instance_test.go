@@ -8,9 +8,11 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +20,7 @@ import (
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/shared/awsconf"
 	"github.com/secretref/secretref/shared/config"
+	"github.com/secretref/secretref/shared/fakeaws"
 )
 
 // The instance is looked for in the background, again while the service does not answer, and sessions wait only a moment for it.
@@ -144,5 +147,57 @@ func TestRoutersNameTheInstance(t *testing.T) {
 				t.Errorf("%s names a cloud without one: %q", name, body)
 			}
 		}
+	}
+}
+
+// A whole driver asks once, however often its configuration is read, and its lines name the instance until the configuration
+// says otherwise.
+func TestServeNamesTheInstance(t *testing.T) {
+	bodies := make(chan string, 10)
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		text, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		bodies <- string(text)
+	}))
+	defer receiver.Close()
+	d := startDriver(t, "")
+	d.stop()
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "false")
+	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", d.aws.IMDSURL)
+	ended := d.serve(t)
+	await(t, "the driver", func() bool { code, _ := d.run(t, "status"); return code == 0 })
+	line := func(name string) string {
+		f := d.fifo(t, name)
+		if a := d.startWith(t, name, map[string]string{"logDriver": "http", "http-url": receiver.URL}); a != `{"Err":""}` {
+			t.Fatalf("StartLogging: %s", a)
+		}
+		write(t, f, "hello")
+		return <-bodies
+	}
+	if body := line("c1"); !strings.Contains(body, `"instance_id":"`+fakeaws.InstanceID+`"`) || !strings.Contains(body, `"availability_zone":"`) {
+		t.Errorf("on an instance it sends %s", body)
+	}
+	conf := d.args[1]
+	text, err := os.ReadFile(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(conf, append(text, "instance_metadata = false\n"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before := strings.Count(d.log.String(), "msg=ready")
+	d.reload <- syscall.SIGHUP
+	await(t, "the next configuration", func() bool { return strings.Count(d.log.String(), "msg=ready") > before })
+	if body := line("c2"); strings.Contains(body, fakeaws.InstanceID) {
+		t.Errorf("with instance_metadata = false it sends %s", body)
+	}
+	if n := d.aws.CountCalls("GET /latest/dynamic/instance-identity/document"); n != 1 {
+		t.Errorf("the instance metadata service was asked %d times, want once", n)
+	}
+	d.cancel()
+	if code := ended(); code != 0 {
+		t.Errorf("the end: %d\n%s", code, d.log)
 	}
 }
