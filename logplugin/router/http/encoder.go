@@ -20,6 +20,7 @@ const maxText = 900_000
 type Encoder struct {
 	format string
 	date   string // how the time is written
+	clock  clock
 	head   []byte // before the time; with a key of "" for it, before the line
 	middle []byte // before the line
 	tail   []byte // behind all, up to the end of the object
@@ -151,6 +152,27 @@ func (e *Encoder) appendTime(dst []byte, nano int64) []byte {
 	case epochNano:
 		return strconv.AppendInt(dst, nano, 10)
 	}
-	dst = time.Unix(0, nano).UTC().AppendFormat(append(dst, '"'), "2006-01-02T15:04:05.000000000Z07:00")
-	return append(dst, '"')
+	return e.clock.append(dst, nano)
+}
+
+// clock writes times as iso8601 does. Most lines are of the same second as the one before: that is written once.
+type clock struct {
+	second int64
+	text   []byte // of the second, from the quotation mark to the point; empty = none has been written
+}
+
+func (c *clock) append(dst []byte, nano int64) []byte {
+	sec, rest := nano/int64(time.Second), nano%int64(time.Second)
+	if rest < 0 {
+		sec, rest = sec-1, rest+int64(time.Second)
+	}
+	if len(c.text) == 0 || sec != c.second {
+		c.second = sec
+		c.text = time.Unix(sec, 0).UTC().AppendFormat(c.text[:0], `"2006-01-02T15:04:05.`)
+	}
+	dst = append(dst, c.text...)
+	for digit := int64(time.Second) / 10; digit > 0; digit /= 10 {
+		dst = append(dst, '0'+byte(rest/digit%10))
+	}
+	return append(dst, `Z"`...)
 }
