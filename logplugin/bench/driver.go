@@ -18,6 +18,7 @@ type driver struct {
 	*process
 	name string // of its socket
 	dir  string // of its state and its log pipes
+	run  func() (*process, error)
 }
 
 func (w *world) startDriver(ctx context.Context, name, program string) (*driver, error) {
@@ -30,9 +31,11 @@ func (w *world) startDriver(ctx context.Context, name, program string) (*driver,
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return nil, err
 	}
+	d.run = func() (*process, error) {
+		return start(w.path(name+".log"), rig.Env(w.dir, w.aws.Environ()...), program, "serve", "--socket", socketOf(name), "--config", file)
+	}
 	var err error
-	d.process, err = start(w.path(name+".log"), rig.Env(w.dir, w.aws.Environ()...), program, "serve", "--socket", socketOf(name), "--config", file)
-	if err != nil {
+	if d.process, err = d.run(); err != nil {
 		return nil, err
 	}
 	err = until(ctx, 10*time.Second, "the log driver", func() error { return d.call(ctx, "Plugin.Activate", nil) })
@@ -40,6 +43,38 @@ func (w *world) startDriver(ctx context.Context, name, program string) (*driver,
 }
 
 func (d *driver) state() string { return filepath.Join(d.dir, "state") }
+
+// reopen kills the driver and starts it again. It returns how long that takes to open so many log pipes.
+func (d *driver) reopen(ctx context.Context, pipes int) (took time.Duration, err error) {
+	if err := d.cmd.Process.Kill(); err != nil {
+		return 0, err
+	}
+	_ = d.cmd.Wait() // it was killed
+	began := time.Now()
+	if d.process, err = d.run(); err != nil {
+		return 0, err
+	}
+	err = until(ctx, 30*time.Second, "the log pipes", func() error {
+		took = time.Since(began)
+		if n := d.openPipes(); n < pipes {
+			return fmt.Errorf("%d of %d are open", n, pipes)
+		}
+		return nil
+	})
+	return took, err
+}
+
+// openPipes counts the log pipes that the driver has open.
+func (d *driver) openPipes() (n int) {
+	dir := fmt.Sprintf("/proc/%d/fd", d.pid())
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if target, err := os.Readlink(filepath.Join(dir, e.Name())); err == nil && strings.HasPrefix(target, filepath.Join(d.dir, "fifo-")) {
+			n++
+		}
+	}
+	return n
+}
 
 // idle waits until the driver has no session: then it has nothing to do.
 func (d *driver) idle(ctx context.Context) error {

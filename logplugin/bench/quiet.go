@@ -17,6 +17,7 @@ type quiet struct {
 	requests float64       // a second, with one line a second from each
 	cpu      time.Duration // a second, of the driver
 	lastAnon int64         // bytes, at the end of that
+	reopened time.Duration // from the driver's start after kill -9 until it has all pipes open
 }
 
 // quiet starts many sessions for one router, which have all said something once and then are idle, and afterwards say
@@ -57,7 +58,10 @@ func (w *world) quiet(ctx context.Context, d *driver, e effort) (q quiet, err er
 	if q.anon, err = anonOf(d.pid()); err != nil {
 		return q, err
 	}
-	err = w.talk(ctx, d, &q, fifos, e.seconds)
+	if err = w.talk(ctx, d, &q, fifos, e.seconds); err != nil {
+		return q, err
+	}
+	q.reopened, err = d.reopen(ctx, len(fifos))
 	return q, err
 }
 

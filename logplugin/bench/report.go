@@ -15,6 +15,7 @@ const (
 	maxAllocs   = 0.5 // for a line: those of a request are shared by its lines
 	maxAnon     = 64 << 20
 	maxRequests = 5.0 // a second
+	maxReopen   = time.Second
 )
 
 // maxCPU is the goal for our driver alone, in microseconds a line.
@@ -138,5 +139,6 @@ func reportQuiet(w io.Writer, q quiet) error {
 	fmt.Fprintf(t, "the same after they have talked\t%s\t-\n", mib(q.lastAnon))
 	fmt.Fprintf(t, "requests a second, each says a line a second\t%.1f\t<= %.0f\t%s\n", q.requests, maxRequests, measure.Verdict(q.requests <= maxRequests))
 	fmt.Fprintf(t, "CPU, the same\t%.1f %% of a core\t-\n", 100*q.cpu.Seconds())
+	fmt.Fprintf(t, "all log pipes open after kill -9, from the start\t%.2f s\t<= %.0f s\t%s\n", q.reopened.Seconds(), maxReopen.Seconds(), measure.Verdict(q.reopened <= maxReopen))
 	return t.Flush()
 }
