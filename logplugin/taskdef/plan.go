@@ -9,6 +9,7 @@ import (
 
 	"github.com/secretref/secretref/logplugin/options"
 	"github.com/secretref/secretref/logplugin/router"
+	"github.com/secretref/secretref/logplugin/router/firelens"
 	"github.com/secretref/secretref/shared/iampolicy"
 	"github.com/secretref/secretref/shared/secretref"
 )
@@ -155,10 +156,10 @@ func (p *Plan) hide(d *Destination, o options.Options, rules *options.Rules) {
 		if d.Options["logDriver"] == o.Router {
 			for _, k := range rules.Kinds {
 				x := k.Option(name)
-				secret = secret || k.Name == o.Router && x != nil && (x.Credential || x.Address && hasToken(value))
+				secret = secret || k.Name == o.Router && x != nil && (x.Credential || x.Address && firelens.HasToken(value))
 			}
 		} else {
-			option, form, secret = foreignSecret(name, value)
+			option, form, secret = firelens.Secret(name, value)
 		}
 		if !secret {
 			continue
@@ -182,41 +183,10 @@ func (d *Destination) native(o options.Options) {
 	}
 }
 
-// foreignSecret reports whether an option of FireLens may hold a secret, under which name it is given by reference, and what is to be
-// stored then.
-func foreignSecret(name, value string) (option, form string, secret bool) {
-	key, before, _ := strings.Cut(strings.TrimSpace(name), " ")
-	switch strings.ToLower(key) {
-	case "apikey", "licensekey", "license_key", "api_key", "splunk_token", "http_passwd", "bearer_token", "cloud_auth", "http_api_key", "shared_key",
-		"password", "tls.key_file", "tls.key_passwd", "oauth2.client_secret", "rdkafka.sasl.password":
-		return name, "", true
-	case "header":
-		header, rest, _ := strings.Cut(strings.TrimSpace(before+" "+value), " ")
-		if strings.EqualFold(header, "Content-Type") {
-			return name, "", false
-		}
-		if before == "" || strings.Contains(before, " ") {
-			form = "the value of the header " + header + ", without its name"
-		}
-		return "Header " + header, form, rest != ""
-	case "uri":
-		return name, "", hasToken(value)
-	}
-	return name, "", false
-}
-
 // hasUser reports whether a value is a URL with a password in it.
 func hasUser(value string) bool {
 	u, err := url.Parse(value)
 	return err == nil && u.User != nil
-}
-
-// hasToken reports whether a path may have a token in it: it has a query, or a part that is long.
-func hasToken(value string) bool {
-	const longest = 15
-	return strings.Contains(value, "?") || slices.ContainsFunc(strings.Split(value, "/"), func(part string) bool {
-		return len(part) > longest && !strings.Contains(part, ".")
-	})
 }
 
 func firstWord(s string) string {
