@@ -42,6 +42,8 @@ func options() []router.Option {
 		{Name: group, Required: true, Address: true},
 		{Name: stream, Session: true, Apart: true},
 		{Name: streamPrefix, Session: true},
+		{Name: multiline, Session: true},
+		{Name: datetimeFormat, Session: true},
 		{Name: createGroup, Default: "false"},
 		{Name: createStream, Default: "true"},
 		{Name: format},
@@ -54,7 +56,7 @@ func options() []router.Option {
 func Kind(h *awsrouter.Host) router.Kind {
 	made := newCreations()
 	return router.Kind{
-		Name: "awslogs", Options: options(), Ports: awsrouter.Ports(), DefaultTag: "{{.FullID}}",
+		Name: "awslogs", Options: options(), Ports: awsrouter.Ports(), DefaultTag: "{{.FullID}}", Multiline: firstLine,
 		Addresses: func(v *router.Values) []router.Address {
 			if v.Waits(group) {
 				return nil
@@ -84,6 +86,11 @@ func (c Config) check() error {
 	v.Int(bufferedEvents, 4096, 1, 1<<31)
 	if v.Has(stream) && v.Has(streamPrefix) {
 		v.Refuse("log-opts %s and %s both name the stream; give one", stream, streamPrefix)
+	}
+	for _, name := range []string{multiline, datetimeFormat} {
+		if v.IsSecret(name) {
+			v.Refuse("log-opt %s cannot be given by reference: lines are joined before secrets are asked for; write it out", name)
+		}
 	}
 	for _, name := range []string{stream, streamPrefix} {
 		if v.Has(name) && !v.Waits(name) && !isStream(v.String(name, "")) {

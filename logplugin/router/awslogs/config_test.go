@@ -45,6 +45,7 @@ func TestOptions(t *testing.T) {
 		{name: "role", options: map[string]string{"awslogs-role-arn": "logs"}, want: "not the ARN of a role"},
 		{name: "external id alone", options: map[string]string{"awslogs-external-id": "fleet"}, want: "without awslogs-role-arn"},
 		{name: "role and agent", options: map[string]string{"awslogs-role-arn": "arn:aws:iam::111122223333:role/logs", "awslogs-credentials-endpoint": "/x"}, want: "give one"},
+		{name: "a pattern by reference", secrets: map[string]string{multiline: hidden}, want: "cannot be given by reference"},
 		{name: "everything by reference", options: map[string]string{group: "-"}, secrets: map[string]string{group: hidden, stream: hidden, "awslogs-role-arn": hidden}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
