@@ -90,7 +90,7 @@ func (v *Values) AddressList(f AddressForm) []Address {
 		return []Address{v.Address(f)}
 	}
 	var all []Address
-	for text := range strings.SplitSeq(v.String(f.Option, ""), ",") {
+	for _, text := range f.split(v.String(f.Option, "")) {
 		a, err := f.read(strings.TrimSpace(text), !v.IsSecret(f.Option))
 		switch {
 		case err != nil:
@@ -102,10 +102,28 @@ func (v *Values) AddressList(f AddressForm) []Address {
 		}
 		all = append(all, a)
 	}
-	if len(all) > 1 && strings.Contains(","+strings.ReplaceAll(v.String(f.Option, ""), " ", "")+",", ",,") {
+	if len(all) > 1 && !f.Path && !f.Query && strings.Contains(","+strings.ReplaceAll(v.String(f.Option, ""), " ", "")+",", ",,") {
 		v.fail("log-opt %s: there is nothing between two commas", f.Option)
 	}
 	return all
+}
+
+// split returns the addresses of a list. In a URL with a path there may be commas too: those count that stand before a scheme.
+func (f AddressForm) split(text string) (all []string) {
+	all = strings.Split(text, ",")
+	if !f.Path && !f.Query {
+		return all
+	}
+	parts := all[:0]
+	for _, part := range all {
+		scheme, _, ok := strings.Cut(strings.TrimSpace(part), "://")
+		if _, known := f.Ports[scheme]; len(parts) > 0 && !(ok && known) {
+			parts[len(parts)-1] += "," + part
+			continue
+		}
+		parts = append(parts, part)
+	}
+	return parts
 }
 
 // Address reads the option of f. An error shows nothing of the text but a host and its port that was written out.

@@ -29,14 +29,17 @@ const (
 // HTTP makes the requests of one router to one receiver. It follows no redirects, which would carry a credential
 // elsewhere, and keeps connections.
 type HTTP struct {
-	client *http.Client
-	config HTTPConfig
-	zip    *Compressor // nil = bodies are not compressed
+	client   *http.Client
+	config   HTTPConfig
+	bases    []string // the addresses
+	failover Failover
+	zip      *Compressor // nil = bodies are not compressed
 }
 
 // HTTPConfig of an HTTP.
 type HTTPConfig struct {
 	Base    string      // scheme://host:port and perhaps a path, before the path of a request
+	Others  []string    // further addresses, each as Base, for when the first does not answer: see Failover
 	Hidden  bool        // the address came by reference: errors show nothing of it
 	TLS     *tls.Config // nil = the system's roots
 	TLSName TLSNames
@@ -55,7 +58,7 @@ func NewHTTP(c HTTPConfig) *HTTP {
 	if c.Proxy == nil {
 		c.Proxy = http.ProxyFromEnvironment
 	}
-	h := &HTTP{config: c, client: &http.Client{
+	h := &HTTP{config: c, bases: append([]string{c.Base}, c.Others...), client: &http.Client{
 		Transport: &http.Transport{
 			Proxy:                  c.Proxy,
 			OnProxyConnectResponse: refusedByProxy,
@@ -103,14 +106,13 @@ type Answer struct {
 	HTML       bool
 	RetryAfter time.Duration // at most MaxRetryAfter
 	Location   string        // of a redirect: scheme and host
+	from       string        // which of several addresses has said it; "" = there is one, or it is shown nowhere
 	redact     func(string) string
 }
 
-// Do makes one request and reads its answer. Its error says why there was none, and holds nothing secret.
+// Do makes one request and reads its answer. Its error says why there was none, and holds nothing secret. Of several addresses it
+// asks the one whose turn it is, and the one after it when it was a look at the first that has failed.
 func (h *HTTP) Do(ctx context.Context, r Request) (Answer, *Error) {
-	timed, cancel := context.WithTimeout(ctx, h.config.Timeout)
-	defer cancel()
-	redact := func(text string) string { return h.config.Redact(r.Values, text) }
 	body := r.Body
 	if h.compresses(r) {
 		z, err := h.zip.Compress(body)
@@ -120,9 +122,45 @@ func (h *HTTP) Do(ctx context.Context, r Request) (Answer, *Error) {
 		defer z.Release()
 		body = z.Bytes()
 	}
+	if len(h.bases) == 1 {
+		return h.exchange(ctx, r, h.bases[0], body)
+	}
+	for {
+		i, probe := h.failover.Choose(len(h.bases))
+		a, failed := h.exchange(ctx, r, h.bases[i], body)
+		well := failed == nil && a.Status < http.StatusInternalServerError
+		if ctx.Err() == nil || well {
+			h.failover.Report(i, len(h.bases), well)
+		}
+		if !h.config.Hidden {
+			a.from = shownBase(h.bases[i])
+			if failed != nil {
+				failed.Cause += ", at " + a.from
+			}
+		}
+		if well || !probe || ctx.Err() != nil {
+			return a, failed
+		}
+	}
+}
+
+// shownBase returns scheme and host of an address.
+func shownBase(base string) string {
+	u, err := url.Parse(base)
+	if err != nil {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
+}
+
+// exchange makes one request with this body to the address base.
+func (h *HTTP) exchange(ctx context.Context, r Request, base string, body []byte) (Answer, *Error) {
+	timed, cancel := context.WithTimeout(ctx, h.config.Timeout)
+	defer cancel()
+	redact := func(text string) string { return h.config.Redact(r.Values, text) }
 	l := &lent{data: body}
 	defer l.takeBack()
-	req, err := h.request(timed, r, l)
+	req, err := h.request(timed, r, base, l)
 	if err != nil {
 		return Answer{}, h.failed(ctx, r.Op, err, redact)
 	}
@@ -150,9 +188,9 @@ func (h *HTTP) Do(ctx context.Context, r Request) (Answer, *Error) {
 
 func (h *HTTP) compresses(r Request) bool { return h.zip != nil && len(r.Body) > 0 && !r.Plain }
 
-// request makes the request that lends the body l.
-func (h *HTTP) request(ctx context.Context, r Request, l *lent) (*http.Request, error) {
-	req, err := http.NewRequestWithContext(ctx, r.Method, h.config.Base+r.Path, nil)
+// request makes the request to base that lends the body l.
+func (h *HTTP) request(ctx context.Context, r Request, base string, l *lent) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, r.Method, base+r.Path, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -192,6 +230,9 @@ func (a *Answer) Cause() string {
 		s += " with a web page"
 	default:
 		s += " " + http.StatusText(a.Status)
+	}
+	if a.from != "" {
+		s += ", at " + a.from
 	}
 	return s
 }

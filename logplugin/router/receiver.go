@@ -2,6 +2,8 @@ package router
 
 import (
 	"crypto/tls"
+	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -9,9 +11,10 @@ import (
 // Receiver is what the options of a router over HTTP say of where it sends. It holds no credential, unless one is in the
 // address.
 type Receiver struct {
-	Base     string // the address of a request, before its Path
-	Name     string // how errors call the receiver
-	Hidden   bool   // the address came by reference, and is shown nowhere
+	Base     string   // the address of a request, before its Path
+	Others   []string // further ones, for when the first does not answer
+	Name     string   // how errors call the receiver
+	Hidden   bool     // the address came by reference, and is shown nowhere
 	TLS      *tls.Config
 	Encoding string // of bodies; "" = none
 	Timeout  time.Duration
@@ -31,35 +34,50 @@ type ReceiverForm struct {
 	Redact    func(v *Values, text string) string
 }
 
-// Receiver reads the options of a receiver at a; the faults are in v. credentials are the options that must not go to another
-// host without TLS. nil certificates are read from their files now.
-func (v *Values) Receiver(f ReceiverForm, a Address, certificates *Certificates, credentials ...string) Receiver {
+// Receiver reads the options of a receiver at addresses, of which there is one at least; the faults are in v. credentials are the
+// options that must not go to another host without TLS. nil certificates are read from their files now.
+func (v *Values) Receiver(f ReceiverForm, addresses []Address, certificates *Certificates, credentials ...string) Receiver {
 	r := Receiver{
 		Encoding: v.Compression(f.Compress, f.Encodings...),
 		Timeout:  v.Duration(f.Timeout, f.Wait, time.Second, 10*time.Minute),
-		Base:     a.Base() + a.Path + f.Path,
 		Redact:   f.Redact,
 	}
-	if a.Query != "" && strings.Contains(r.Base, "?") {
-		r.Base += "&" + a.Query
-	} else if a.Query != "" {
-		r.Base += "?" + a.Query
-	}
 	for _, name := range f.Addresses {
-		if v.IsSecret(name) {
-			r.Hidden = true
-			if a.Query != "" { // there is a credential in it
-				credentials = append(credentials[:len(credentials):len(credentials)], name)
-			}
+		r.Hidden = r.Hidden || v.IsSecret(name)
+	}
+	for i, a := range addresses {
+		secrets := credentials
+		if r.Hidden && a.Query != "" { // there is a credential in it
+			secrets = slices.Concat(credentials, f.Addresses)
+		}
+		v.CheckPlaintext(f.Router, a, secrets...)
+		if base := a.request(f.Path); i == 0 {
+			r.Base = base
+		} else {
+			r.Others = append(r.Others, base)
 		}
 	}
-	r.Name = a.Shown(r.Hidden, f.Router)
-	v.CheckPlaintext(f.Router, a, credentials...)
+	r.Name = addresses[0].Shown(r.Hidden, f.Router)
+	if n := len(addresses) - 1; n > 0 && !r.Hidden {
+		r.Name += fmt.Sprintf(" and %d more", n)
+	}
 	r.TLS = certificates.Config(v, f.TLS)
 	return r
 }
 
+// request returns the address of a request to path, which may have a query as a may.
+func (a Address) request(path string) string {
+	base := a.Base() + a.Path + path
+	switch {
+	case a.Query == "":
+		return base
+	case strings.Contains(path, "?"):
+		return base + "&" + a.Query
+	}
+	return base + "?" + a.Query
+}
+
 // Client says how the client of r is made.
 func (r Receiver) Client() HTTPConfig {
-	return HTTPConfig{Base: r.Base, Hidden: r.Hidden, TLS: r.TLS, Timeout: r.Timeout, Encoding: r.Encoding, Level: DefaultLevel, Redact: r.Redact}
+	return HTTPConfig{Base: r.Base, Others: r.Others, Hidden: r.Hidden, TLS: r.TLS, Timeout: r.Timeout, Encoding: r.Encoding, Level: DefaultLevel, Redact: r.Redact}
 }

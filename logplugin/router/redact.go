@@ -43,8 +43,11 @@ func (v *Values) RedactAddress(list []Option, f AddressForm, text string) string
 	if !v.IsSecret(f.Option) {
 		return v.Redact(list, text)
 	}
-	a := v.Address(f)
-	return v.Redact(list, text, a.HostPort(), a.Host)
+	var hosts []string
+	for _, a := range v.AddressList(f) {
+		hosts = append(hosts, a.HostPort(), a.Host)
+	}
+	return v.Redact(list, text, hosts...)
 }
 
 // spellings returns s as a receiver, a proxy or an error may write it, the longest first.

@@ -125,7 +125,7 @@ var form = router.ReceiverForm{
 
 // receiverOf reads the connection's options; the faults are in v. nil certificates are read from their files now.
 func receiverOf(v *router.Values, certificates *router.Certificates) router.Receiver {
-	return v.Receiver(form, addressOf(v), certificates, apiKey)
+	return v.Receiver(form, []router.Address{addressOf(v)}, certificates, apiKey)
 }
 
 // redact takes out of a text what the options hide.

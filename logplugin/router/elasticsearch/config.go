@@ -57,7 +57,7 @@ var options = slices.Concat([]router.Option{
 
 // addressForm is that of elasticsearch-url. What it has by default is made of elasticsearch-cloud-id.
 var addressForm = router.AddressForm{
-	Option: address, Ports: map[string]string{"https": "443", "http": "80"}, Path: true, Query: true, Example: addressExample,
+	Option: address, Ports: map[string]string{"https": "443", "http": "80"}, Path: true, Query: true, List: true, Example: addressExample,
 }
 
 // Kind describes the router.
@@ -68,38 +68,38 @@ func Kind() router.Kind {
 			if v.Waits(address) || v.Waits(cloudID) {
 				return nil
 			}
-			return []router.Address{addressOf(v)}
+			return addressesOf(v)
 		},
 		New: func(o router.Options) (router.Config, error) { return Parse(o) },
 	}
 }
 
-// addressOf returns where lines go; the faults are in v.
-func addressOf(v *router.Values) router.Address {
+// addressesOf returns where lines go, one address at least; the faults are in v.
+func addressesOf(v *router.Values) []router.Address {
 	f := addressForm
 	switch {
 	case v.Waits(address) || v.Waits(cloudID):
-		return router.Address{}
+		return []router.Address{{}}
 	case v.Has(address) && v.Has(cloudID):
 		v.Refuse("log-opts %s and %s both say where to send; give one", cloudID, address)
-		return router.Address{}
+		return []router.Address{{}}
 	case v.Has(cloudID):
-		f.Option, f.Path, f.Query = cloudID, false, false
+		f.Option, f.Path, f.Query, f.List = cloudID, false, false, false
 		host, ok := cloudHost(v.String(cloudID, ""))
 		if !ok {
 			v.Refuse("log-opt %s: that is not a cloud id; copy it from the deployment's page, it looks like NAME:BASE64", cloudID)
-			return router.Address{}
+			return []router.Address{{}}
 		}
 		a, err := f.Parse("https://" + host)
 		if err != nil {
 			v.Refuse("log-opt %s: there is not the name of a host in it", cloudID)
 		}
-		return a
+		return []router.Address{a}
 	case !v.Has(address):
 		v.Refuse("log-opt %s is required by logDriver elasticsearch; write %s", address, addressExample)
-		return router.Address{}
+		return []router.Address{{}}
 	}
-	return v.Address(f)
+	return v.AddressList(f)
 }
 
 // cloudHost returns the host that a cloud id names: NAME:base64(HOST$ELASTICSEARCH$KIBANA) is ELASTICSEARCH.HOST.
@@ -149,7 +149,7 @@ var form = router.ReceiverForm{
 
 // receiverOf reads the connection's options; the faults are in v. nil certificates are read from their files now.
 func receiverOf(v *router.Values, certificates *router.Certificates) router.Receiver {
-	return v.Receiver(form, addressOf(v), certificates, login.Credentials()...)
+	return v.Receiver(form, addressesOf(v), certificates, login.Credentials()...)
 }
 
 // redact takes out of a text what the options hide.

@@ -69,12 +69,16 @@ func TestAddresses(t *testing.T) {
 	}{
 		{map[string]string{address: "https://es.example.com"}, "https://es.example.com:443"},
 		{map[string]string{address: "http://127.0.0.1:9428/insert/elasticsearch"}, "http://127.0.0.1:9428"},
+		{map[string]string{address: "https://a.example.com:9200,https://b.example.com:9200/x"}, "https://a.example.com:9200 https://b.example.com:9200"},
 		{map[string]string{cloudID: id("eu-west-1.aws.found.io")}, "https://0123456789abcdef.eu-west-1.aws.found.io:443"},
 		{map[string]string{cloudID: id("eu-west-1.aws.found.io:9243")}, "https://0123456789abcdef.eu-west-1.aws.found.io:9243"},
 	} {
 		v := router.Options{Plain: c.options}.Unresolved()
-		got := Kind().Addresses(v)
-		if len(got) != 1 || got[0].String() != c.want || v.Err() != nil {
+		var got []string
+		for _, a := range Kind().Addresses(v) {
+			got = append(got, a.String())
+		}
+		if strings.Join(got, " ") != c.want || v.Err() != nil {
 			t.Errorf("%v: %v, %v; want %s", c.options, got, v.Err(), c.want)
 		}
 	}

@@ -391,6 +391,34 @@ func TestRequests(t *testing.T) {
 	}
 }
 
+// While one address does not answer the next one gets the lines, in their order. Errors say which one it was.
+func TestSeveralAddresses(t *testing.T) {
+	down, up := elastictest.Start(elastictest.Options{}), elastictest.Start(elastictest.Options{})
+	t.Cleanup(up.Close)
+	t.Cleanup(down.Close)
+	s := routertest.Start(t, Kind(), apiKey, map[string]string{address: down.URL() + "," + up.URL() + "/prefix?x=y"})
+	down.FailAlways(&routertest.Mishap{Drop: true})
+	b, lines := routertest.Batch(s.Encoders, 10)
+	for i := range 3 {
+		if i == 2 {
+			down.FailAlways(&routertest.Mishap{Status: 503})
+		}
+		e := s.Send(t, b)
+		if routertest.ClassOf(e) != router.ClassRetry || !strings.Contains(e.Error(), down.URL()+" and 1 more: ") || !strings.Contains(e.Error(), ", at "+down.URL()) {
+			t.Fatalf("%v", e)
+		}
+	}
+	if e := s.Send(t, b); e != nil {
+		t.Fatal(e)
+	}
+	if got := messages(up.Documents()); !slices.Equal(got, lines) || len(down.Documents()) != 0 {
+		t.Errorf("%q", got)
+	}
+	if x := up.Exchanges(); len(x) != 1 || x[0].Path != "/prefix"+bulkPath+"&x=y" {
+		t.Errorf("%+v", x)
+	}
+}
+
 func FuzzAnswer(f *testing.F) {
 	for _, text := range []string{
 		`{"errors":false,"items":[{"create":{"status":201}},{"create":{"status":400,"error":{"type":"x"}}}]}`, `{"items":[{"create":{"status":429}},{}]}`,

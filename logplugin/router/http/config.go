@@ -72,7 +72,7 @@ var options = slices.Concat([]router.Option{
 }, router.TLSOptions("http"))
 
 var addressForm = router.AddressForm{
-	Option: address, Ports: map[string]string{"https": "443", "http": "80"}, Path: true, Query: true, Example: "https://HOST/PATH",
+	Option: address, Ports: map[string]string{"https": "443", "http": "80"}, Path: true, Query: true, List: true, Example: "https://HOST/PATH",
 }
 
 // Kind describes the router.
@@ -144,22 +144,26 @@ func (c Config) connection(v *router.Values, certificates *router.Certificates) 
 	if v.IsSecret(uri) {
 		secrets = append(secrets, uri)
 	}
-	a := v.Address(addressForm)
-	conn := connection{v.Receiver(form, a, certificates, secrets...), v.OneOf(method, http.MethodPost, http.MethodPut)}
-	conn.Base += pathOf(v, a)
+	all := v.AddressList(addressForm)
+	conn := connection{v.Receiver(form, all, certificates, secrets...), v.OneOf(method, http.MethodPost, http.MethodPut)}
+	path := pathOf(v, all)
+	conn.Base += path
+	for i := range conn.Others {
+		conn.Others[i] += path
+	}
 	return conn
 }
 
-// pathOf returns what http-uri gives to stand behind the address a: a path and a query, which may hold a token. Its value is in no
+// pathOf returns what http-uri gives to stand behind the addresses: a path and a query, which may hold a token. Its value is in no
 // error.
-func pathOf(v *router.Values, a router.Address) string {
+func pathOf(v *router.Values, addresses []router.Address) string {
 	if !v.Has(uri) || v.Waits(uri) {
 		return ""
 	}
 	path := v.String(uri, "")
 	u, err := url.ParseRequestURI(path)
 	switch {
-	case a.Path != "" || a.Query != "":
+	case slices.ContainsFunc(addresses, func(a router.Address) bool { return a.Path != "" || a.Query != "" }):
 		v.Refuse("log-opts %s and %s both give a path; give one", address, uri)
 	case err != nil || u.Host != "" || !strings.HasPrefix(path, "/") || strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '#' }):
 		v.Refuse("log-opt %s is not a path that begins with a slash, with or without a query", uri)

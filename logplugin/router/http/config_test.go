@@ -18,6 +18,10 @@ func TestParseRefuses(t *testing.T) {
 	}{
 		{"good", nil, nil, ""},
 		{"path and query", map[string]string{address: "https://logs.example.com/bulk?token=x&type=y"}, nil, ""},
+		{"several addresses", map[string]string{address: "https://a.example.com/x, https://b.example.com/x"}, nil, ""},
+		{"commas in a path", map[string]string{address: "https://logs.example.com/tag/a,b/?c=d,e"}, nil, ""},
+		{"one address twice", map[string]string{address: "https://a.example.com/x,https://a.example.com/y"}, nil, "the same address is given twice"},
+		{"a header without TLS to the second", map[string]string{address: "https://a.example.com,http://b.example.com"}, map[string]string{headers + ".a": "x"}, "http-allow-plaintext=true"},
 		{"address with user", map[string]string{address: "https://u:" + hidden + "@logs.example.com"}, nil, "give credentials as options of their own"},
 		{"address without scheme", map[string]string{address: "logs.example.com"}, nil, "write https://logs.example.com"},
 		{"fragment", map[string]string{address: "https://logs.example.com/#" + hidden}, nil, "fragment"},

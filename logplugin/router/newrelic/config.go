@@ -129,7 +129,7 @@ func receiverOf(v *router.Values, certificates *router.Certificates) router.Rece
 	if a.Path == "" {
 		a.Path = logPath
 	}
-	return v.Receiver(form, a, certificates, licenseKey, apiKey)
+	return v.Receiver(form, []router.Address{a}, certificates, licenseKey, apiKey)
 }
 
 // redact takes out of a text what the options hide.
