@@ -57,7 +57,7 @@ func (c *Certificates) Config(v *Values, n TLSNames) *tls.Config {
 	if files == c.files && c.note == "" {
 		return c.config
 	}
-	again := &Values{plain: v.plain, secrets: v.secrets}
+	again := &Values{plain: v.plain, secrets: v.secrets, files: v.files}
 	made := again.TLS(n)
 	if again.err != nil {
 		c.note = "the renewed certificate files cannot be used, the earlier ones stay in use: " + again.err.Error()
@@ -80,6 +80,10 @@ func stamps(v *Values, n TLSNames) string {
 	for _, name := range n.Credentials() {
 		path := v.String(name, "")
 		if !filepath.IsAbs(path) || strings.ContainsAny(path, "\n\x00") {
+			continue
+		}
+		if _, err := v.allowed(path); err != nil {
+			fmt.Fprintf(&b, "%s refused\n", name)
 			continue
 		}
 		info, err := os.Stat(path)

@@ -20,6 +20,8 @@ import (
 type Options struct {
 	Plain   map[string]string
 	Secrets map[string]secret.Source
+	// Files are the directories below which options may name files; nil means everywhere.
+	Files []string
 	// Allow refuses values of connection options that this host does not allow, as an address that a reference gave. nil
 	// allows all.
 	Allow func(*Values) error
@@ -68,7 +70,7 @@ func (o Options) Members(family string) []string {
 
 // Unresolved returns the options with every secret unknown, to check all that can be checked without one.
 func (o Options) Unresolved() *Values {
-	v := &Values{plain: o.Plain, secrets: map[string]secret.Value{}, unknown: true}
+	v := &Values{plain: o.Plain, secrets: map[string]secret.Value{}, files: o.Files, unknown: true}
 	for name := range o.Secrets {
 		v.secrets[name] = secret.Value{}
 	}
@@ -99,7 +101,7 @@ func (o Options) Session(ctx context.Context, list []Option) (*Values, error) {
 }
 
 func (o Options) resolve(ctx context.Context, list []Option, want func(Option) bool) (*Values, error) {
-	v := &Values{plain: o.Plain, secrets: map[string]secret.Value{}}
+	v := &Values{plain: o.Plain, secrets: map[string]secret.Value{}, files: o.Files}
 	for _, name := range slices.Sorted(maps.Keys(o.Secrets)) {
 		if l := find(list, name); l == nil || !want(*l) {
 			continue
@@ -127,7 +129,8 @@ func (o Options) Invalidate(v *Values, names ...string) {
 type Values struct {
 	plain   map[string]string
 	secrets map[string]secret.Value
-	unknown bool // secrets are not resolved yet
+	files   []string // as in Options
+	unknown bool     // secrets are not resolved yet
 	err     error
 }
 

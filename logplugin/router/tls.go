@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/secretref/secretref/shared/safefile"
@@ -82,7 +83,12 @@ func (v *Values) pem(name string) []byte {
 		v.fail("log-opt %s: %s is neither PEM text nor an absolute path", name, v.pathShown(name))
 		return nil
 	}
-	f, err := safefile.Read(text, safefile.Options{Max: maxPEM})
+	path, err := v.allowed(text)
+	if err != nil {
+		v.fail("log-opt %s: read %s: %w%s", name, v.pathShown(name), err, placeHint(text, err))
+		return nil
+	}
+	f, err := safefile.Read(path, safefile.Options{Max: maxPEM, NoFollow: v.files != nil})
 	switch {
 	case errors.Is(err, safefile.ErrNotRegular), errors.Is(err, safefile.ErrTooLarge):
 		v.fail("log-opt %s: %s is not a file of certificates", name, v.pathShown(name))
@@ -94,6 +100,42 @@ func (v *Values) pem(name string) []byte {
 		v.fail("log-opt %s: read %s: %w%s", name, v.pathShown(name), err, placeHint(text, err))
 	}
 	return f.Data
+}
+
+// errFileNotAllowed is the fault of a file that root would open for somebody who may not read it.
+var errFileNotAllowed = errors.New("containers may not name files there; allow_files in [logs] says below which directories they may")
+
+// allowed returns the path that path means when all symbolic links are followed. It must lie below one of the directories: a
+// link that leads out of them is refused, and whether there is a file outside of them is not told.
+func (v *Values) allowed(path string) (string, error) {
+	if v.files == nil {
+		return path, nil
+	}
+	if !isBelow(v.files, filepath.Clean(path)) {
+		return "", errFileNotAllowed
+	}
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		var pe *fs.PathError
+		if errors.As(err, &pe) {
+			err = pe.Err // the path of a link's target is not shown
+		}
+		return "", err
+	}
+	var dirs []string
+	for _, dir := range v.files {
+		if d, err := filepath.EvalSymlinks(dir); err == nil {
+			dirs = append(dirs, d)
+		}
+	}
+	if !isBelow(dirs, real) {
+		return "", errFileNotAllowed
+	}
+	return real, nil
+}
+
+func isBelow(dirs []string, path string) bool {
+	return slices.ContainsFunc(dirs, func(dir string) bool { return strings.HasPrefix(path, dir+"/") })
 }
 
 // placeHint explains a file that the user sees and the driver does not: as a service it has a /tmp of its own.

@@ -32,6 +32,7 @@ type admission struct {
 	wait          time.Duration     // for references; see pauses.resolve
 	files         filebudget.Budget // zero means no bound
 	refused       atomic.Uint64     // containers
+	allowFiles    []string          // directories below which a container's options may name files; nil = everywhere
 }
 
 func newAdmission(c Config) (*admission, error) {
@@ -50,6 +51,7 @@ func newAdmission(c Config) (*admission, error) {
 			Destinations: logs.Destinations, DefaultDestination: logs.DefaultDestination, OnlyDestinations: !logs.AllowOptions,
 		},
 	}
+	a.allowFiles = logs.AllowFiles
 	if c.pauses.denied != 0 {
 		a.asker.Again = c.pauses.denied
 	}
@@ -125,7 +127,10 @@ func need(who, option string, ref secretref.Ref) references.Need {
 }
 
 func (a *admission) routerOptions(who string, o options.Options) router.Options {
-	r := router.Options{Plain: o.Plain, Secrets: map[string]secret.Source{}}
+	r := router.Options{Plain: o.Plain, Secrets: map[string]secret.Source{}, Files: a.allowFiles}
+	if o.Destination != "" {
+		r.Files = nil // it is the host's own
+	}
 	for name, ref := range o.References {
 		r.Secrets[name] = a.asker.Source(need(who, name, ref))
 	}

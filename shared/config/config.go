@@ -117,6 +117,7 @@ type Logs struct {
 	AllowReferences []string      // glob patterns; nil = any reference, empty = none
 	AllowRouters    []string      // glob patterns of router addresses and of ARNs; nil = any, empty = none
 	AllowRoles      []string      // glob patterns of roles that containers may name; nil and empty = none
+	AllowFiles      []string      // directories below which a container's options may name files; default DefaultAllowFiles, empty = none
 	MetricsAddress  string        // host:port; "" = none
 	ReadLogs        bool          // docker logs reads the spool and what is kept of it; default true
 	HistoryTotal    int64         // kept of delivered lines for docker logs; default 4 GiB
@@ -139,6 +140,9 @@ type Secrets struct {
 	ValuesDir       string   // a tmpfs for the files; default /run/secretref/values
 	VolumesDir      string   // the same mounted read-only, for containers; default /run/secretref/volumes
 }
+
+// DefaultAllowFiles returns Logs.AllowFiles where it is not given.
+func DefaultAllowFiles() []string { return []string{"/etc/ssl", "/etc/pki", "/etc/secretref"} }
 
 // DefaultSpoolMinFree is Logs.SpoolMinFree where it is not given.
 const DefaultSpoolMinFree = 1 << 30
@@ -169,6 +173,7 @@ func defaults() *Config {
 			SpoolMaxBytes: 256 << 20,
 			SpoolTotal:    2 << 30,
 			SpoolMinFree:  DefaultSpoolMinFree,
+			AllowFiles:    DefaultAllowFiles(),
 			ReadLogs:      true,
 			HistoryTotal:  4 << 30,
 			KeepEnded:     7 * 24 * time.Hour,

@@ -97,7 +97,7 @@ func TestDefaults(t *testing.T) {
 			Accounts: map[string]Role{},
 			Buckets:  map[string]Bucket{},
 			Logs: Logs{StateDir: "/var/lib/secretref", SpoolMaxBytes: 268435456, SpoolTotal: 2147483648, SpoolMinFree: 1073741824,
-				ReadLogs: true, InstanceMetadata: true, HistoryTotal: 4294967296, KeepEnded: 168 * time.Hour,
+				AllowFiles: []string{"/etc/ssl", "/etc/pki", "/etc/secretref"}, ReadLogs: true, InstanceMetadata: true, HistoryTotal: 4294967296, KeepEnded: 168 * time.Hour,
 				MetricsPerContainer: true, AllowOptions: true},
 			Secrets: Secrets{ValuesDir: "/run/secretref/values", VolumesDir: "/run/secretref/volumes"},
 		}
@@ -159,6 +159,7 @@ history_total = "1GiB"
 keep_ended = "24h"
 allow_references = ["arn:aws:secretsmanager:*:*:secret:logs/*", "*"]
 allow_routers = []
+allow_files = ["/etc/ssl", "/srv/certificates"]
 metrics_address = "[::1]:9475"
 metrics_per_container = false
 allow_options = false
@@ -214,6 +215,7 @@ func TestEveryKey(t *testing.T) {
 			StateDir: "/srv/secretref", SpoolMaxBytes: 1024, SpoolTotal: 3 << 40, SpoolMinFree: 0,
 			ReadLogs: false, HistoryTotal: 1 << 30, KeepEnded: 24 * time.Hour,
 			AllowReferences: []string{"arn:aws:secretsmanager:*:*:secret:logs/*", "*"},
+			AllowFiles:      []string{"/etc/ssl", "/srv/certificates"},
 			AllowRouters:    []string{}, MetricsAddress: "[::1]:9475",
 			Hostname: "web-1", DefaultDestination: "prod", Destinations: map[string]map[string]string{"prod": {"logDriver": "splunk"}},
 		},

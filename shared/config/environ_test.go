@@ -56,6 +56,7 @@ func TestVariables(t *testing.T) {
 		{"SECRETREF_LOGS_ALLOW_REFERENCES", "/logs/*, arn:aws:ssm:*:*:parameter/a", func(c *Config) any { return c.Logs.AllowReferences },
 			[]string{"/logs/*", "arn:aws:ssm:*:*:parameter/a"}},
 		{"SECRETREF_LOGS_ALLOW_ROLES", "arn:aws:iam::111122223333:role/logs-*", func(c *Config) any { return c.Logs.AllowRoles }, []string{"arn:aws:iam::111122223333:role/logs-*"}},
+		{"SECRETREF_LOGS_ALLOW_FILES", "/etc/ssl,/srv/x", func(c *Config) any { return c.Logs.AllowFiles }, []string{"/etc/ssl", "/srv/x"}},
 		{"SECRETREF_LOGS_ALLOW_ROUTERS", "https://*.example.com:*", func(c *Config) any { return c.Logs.AllowRouters }, []string{"https://*.example.com:*"}},
 		{"SECRETREF_LOGS_METRICS_ADDRESS", ":9475", func(c *Config) any { return c.Logs.MetricsAddress }, ":9475"},
 		{"SECRETREF_SECRETS_ALLOW_REFERENCES", "/app/*", func(c *Config) any { return c.Secrets.AllowReferences }, []string{"/app/*"}},

@@ -78,6 +78,7 @@ func tableKeys(c *Config, table string) []key {
 			{"allow_references", `["arn:aws:secretsmanager:*:*:secret:logs/*"]`, globs(&l.AllowReferences)},
 			{"allow_routers", `["https://*.splunk.example.com:*"]`, globs(&l.AllowRouters, "://", "arn:")},
 			{"allow_roles", `["arn:aws:iam::111122223333:role/logs-*"]`, globs(&l.AllowRoles, ":role/")},
+			{"allow_files", `["/etc/ssl", "/etc/pki"]`, directories(&l.AllowFiles)},
 			{"allow_options", "false", boolean(&l.AllowOptions)},
 			{"default_destination", `"prod"`, checked(&l.DefaultDestination, isDestinationName, "a name of a destination (letters, digits and ._-)")},
 			{"metrics_per_container", "false", boolean(&l.MetricsPerContainer)},
@@ -369,6 +370,23 @@ func globs(p *[]string, must ...string) func(value) error {
 				return fmt.Errorf("has element %d, which is not such a pattern", i+1)
 			}
 			list = append(list, s)
+		}
+		*p = list
+		return nil
+	}
+}
+
+// directories takes an array of clean absolute paths.
+func directories(p *[]string) func(value) error {
+	return func(v value) error {
+		var list []string
+		if err := globs(&list)(v); err != nil {
+			return err
+		}
+		for i, s := range list {
+			if !filepath.IsAbs(s) || filepath.Clean(s) != s || s == "/" || strings.Contains(s, "*") {
+				return fmt.Errorf("has element %d, which is not a clean absolute path of a directory", i+1)
+			}
 		}
 		*p = list
 		return nil
