@@ -29,6 +29,7 @@ region = "eu-west-1"
 state_dir        = %q
 allow_references = ["arn:aws:secretsmanager:*:*:secret:logs/*"]
 allow_routers    = ["https://127.0.0.1:*"]
+allow_files      = [%q]
 
 [secrets]
 allow_references = ["arn:aws:secretsmanager:*:*:secret:app/*"]
@@ -75,7 +76,7 @@ func logStart(ctx context.Context, h *host) error {
 		return err
 	}
 	err = errors.Join(
-		os.WriteFile(h.dir+"/etc/logs.toml", fmt.Appendf(nil, logsConfiguration, h.dir+"/logs", h.logs.files.values, h.logs.files.values), 0o644),
+		os.WriteFile(h.dir+"/etc/logs.toml", fmt.Appendf(nil, logsConfiguration, h.dir+"/logs", h.dir+"/etc", h.logs.files.values, h.logs.files.values), 0o644),
 		os.WriteFile(h.dir+"/etc/collector-ca.pem", ca.PEM(), 0o644),
 	)
 	if err != nil {
