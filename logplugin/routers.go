@@ -6,6 +6,7 @@ import (
 	"github.com/secretref/secretref/logplugin/router/awslogs"
 	"github.com/secretref/secretref/logplugin/router/datadog"
 	"github.com/secretref/secretref/logplugin/router/elasticsearch"
+	"github.com/secretref/secretref/logplugin/router/firehose"
 	"github.com/secretref/secretref/logplugin/router/firelens"
 	"github.com/secretref/secretref/logplugin/router/fluentd"
 	"github.com/secretref/secretref/logplugin/router/gelf"
@@ -30,6 +31,7 @@ func routersOf(session *awsconf.Session) []router.Kind {
 		splunk.Kind(),
 		fluentd.Kind(),
 		awslogs.Kind(aws),
+		firehose.Kind(aws),
 		loki.Kind(),
 		otlp.Kind(),
 		datadog.Kind(),

@@ -52,7 +52,7 @@ func (x target) over(r *routertest.Receiver) target {
 func targets() map[string]func() target {
 	return map[string]func() target{
 		"splunk": splunkTarget, "fluentd": fluentdTarget, "loki": lokiTarget, "otlp": otlpTarget, "datadog": datadogTarget, "newrelic": newrelicTarget,
-		"http": httpTarget, "elasticsearch": elasticTarget, "awslogs": awslogsTarget,
+		"http": httpTarget, "elasticsearch": elasticTarget, "awslogs": awslogsTarget, "firehose": firehoseTarget,
 	}
 }
 
@@ -247,6 +247,20 @@ func awslogsTarget() target {
 			}
 		},
 		options: map[string]string{"logDriver": "awslogs", "awslogs-group": "new", "awslogs-create-group": "true", "awslogs-endpoint": s.URL()},
+	}.over(s.Receiver)
+}
+
+// firehoseTarget is Firehose; see awslogsTarget for the credentials. It refuses no record for good.
+func firehoseTarget() target {
+	s := awstest.StartFirehose("s")
+	return target{
+		name: "firehose", asks: true, lines: func(from int) []string { return s.Lines()[from:] },
+		setToken: func(given string) {
+			if s.SetKey(awstest.Old); given == "another" {
+				s.SetKey(awstest.New)
+			}
+		},
+		options: map[string]string{"logDriver": "firehose", "firehose-stream": "s", "firehose-endpoint": s.URL()},
 	}.over(s.Receiver)
 }
 

@@ -40,7 +40,7 @@ func StartLogs(groups ...string) *Logs {
 	for _, g := range groups {
 		l.streams[g] = map[string][]LogEvent{}
 	}
-	l.Server = start("logs", "Logs_20140328.", l.call)
+	l.Server = start("Logs_20140328.", l.call)
 	return l
 }
 

@@ -59,7 +59,8 @@ type Server struct {
 	calls   []string // operations that were called
 }
 
-func start(service, target string, handle func(operation string, body []byte) Answer) *Server {
+func start(target string, handle func(operation string, body []byte) Answer) *Server {
+	service, _, _ := strings.Cut(strings.ToLower(target), "_") // as signatures name it
 	s := &Server{service: service, target: target, handle: handle, key: Old, denied: map[string]bool{}}
 	s.Receiver = routertest.StartReceiver(routertest.ReceiverOptions{Handle: s.serve})
 	return s
