@@ -228,7 +228,7 @@ func (u *Use) Call(ctx context.Context, op, operation string, body []byte, heade
 		if failed != nil {
 			return a, &Refusal{Error: failed}
 		}
-		refusal := judge(op, &a)
+		refusal := judge(op, &a, strings.HasPrefix(operation, "Create"))
 		if refusal == nil {
 			return a, nil
 		}
