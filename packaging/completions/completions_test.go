@@ -200,13 +200,19 @@ func TestBash(t *testing.T) {
 		{"docker-credential-secretref configure po", "podman"},
 		{"docker-credential-secretref explain --js", "--json"},
 	} {
-		words := strings.Fields(c.line)
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-		defer cancel()
-		script := `source "./$1.bash"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); "_${1//-/_}"; printf '%s\n' "${COMPREPLY[@]}"`
-		out, err := exec.CommandContext(ctx, "bash", append([]string{"--norc", "-euc", script, "bash"}, words...)...).CombinedOutput()
-		if got := strings.TrimSpace(string(out)); err != nil || got != c.want {
+		const script = `source "./$1.bash"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); "_${1//-/_}"; printf '%s\n' "${COMPREPLY[@]}"`
+		out, err := shell(t, append([]string{"bash", "--norc", "-euc", script, "bash"}, strings.Fields(c.line)...)...)
+		if got := strings.TrimSpace(out); err != nil || got != c.want {
 			t.Errorf("%s: bash offers %q, %v, want %q", c.line, got, err, c.want)
 		}
 	}
+}
+
+// shell runs a shell.
+func shell(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput()
+	return string(out), err
 }
