@@ -154,7 +154,7 @@ func (s *Server) authenticate(r *http.Request, body []byte) string {
 	if d := time.Since(at) + s.ahead; err != nil || d > 5*time.Minute || d < -5*time.Minute {
 		return "InvalidSignatureException"
 	}
-	again, err := http.NewRequest(r.Method, "http://"+r.Host+r.URL.Path, bytes.NewReader(body))
+	again, err := http.NewRequestWithContext(r.Context(), r.Method, "http://"+r.Host+r.URL.Path, bytes.NewReader(body))
 	if err != nil {
 		return "IncompleteSignature"
 	}

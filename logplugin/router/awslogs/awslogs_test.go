@@ -191,7 +191,7 @@ func TestCreate(t *testing.T) {
 			r := s.config.Router()
 			e := s.encoder(t, s.config, "x")
 			wg.Go(func() {
-				defer r.Close()
+				defer func() { _ = r.Close() }()
 				b, _ := routertest.Batch([]router.Encoder{e}, 3)
 				if err := r.Send(t.Context(), b); err != nil {
 					t.Error(err)

@@ -35,7 +35,7 @@ func BenchmarkSend(b *testing.B) {
 		b.Fatal(err)
 	}
 	r := c.Router()
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	batch, lines := &router.Batch{}, routertest.Lines(perBatch)
 	b.ReportAllocs()
 	for sent := 0; sent < b.N; sent += perBatch {
