@@ -210,6 +210,7 @@ func writeVolumes(w io.Writer, all []volume.Status) error {
 	for _, v := range all {
 		fmt.Fprintf(t, "%s\t%v\t%d\t%d\t%s\t%s\t%s\n", v.Name, v.Mounted, len(v.References), len(v.Missing), ago(v.Written), ago(v.Checked), v.LastError)
 	}
+	fmt.Fprintln(t, "A volume keeps the options that it was created with: to change them, remove it and create it again.")
 	return t.Flush()
 }
 

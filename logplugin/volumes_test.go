@@ -46,7 +46,7 @@ func TestVolumeCommands(t *testing.T) {
 		{"check --volume-opt secrets.db=" + db + " --volume-opt mode=0400", 0, []string{"ok     tmpfs of volumes: " + values, "ok     volume options", "ok     volume option secrets.db: " + db + ", version "}},
 		{"check --volume-opt secrets.db=/other", 1, []string{"failed volume option secrets.db: /other: ", "under [secrets]", "check: failed: 1"}},
 		{"check --volume-opt secrets.db=" + db + " --volume-opt secrets.db=x", 2, []string{"given twice"}},
-		{"status", 0, []string{"VOLUME  MOUNTED", "app     true     1      0 "}},
+		{"status", 0, []string{"VOLUME  MOUNTED", "app     true     1      0 ", "A volume keeps the options"}},
 		{"refresh app", 0, []string{"values: 1"}},
 		{"forget --volume", 2, []string{"which volume"}},
 		{"forget --volume --ended app", 2, []string{"exclude each other"}},

@@ -44,25 +44,26 @@ func (h *host) container(t *testing.T) {
 
 	put(rotated)
 	h.says("app", rotated.Value())
-	for sig, next := range map[syscall.Signal]*rig.Canary{syscall.SIGKILL: canary, syscall.SIGTERM: rotated} { // it is killed, and upgraded
+	next := []*rig.Canary{canary, rotated}
+	for i, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGABRT} { // it is killed, upgraded, and crashes
 		h.end(sig)
 		h.start()
-		put(next)
-		h.says("app", next.Value())
+		put(next[i%2])
+		h.says("app", next[i%2].Value())
 	}
 	h.commands(arn)
 	h.mustDocker("cp", "app:/run/secrets/db", h.dir+"/copied") // a symlink
 	h.mustDocker("cp", "-L", "app:/run/secrets/db", h.dir+"/values/copied")
-	put(canary)
-	h.says("app", canary.Value())
+	put(rotated)
+	h.says("app", rotated.Value())
 	if err := os.Remove(h.dir + "/values/copied"); err != nil {
 		t.Error(err)
 	}
 
 	h.mustDocker("commit", "app", "committed")
 	h.mustDocker("export", "-o", h.dir+"/export.tar", "app")
-	put(rotated)
-	h.says("app", rotated.Value())
+	put(canary)
+	h.says("app", canary.Value())
 	h.visible(arn, canary, rotated)
 	h.mustDocker("volume", "rm", "app-secrets")
 	h.nothingLeft()
@@ -113,6 +114,10 @@ func (h *host) visible(arn string, values ...*rig.Canary) {
 			if c.In(text) {
 				t.Errorf("the value is in %s", where)
 			}
+		}
+		// The driver has crashed: a core dump would be in its directory, as logplugin/integration shows of another program.
+		if cores, err := filepath.Glob(h.dir + "/core*"); err != nil || len(cores) > 0 {
+			t.Errorf("core dumps %v, %v", cores, err)
 		}
 		found, err := c.FindInFiles(t.Context(), h.dir+"/state", h.dir+"/export.tar", h.dir+"/driver.log", h.dockerd.Dir()+"/data", "/run/docker")
 		if err != nil || len(found) > 0 {

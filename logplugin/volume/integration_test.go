@@ -122,9 +122,10 @@ func (h *host) start() {
 		h.t.Fatal(err)
 	}
 	defer log.Close()
-	h.driver = exec.Command(h.program, "serve", "--socket", h.socket(""), "--volume-socket", h.socket("-files"), "--config", h.dir+"/config.toml")
+	h.driver = exec.Command("/bin/sh", "-c", `ulimit -c unlimited; exec "$@"`, "sh", h.program, "serve", "--socket", h.socket(""), "--volume-socket", h.socket("-files"), "--config", h.dir+"/config.toml")
 	h.driver.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	h.driver.Env = append(rig.Env(h.dir), h.aws.Environ()...)
+	h.driver.Dir = h.dir // where a core dump would be
+	h.driver.Env = append(rig.Env(h.dir), append(h.aws.Environ(), "GOTRACEBACK=crash")...)
 	h.driver.Stdout, h.driver.Stderr = log, log
 	if err := h.driver.Start(); err != nil {
 		h.t.Fatal(err)
