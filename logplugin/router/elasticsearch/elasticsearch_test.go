@@ -48,7 +48,9 @@ func TestSuite(t *testing.T) {
 func TestPeers(t *testing.T) {
 	routertest.Peers(t, func(t *testing.T) *routertest.Peer {
 		s := start(t, elastictest.Options{}, map[string]string{timeout: "1s"})
-		return s.Peer(s.server.Receiver)
+		p := s.Peer(s.server.Receiver)
+		p.Answer = maxAnswer
+		return p
 	})
 }
 
