@@ -21,9 +21,10 @@ type driver struct {
 	run  func() (*process, error)
 }
 
-func (w *world) startDriver(ctx context.Context, name, program string) (*driver, error) {
+// startDriver starts a log driver with more lines for [logs].
+func (w *world) startDriver(ctx context.Context, name, program, more string) (*driver, error) {
 	d := &driver{name: name, dir: w.path(name)}
-	config := "[aws]\nregion = \"" + region + "\"\n[logs]\nstate_dir = \"" + d.state() + "\"\nallow_references = [\"*\"]\n"
+	config := "[aws]\nregion = \"" + region + "\"\n[logs]\nstate_dir = \"" + d.state() + "\"\nallow_references = [\"*\"]\n" + more
 	if err := os.Mkdir(d.dir, 0o700); err != nil {
 		return nil, err
 	}
