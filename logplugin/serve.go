@@ -46,14 +46,16 @@ func (p Program) serve(ctx context.Context, f flags) error {
 		defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
 	}
 	log := p.newLog(f)
-	s := &server{program: p, flags: f, log: log, files: raiseFiles(log), instance: instance{looked: make(chan struct{})}}
+	s := &server{program: p, flags: f, log: log, instance: instance{looked: make(chan struct{})}}
 	defer s.looking.Wait()
 	ctx, end := context.WithCancel(ctx)
 	defer end()
+	limit := raiseFiles(log)
 	if err := s.listen(); err != nil {
 		return err
 	}
 	defer s.close()
+	s.files = filebudget.For(limit, s.volumes != nil)
 	cfg, broken := p.load(f)
 	if broken != nil {
 		cfg = p.fallback(f)
@@ -248,11 +250,11 @@ func newResolver(aws *awsconf.Session, cfg *config.Config, resolves *metrics.Res
 	})
 }
 
-// raiseFiles raises the limit of open files and shares them out.
-func raiseFiles(log *slog.Logger) filebudget.Budget {
+// raiseFiles raises the limit of open files.
+func raiseFiles(log *slog.Logger) int {
 	limit, err := filebudget.Raise()
 	if err != nil {
 		log.Warn("the limit of open files cannot be raised", "limit", limit, "error", err)
 	}
-	return filebudget.For(limit)
+	return limit
 }

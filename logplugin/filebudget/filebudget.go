@@ -29,17 +29,20 @@ type Budget struct {
 	Accepted int
 }
 
-// For shares out limit. A limit that is too small for all leaves at least one file to each part.
-func For(limit int) Budget {
+// For shares out limit, with a part for volumes where they are served. A limit that is too small for all leaves at least one file to
+// each part.
+func For(limit int, volumes bool) Budget {
 	b := Budget{
 		Limit:        limit,
 		Fixed:        between(16, limit/8, 24),
 		Daemon:       between(4, limit/16, 64),
-		Volumes:      between(2, limit/32, 32),
 		Status:       between(2, limit/32, 8),
 		Metrics:      between(2, limit/32, 8),
 		Destinations: between(4, limit/8, 1024),
 		Readers:      between(1, limit/64, 256),
+	}
+	if volumes {
+		b.Volumes = between(2, limit/32, 32)
 	}
 	b.Destinations = max(4, b.Destinations-2*b.Readers)
 	b.Sessions = max(1, limit-b.Fixed-b.Daemon-b.Volumes-b.Status-b.Metrics-b.Destinations-2*b.Readers)

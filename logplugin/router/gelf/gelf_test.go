@@ -222,7 +222,7 @@ func TestSuite(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			routertest.Run(t, func(t *testing.T) *routertest.Subject {
-				c.server.Buffer = 4 << 10
+				c.server.Buffer = 64 << 10
 				s := start(t, c.server, c.options)
 				set := func(f routertest.SocketFault) func() { return func() { s.receiver.SetFault(f) } }
 				return &routertest.Subject{
