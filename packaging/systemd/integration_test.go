@@ -104,6 +104,13 @@ func TestEnableVolumes(t *testing.T) {
 		t.Fatal(err)
 	}
 	own := "/run/docker/plugins/srtest-v-" + strconv.Itoa(os.Getpid())
+	t.Cleanup(func() { // a daemon that is asked for volumes would wait for them
+		for _, file := range []string{own + ".sock", own + "-files.sock"} {
+			if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				t.Error(err)
+			}
+		}
+	})
 	units := map[string]string{}
 	for _, name := range []string{service, socket, files, memory, volumes} {
 		units[name] = read(t, name)
