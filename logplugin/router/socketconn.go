@@ -209,15 +209,17 @@ func (c *socketConn) writeAll(p []byte) error {
 	return err
 }
 
-// queued returns how many bytes were written and the other side has not taken: its host has not acknowledged them, or, on a
-// socket of this host, nobody has read them. Only 0 is exact there.
+// queued returns how many of the bytes that were written are still in this host's queue. Over TCP these are the bytes that the
+// receiver's host has not acknowledged. On a unix socket they are the bytes that the receiver has not read, and the kernel adds
+// a size of its own for each message: only 0 is exact.
 func (c *socketConn) queued() (n int, err error) {
 	failed := c.control.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
 	return n, errors.Join(failed, err)
 }
 
-// ended returns why the connection has ended, nil when it has not. What nobody has taken is not queued any more then. Its
-// own look is needed: the reader may be late, and of a datagram socket there is nothing to read.
+// ended returns why the connection has ended, or nil when it has not. After the end queued returns 0, also for bytes that the
+// receiver has never read, so call ended too before a batch counts as sent. It asks the kernel by itself, because the goroutine
+// that reads may see the end later, and nothing can be read from a datagram socket.
 func (c *socketConn) ended() error {
 	if c.address.Scheme == "unixgram" {
 		return c.replaced()
