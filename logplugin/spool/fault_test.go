@@ -393,3 +393,48 @@ func TestProbe(t *testing.T) {
 		t.Errorf("limit of a file system of 1 MiB: %d, want a tenth", got)
 	}
 }
+
+// overtaken is an error about which somebody asks while the spool makes its own words of it.
+type overtaken struct{ asked func() }
+
+func (e overtaken) Error() string { e.asked(); return "refused" }
+
+// onceFS refuses the next file that is made, with err.
+type onceFS struct {
+	System
+	err error
+}
+
+func (f *onceFS) Open(path string, flag int) (File, error) {
+	if err := f.err; err != nil && flag&os.O_CREATE != 0 {
+		f.err = nil
+		return nil, err
+	}
+	return f.System.Open(path, flag)
+}
+
+// A write of the cursor that fails is followed at once by one of another goroutine that does not: the spool does not go on
+// to say that it fails, for nothing would ever take that back.
+func TestLateErrorOfCursor(t *testing.T) {
+	fsys := &onceFS{}
+	s := open(newFaultyStore(t, Config{Dir: t.TempDir(), Retry: time.Hour}, fsys, systemClock{time.Now()}), t.TempDir(), Options{})
+	defer shut(t, s)
+	other := func() error {
+		if !s.ledger.marks.TryLock() { // the first write has not ended: the other waits for it
+			return nil
+		}
+		s.ledger.marks.Unlock()
+		return s.persist()
+	}
+	fsys.err = overtaken{func() {
+		if err := other(); err != nil {
+			t.Error(err)
+		}
+	}}
+	if err := s.persist(); err == nil {
+		t.Fatal("no error from a file system that refuses")
+	}
+	if err := s.Stats().Err; (err != nil) != s.ledger.dirty {
+		t.Errorf("says %v; cursor to be written again: %v", err, s.ledger.dirty)
+	}
+}

@@ -83,7 +83,8 @@ func (l *ledger) position() (commit, persisted int64) {
 	return l.commit, l.persisted
 }
 
-// write writes the ledger of s into its cursor file as it is now.
+// write writes the ledger of s into its cursor file as it is now, and notes the result in s before another write can begin:
+// what is noted last is what the last write gave.
 func (l *ledger) write(s *Spool) error {
 	l.marks.Lock()
 	defer l.marks.Unlock()
@@ -99,12 +100,16 @@ func (l *ledger) write(s *Spool) error {
 	m.gaps = l.buf
 	l.mu.Unlock()
 	err := l.file.write(s.store, &m)
+	if err != nil {
+		err = fmt.Errorf("write cursor of spool %s: %w", s.segs.dir, err)
+	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.dirty = err != nil
 	if err == nil {
 		l.persisted = m.cursor
 	}
+	l.mu.Unlock()
+	s.failed(writeCursor, err)
 	return err
 }
 

@@ -373,12 +373,7 @@ func (s *Spool) persist() error {
 	if !s.segs.isLoaded() {
 		return nil
 	}
-	err := s.ledger.write(s)
-	if err != nil {
-		err = fmt.Errorf("write cursor of spool %s: %w", s.segs.dir, err)
-	}
-	s.failed(writeCursor, err)
-	return err
+	return s.ledger.write(s)
 }
 
 // trim removes the segments of which everything has been accepted.
