@@ -27,7 +27,7 @@ type LinkConfig[C any] struct {
 	Client func(C) HTTPConfig
 }
 
-// Link keeps the client of a router over HTTP. It asks for the secrets at each use, and makes a new client only when
+// Link keeps the client of a router over HTTP, which embeds it. It asks for the secrets at each use, and makes a new client only when
 // one of them or a file of certificates has changed. It is safe for concurrent use.
 type Link[C any] struct {
 	config       LinkConfig[C]
@@ -103,14 +103,42 @@ func (u *Use[C]) Invalidate(names ...string) { u.link.config.Options.Invalidate(
 // Refused tells the sources of the credentials that the receiver has refused them.
 func (u *Use[C]) Refused() { u.link.config.Options.Invalidate(u.Values, u.link.config.Credentials...) }
 
-// Note says what is wrong with files of certificates that were renewed; "" means nothing.
+// Note implements Noter. It says what is wrong with files of certificates that were renewed; "" means nothing.
 func (l *Link[C]) Note() string { return l.certificates.Note() }
 
-// Close frees the connections that are not in use.
-func (l *Link[C]) Close() {
+// Close implements Router. It frees the connections that are not in use.
+func (l *Link[C]) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.http != nil {
 		l.http.Close()
 	}
+	return nil
+}
+
+// With calls do with the values and the client of the moment. It tells the sources of the credentials when do says that they were
+// refused.
+func (l *Link[C]) With(ctx context.Context, do func(*Use[C]) *Error) error {
+	u, failed := l.Begin(ctx)
+	if failed == nil {
+		failed = do(u)
+	}
+	if failed == nil {
+		return nil
+	}
+	if u != nil && failed.Class == ClassCredentials {
+		u.Refused()
+	}
+	return failed
+}
+
+// SendParts is With for a batch of which a request has at most so many records and bytes: do is called for each part of it, as
+// by Batch.SendParts.
+func (l *Link[C]) SendParts(ctx context.Context, b *Batch, records, bytes int, do func(u *Use[C], part *Batch) *Error) error {
+	if b.Len() == 0 {
+		return nil
+	}
+	return l.With(ctx, func(u *Use[C]) *Error {
+		return b.sendParts(records, bytes, func(part *Batch) *Error { return do(u, part) })
+	})
 }

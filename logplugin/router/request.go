@@ -18,6 +18,13 @@ func (b *Batch) Fit(from, records, bytes int) (to int) {
 // SendParts calls send for the parts of b that fit into one request each, in order, until one leaves records that are to be sent
 // again. Its error counts the records of b.
 func (b *Batch) SendParts(records, bytes int, send func(part *Batch) *Error) error {
+	if failed := b.sendParts(records, bytes, send); failed != nil {
+		return failed
+	}
+	return nil
+}
+
+func (b *Batch) sendParts(records, bytes int, send func(part *Batch) *Error) *Error {
 	var refused *Error // of parts of which nothing is left to send
 	for from := 0; from < b.Len(); {
 		to := b.Fit(from, records, bytes)
@@ -37,10 +44,7 @@ func (b *Batch) SendParts(records, bytes int, send func(part *Batch) *Error) err
 		}
 		from = to
 	}
-	if refused != nil {
-		return refused
-	}
-	return nil
+	return refused
 }
 
 // settles reports whether all n records of a request were taken or refused for good, with an outcome for each.

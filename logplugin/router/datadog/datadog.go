@@ -15,45 +15,30 @@ const (
 
 // Router sends batches to one intake.
 type Router struct {
-	link *router.Link[router.Receiver]
+	*router.Link[router.Receiver]
+
 	idle router.Buffers
 }
 
-var (
-	_ router.Router = (*Router)(nil)
-	_ router.Noter  = (*Router)(nil)
-)
+var _ router.Noter = (*Router)(nil)
 
-// New returns a router for c. It connects when there is something to send.
-func New(c Config) *Router {
-	return &Router{
-		link: router.NewLink(router.LinkConfig[router.Receiver]{
-			Op: op, Options: c.options, List: options, TLS: tlsNames, Credentials: []string{apiKey},
-			Check: func(v *router.Values) { v.CheckHeader(apiKey) }, Read: receiverOf, Client: router.Receiver.Client,
-		}),
-	}
+// newRouter returns a router for o. It connects when there is something to send.
+func newRouter(o router.Options) router.Router {
+	return &Router{Link: router.NewLink(router.LinkConfig[router.Receiver]{
+		Op: op, Options: o, List: options, TLS: tlsNames, Credentials: []string{apiKey},
+		Check: func(v *router.Values) { v.CheckHeader(apiKey) }, Read: receiverOf, Client: router.Receiver.Client,
+	})}
 }
-
-// Close implements router.Router.
-func (r *Router) Close() error {
-	r.link.Close()
-	return nil
-}
-
-// Note implements router.Noter.
-func (r *Router) Note() string { return r.link.Note() }
 
 // Send implements router.Router. A batch that is more than Datadog takes at once goes in several requests.
 func (r *Router) Send(ctx context.Context, b *router.Batch) error {
-	return b.SendParts(maxLines, maxBytes, func(part *router.Batch) *router.Error { return r.send(ctx, part) })
+	return r.SendParts(ctx, b, maxLines, maxBytes, func(u *router.Use[router.Receiver], part *router.Batch) *router.Error {
+		return r.send(ctx, u, part)
+	})
 }
 
 // send makes one request.
-func (r *Router) send(ctx context.Context, b *router.Batch) *router.Error {
-	u, failed := r.link.Begin(ctx)
-	if failed != nil {
-		return failed
-	}
+func (r *Router) send(ctx context.Context, u *router.Use[router.Receiver], b *router.Batch) *router.Error {
 	doing := "send to " + u.Conn.Name
 	buf := r.idle.Get()
 	defer r.idle.Put(buf)
@@ -67,7 +52,6 @@ func (r *Router) send(ctx context.Context, b *router.Batch) *router.Error {
 	}
 	failed = a.Judge(doing, b.Len(), http.StatusAccepted, "Datadog answers 202; check that "+site+" or "+intake+" is its intake")
 	if failed != nil && failed.Class == router.ClassCredentials {
-		u.Refused()
 		failed.Hint = "a key belongs to one site; check " + site + " too"
 	}
 	return failed

@@ -10,7 +10,6 @@
 package elasticsearch
 
 import (
-	"context"
 	"encoding/base64"
 	"slices"
 	"strings"
@@ -70,7 +69,7 @@ func Kind() router.Kind {
 			}
 			return addressesOf(v)
 		},
-		New: func(o router.Options) (router.Config, error) { return Parse(o) },
+		New: parts.Config,
 	}
 }
 
@@ -119,27 +118,13 @@ var (
 	}
 )
 
-// Config is a checked set of options. Only Parse makes one.
-type Config struct{ options router.Options }
-
-// Parse checks o as far as that is possible without asking for a secret. Options of other drivers are not looked at.
-func Parse(o router.Options) (Config, error) {
-	v := o.Unresolved()
-	login.Check(v)
-	receiverOf(v, nil)
-	sessionOf(v, router.Session{})
-	return Config{o}, v.Err()
-}
-
-// Batches implements router.Config.
-func (c Config) Batches() int { return 0 }
-
-// Router implements router.Config.
-func (c Config) Router() router.Router { return New(c) }
-
-// Encoder implements router.Config.
-func (c Config) Encoder(ctx context.Context, s router.Session) (router.Encoder, error) {
-	return c.options.NewEncoder(ctx, op, options, func(v *router.Values) router.Encoder { return sessionOf(v, s) })
+var parts = router.Parts{
+	Op: op, List: options, Router: newRouter,
+	Check: func(_ router.Options, v *router.Values) {
+		login.Check(v)
+		receiverOf(v, nil)
+	},
+	Encoder: func(v *router.Values, s router.Session) router.Encoder { return sessionOf(v, s) },
 }
 
 var form = router.ReceiverForm{

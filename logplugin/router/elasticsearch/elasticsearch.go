@@ -19,48 +19,37 @@ const (
 
 // Router sends batches to one server.
 type Router struct {
-	link    *router.Link[router.Receiver]
+	*router.Link[router.Receiver]
+
 	answers sync.Pool // of *answer
 }
 
 var (
-	_ router.Router             = (*Router)(nil)
 	_ router.Verifier           = (*Router)(nil)
 	_ router.CredentialVerifier = (*Router)(nil)
 	_ router.Noter              = (*Router)(nil)
 )
 
-// New returns a router for c. It connects when there is something to send.
-func New(c Config) *Router {
+// newRouter returns a router for o. It connects when there is something to send.
+func newRouter(o router.Options) router.Router {
 	return &Router{
-		link: router.NewLink(router.LinkConfig[router.Receiver]{
-			Op: op, Options: c.options, List: options, TLS: tlsNames, Credentials: login.Credentials(),
+		Link: router.NewLink(router.LinkConfig[router.Receiver]{
+			Op: op, Options: o, List: options, TLS: tlsNames, Credentials: login.Credentials(),
 			Check: login.Check, Read: receiverOf, Client: router.Receiver.Client,
 		}),
 		answers: sync.Pool{New: func() any { return &answer{} }},
 	}
 }
 
-// Close implements router.Router.
-func (r *Router) Close() error {
-	r.link.Close()
-	return nil
-}
-
-// Note implements router.Noter.
-func (r *Router) Note() string { return r.link.Note() }
-
 // Send implements router.Router. A batch that is more than a server takes at once goes in several requests.
 func (r *Router) Send(ctx context.Context, b *router.Batch) error {
-	return b.SendParts(maxLines, maxBytes, func(part *router.Batch) *router.Error { return r.send(ctx, part) })
+	return r.SendParts(ctx, b, maxLines, maxBytes, func(u *router.Use[router.Receiver], part *router.Batch) *router.Error {
+		return r.send(ctx, u, part)
+	})
 }
 
 // send makes one request.
-func (r *Router) send(ctx context.Context, b *router.Batch) *router.Error {
-	u, failed := r.link.Begin(ctx)
-	if failed != nil {
-		return failed
-	}
+func (r *Router) send(ctx context.Context, u *router.Use[router.Receiver], b *router.Batch) *router.Error {
 	doing := "send to " + u.Conn.Name
 	a, failed := bulk(ctx, u, doing, b.Body)
 	if failed != nil {
@@ -68,11 +57,7 @@ func (r *Router) send(ctx context.Context, b *router.Batch) *router.Error {
 	}
 	parsed, _ := r.answers.Get().(*answer)
 	defer r.answers.Put(parsed)
-	failed = parsed.judge(&a, doing, b.Len())
-	if failed != nil && failed.Class == router.ClassCredentials {
-		u.Refused()
-	}
-	return failed
+	return parsed.judge(&a, doing, b.Len())
 }
 
 func bulk(ctx context.Context, u *router.Use[router.Receiver], doing string, body []byte) (router.Answer, *router.Error) {
@@ -84,22 +69,14 @@ func bulk(ctx context.Context, u *router.Use[router.Receiver], doing string, bod
 // Verify implements router.Verifier. It makes a request without actions, which a server refuses only after it has looked at
 // the credentials.
 func (r *Router) Verify(ctx context.Context) error {
-	u, failed := r.link.Begin(ctx)
-	if failed != nil {
-		return failed
-	}
-	doing := "reach " + u.Conn.Name
-	a, failed := bulk(ctx, u, doing, []byte("\n"))
-	if failed == nil {
-		failed = empty(&a, doing)
-	}
-	if failed == nil {
-		return nil
-	}
-	if failed.Class == router.ClassCredentials {
-		u.Refused()
-	}
-	return failed
+	return r.With(ctx, func(u *router.Use[router.Receiver]) *router.Error {
+		doing := "reach " + u.Conn.Name
+		a, failed := bulk(ctx, u, doing, []byte("\n"))
+		if failed != nil {
+			return failed
+		}
+		return empty(&a, doing)
+	})
 }
 
 // VerifyCredentials implements router.CredentialVerifier.

@@ -368,11 +368,11 @@ func TestRequests(t *testing.T) {
 		t.Cleanup(server.Close)
 		all := maps.Clone(c.options)
 		all[address] = server.URL() + c.path
-		config, err := Parse(router.Options{Plain: all})
+		config, err := Kind().New(router.Options{Plain: all})
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := New(config)
+		r := config.Router()
 		e, err := config.Encoder(t.Context(), routertest.Session("n"))
 		if err != nil {
 			t.Fatal(err)

@@ -27,11 +27,11 @@ func TestVictoriaLogs(t *testing.T) {
 func TestVictoriaLogsAnswersVerify(t *testing.T) {
 	v := rig.Use(t, rig.StartVictoriaLogs, rig.VictoriaLogsOptions{})
 	for address, good := range map[string]bool{v.URL() + "/insert/elasticsearch": true, v.URL() + "/nowhere": false} {
-		c, err := Parse(router.Options{Plain: map[string]string{"elasticsearch-url": address}})
+		c, err := Kind().New(router.Options{Plain: map[string]string{"elasticsearch-url": address}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := New(c)
+		r, _ := c.Router().(*Router)
 		if err := r.Verify(t.Context()); (err == nil) != good {
 			t.Errorf("%s: %v", address, err)
 		}

@@ -7,7 +7,6 @@
 package http
 
 import (
-	"context"
 	"net/http"
 	"net/url"
 	"slices"
@@ -79,7 +78,7 @@ var addressForm = router.AddressForm{
 func Kind() router.Kind {
 	return addressForm.Kind(router.Kind{
 		Name: "http", Options: slices.Clone(options),
-		New: func(o router.Options) (router.Config, error) { return Parse(o) },
+		New: parts.Config,
 	})
 }
 
@@ -89,39 +88,24 @@ var (
 	login    = router.Login{User: "http-user", Password: "http-password", Token: "http-bearer-token"}
 )
 
-// Config is a checked set of options. Only Parse makes one.
-type Config struct{ options router.Options }
-
-// Parse checks o as far as that is possible without asking for a secret. Options of other drivers are not looked at.
-func Parse(o router.Options) (Config, error) {
-	v := o.Unresolved()
-	c := Config{o}
-	c.check(v)
-	c.connection(v, nil)
-	sessionOf(v, router.Session{})
-	return c, v.Err()
+var parts = router.Parts{
+	Op: op, List: options, Router: newRouter,
+	Check: func(o router.Options, v *router.Values) {
+		check(o, v)
+		connectionOf(o, v, nil)
+	},
+	Encoder: func(v *router.Values, s router.Session) router.Encoder { return sessionOf(v, s) },
 }
 
-// Batches implements router.Config.
-func (c Config) Batches() int { return 0 }
-
-// Router implements router.Config.
-func (c Config) Router() router.Router { return New(c) }
-
-// Encoder implements router.Config.
-func (c Config) Encoder(ctx context.Context, s router.Session) (router.Encoder, error) {
-	return c.options.NewEncoder(ctx, op, options, func(v *router.Values) router.Encoder { return sessionOf(v, s) })
-}
-
-// credentials are the options that go into each request.
-func (c Config) credentials() []string {
-	return append(c.options.Members(headers), login.Credentials()...)
+// credentialsOf are the options that go into each request.
+func credentialsOf(o router.Options) []string {
+	return append(o.Members(headers), login.Credentials()...)
 }
 
 // check looks at them.
-func (c Config) check(v *router.Values) {
+func check(o router.Options, v *router.Values) {
 	login.Check(v)
-	given.Check(c.options, v)
+	given.Check(o, v)
 }
 
 var form = router.ReceiverForm{
@@ -135,9 +119,9 @@ type connection struct {
 	method string
 }
 
-// connection reads the connection's options; the faults are in v. nil certificates are read from their files now.
-func (c Config) connection(v *router.Values, certificates *router.Certificates) connection {
-	secrets := c.credentials()
+// connectionOf reads the connection's options; the faults are in v. nil certificates are read from their files now.
+func connectionOf(o router.Options, v *router.Values, certificates *router.Certificates) connection {
+	secrets := credentialsOf(o)
 	if v.IsSecret(address) {
 		secrets = append(secrets, address)
 	}

@@ -63,7 +63,7 @@ func TestSecretValueIsNotShown(t *testing.T) {
 // The defaults of the table are those of the code.
 func TestDefaults(t *testing.T) {
 	routertest.Defaults(t, Kind(), map[string]string{address: "https://logs.example.com"}, func(v *router.Values) any {
-		c := Config{}.connection(v, nil)
+		c := connectionOf(router.Options{}, v, nil)
 		return []any{c.Base, c.Name, c.Hidden, c.Encoding, c.Timeout, c.method}
 	})
 }

@@ -15,51 +15,41 @@ const (
 
 // Router sends batches to one receiver.
 type Router struct {
-	config Config
-	link   *router.Link[connection]
-	idle   router.Buffers
+	*router.Link[connection]
+
+	options router.Options
+	idle    router.Buffers
 }
 
-var (
-	_ router.Router = (*Router)(nil)
-	_ router.Noter  = (*Router)(nil)
-)
+var _ router.Noter = (*Router)(nil)
 
-// New returns a router for c. It connects when there is something to send.
-func New(c Config) *Router {
-	return &Router{config: c, link: router.NewLink(router.LinkConfig[connection]{
-		Op: op, Options: c.options, List: options, TLS: tlsNames, Credentials: c.credentials(), Check: c.check, Read: c.connection, Client: func(c connection) router.HTTPConfig { return c.Client() },
+// newRouter returns a router for o. It connects when there is something to send.
+func newRouter(o router.Options) router.Router {
+	return &Router{options: o, Link: router.NewLink(router.LinkConfig[connection]{
+		Op: op, Options: o, List: options, TLS: tlsNames, Credentials: credentialsOf(o),
+		Check:  func(v *router.Values) { check(o, v) },
+		Read:   func(v *router.Values, c *router.Certificates) connection { return connectionOf(o, v, c) },
+		Client: func(c connection) router.HTTPConfig { return c.Client() },
 	})}
 }
 
-// Close implements router.Router.
-func (r *Router) Close() error {
-	r.link.Close()
-	return nil
-}
-
-// Note implements router.Noter.
-func (r *Router) Note() string { return r.link.Note() }
-
 // Send implements router.Router. A large batch goes in several requests.
 func (r *Router) Send(ctx context.Context, b *router.Batch) error {
-	return b.SendParts(maxLines, maxBytes, func(part *router.Batch) *router.Error { return r.send(ctx, part) })
+	return r.SendParts(ctx, b, maxLines, maxBytes, func(u *router.Use[connection], part *router.Batch) *router.Error {
+		return r.send(ctx, u, part)
+	})
 }
 
 // types are what the formats are called in a request.
 var types = map[string]string{jsonLines: "application/x-ndjson", jsonArray: "application/json", jsonStream: "application/json", raw: "text/plain; charset=utf-8"}
 
 // send makes one request.
-func (r *Router) send(ctx context.Context, b *router.Batch) *router.Error {
-	u, failed := r.link.Begin(ctx)
-	if failed != nil {
-		return failed
-	}
+func (r *Router) send(ctx context.Context, u *router.Use[connection], b *router.Batch) *router.Error {
 	e, _ := b.Runs[0].Encoder.(*Encoder) // all have one format
 	doing := "send to " + u.Conn.Name
 	header := http.Header{"Content-Type": {types[e.format]}}
 	login.Set(header, u.Values)
-	given.Set(r.config.options, header, u.Values)
+	given.Set(r.options, header, u.Values)
 	request := router.Request{Op: doing, Method: u.Conn.method, Header: header, Body: b.Body}
 	if e.format == jsonArray {
 		buf := r.idle.Get()
@@ -74,7 +64,6 @@ func (r *Router) send(ctx context.Context, b *router.Batch) *router.Error {
 	}
 	failed = judge(&a, doing, b.Len())
 	if failed != nil && failed.Class == router.ClassCredentials {
-		u.Refused()
 		u.Invalidate(address, uri) // a token may be in them
 	}
 	return failed

@@ -214,11 +214,11 @@ func TestAddressWithToken(t *testing.T) {
 	api := startReceiver()
 	t.Cleanup(api.Close)
 	source := routertest.NewSource(api.URL() + "/bulk?token=" + key)
-	c, err := Parse(router.Options{Secrets: map[string]secret.Source{address: source}})
+	c, err := Kind().New(router.Options{Secrets: map[string]secret.Source{address: source}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := New(c)
+	r := c.Router()
 	t.Cleanup(func() { _ = r.Close() })
 	e, err := c.Encoder(t.Context(), router.Session{})
 	if err != nil {

@@ -12,7 +12,6 @@
 package loki
 
 import (
-	"context"
 	"crypto/tls"
 	"slices"
 	"strings"
@@ -30,6 +29,7 @@ const (
 const (
 	pushPath       = "/loki/api/v1/push"
 	addressExample = "https://HOST" + pushPath
+	op             = "read loki log-opts"
 )
 
 // The plugin's names first, then ours.
@@ -79,7 +79,7 @@ var addressForm = router.AddressForm{
 func Kind() router.Kind {
 	return addressForm.Kind(router.Kind{
 		Name: "loki", Options: slices.Clone(options), Refused: refusedOptions,
-		New: func(o router.Options) (router.Config, error) { return Parse(o) },
+		New: parts.Config,
 	})
 }
 
@@ -88,31 +88,13 @@ var (
 	login    = router.Login{User: "loki-user", Password: "loki-password", Token: "loki-bearer-token"}
 )
 
-// Config is a checked set of options. Only Parse makes one.
-type Config struct{ options router.Options }
-
-// Parse checks o as far as that is possible without asking for a secret. Options of other drivers are not looked at.
-func Parse(o router.Options) (Config, error) {
-	o, err := o.Rename(renamed)
-	if err != nil {
-		return Config{}, err
-	}
-	v := o.Unresolved()
-	login.Check(v)
-	connectionOf(v, nil)
-	sessionOf(v, router.Session{})
-	return Config{o}, v.Err()
-}
-
-// Batches implements router.Config.
-func (c Config) Batches() int { return 0 }
-
-// Router implements router.Config.
-func (c Config) Router() router.Router { return New(c) }
-
-// Encoder implements router.Config.
-func (c Config) Encoder(ctx context.Context, s router.Session) (router.Encoder, error) {
-	return c.options.NewEncoder(ctx, "read loki log-opts", options, func(v *router.Values) router.Encoder { return sessionOf(v, s) })
+var parts = router.Parts{
+	Op: op, List: options, Renamed: renamed, Router: newRouter,
+	Check: func(_ router.Options, v *router.Values) {
+		login.Check(v)
+		connectionOf(v, nil)
+	},
+	Encoder: func(v *router.Values, s router.Session) router.Encoder { return sessionOf(v, s) },
 }
 
 // connection is what the options say of the receiver. It holds no credential.

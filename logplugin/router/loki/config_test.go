@@ -1,7 +1,6 @@
 package loki
 
 import (
-	"maps"
 	"strings"
 	"testing"
 
@@ -69,34 +68,11 @@ func TestSecretValueIsNotShown(t *testing.T) {
 
 // The defaults of the table are those of the code.
 func TestDefaults(t *testing.T) {
-	base := map[string]string{"loki-url": "https://h.example"}
-	for _, o := range options {
-		if o.Default == "" {
-			continue
-		}
-		given := maps.Clone(base)
-		given[o.Name] = strings.ReplaceAll(o.Default, "{{.Name}}", "n")
-		want, err := Parse(router.Options{Plain: base})
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := Parse(router.Options{Plain: given})
-		if err != nil {
-			t.Fatalf("%s=%s: %v", o.Name, o.Default, err)
-		}
-		s := router.Session{ContainerName: "/n", Host: "h", ContainerID: strings.Repeat("a", 64)}
-		a, errA := want.Encoder(t.Context(), s)
-		b, errB := got.Encoder(t.Context(), s)
-		r := &router.Record{Line: []byte("x"), Source: []byte("stdout")}
-		if errA != nil || errB != nil || string(a.AppendRecord(nil, r)) != string(b.AppendRecord(nil, r)) {
-			t.Errorf("%s=%s encodes otherwise than without it: %v, %v", o.Name, o.Default, errA, errB)
-		}
-		x, y := connectionOf(want.options.Unresolved(), nil), connectionOf(got.options.Unresolved(), nil)
-		x.tls, y.tls = nil, nil // compared by its options alone
-		if x != y {
-			t.Errorf("%s=%s gives %+v, without it %+v", o.Name, o.Default, y, x)
-		}
-	}
+	routertest.Defaults(t, Kind(), map[string]string{"loki-url": "https://h.example"}, func(v *router.Values) any {
+		c := connectionOf(v, nil)
+		c.tls = nil // compared by its options alone
+		return c
+	})
 }
 
 // An address that came by reference is in no error.
@@ -136,7 +112,7 @@ func TestLabels(t *testing.T) {
 		if c.given != "" {
 			o.Plain["loki-external-labels"] = c.given
 		}
-		config, err := Parse(o)
+		config, err := Kind().New(o)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,12 +12,12 @@ import (
 
 // Router sends batches to one Loki.
 type Router struct {
-	link *router.Link[connection]
+	*router.Link[connection]
+
 	idle sync.Pool // of *buffers
 }
 
 var (
-	_ router.Router             = (*Router)(nil)
 	_ router.Verifier           = (*Router)(nil)
 	_ router.CredentialVerifier = (*Router)(nil)
 	_ router.Noter              = (*Router)(nil)
@@ -29,42 +29,26 @@ type buffers struct{ push, compressed []byte }
 // maxKept bounds the memory of a push that is kept for the next.
 const maxKept = 2 << 20
 
-// New returns a router for c. It connects when there is something to send.
-func New(c Config) *Router {
+// newRouter returns a router for o. It connects when there is something to send.
+func newRouter(o router.Options) router.Router {
 	return &Router{
-		link: router.NewLink(router.LinkConfig[connection]{
-			Op: "read loki log-opts", Options: c.options, List: options, TLS: tlsNames, Credentials: login.Credentials(),
+		Link: router.NewLink(router.LinkConfig[connection]{
+			Op: op, Options: o, List: options, TLS: tlsNames, Credentials: login.Credentials(),
 			Check: login.Check, Read: connectionOf, Client: connection.client,
 		}),
 		idle: sync.Pool{New: func() any { return &buffers{} }},
 	}
 }
 
-// Close implements router.Router.
-func (r *Router) Close() error {
-	r.link.Close()
-	return nil
-}
-
-// Note implements router.Noter.
-func (r *Router) Note() string { return r.link.Note() }
-
 // Send implements router.Router.
 func (r *Router) Send(ctx context.Context, b *router.Batch) error {
 	if b.Len() == 0 {
 		return nil
 	}
-	if failed := r.send(ctx, b); failed != nil {
-		return failed
-	}
-	return nil
+	return r.With(ctx, func(u *router.Use[connection]) *router.Error { return r.send(ctx, u, b) })
 }
 
-func (r *Router) send(ctx context.Context, b *router.Batch) *router.Error {
-	u, failed := r.link.Begin(ctx)
-	if failed != nil {
-		return failed
-	}
+func (r *Router) send(ctx context.Context, u *router.Use[connection], b *router.Batch) *router.Error {
 	op := "send to " + u.Conn.name
 	bufs, _ := r.idle.Get().(*buffers)
 	defer func() {
@@ -76,11 +60,7 @@ func (r *Router) send(ctx context.Context, b *router.Batch) *router.Error {
 	if failed != nil {
 		return failed
 	}
-	failed = judge(&a, op, b.Len())
-	if failed != nil && failed.Class == router.ClassCredentials {
-		u.Refused()
-	}
-	return failed
+	return judge(&a, op, b.Len())
 }
 
 // push makes one request.
@@ -108,22 +88,14 @@ func (r *Router) push(ctx context.Context, u *router.Use[connection], op string,
 // Verify implements router.Verifier. It pushes nothing at all, which Loki refuses only after it has looked at the
 // credentials.
 func (r *Router) Verify(ctx context.Context) error {
-	u, failed := r.link.Begin(ctx)
-	if failed != nil {
-		return failed
-	}
-	op := "reach " + u.Conn.name
-	a, failed := r.push(ctx, u, op, &buffers{}, &router.Batch{})
-	if failed == nil {
-		failed = emptyPush(&a, op)
-	}
-	if failed == nil {
-		return nil
-	}
-	if failed.Class == router.ClassCredentials {
-		u.Refused()
-	}
-	return failed
+	return r.With(ctx, func(u *router.Use[connection]) *router.Error {
+		op := "reach " + u.Conn.name
+		a, failed := r.push(ctx, u, op, &buffers{}, &router.Batch{})
+		if failed != nil {
+			return failed
+		}
+		return emptyPush(&a, op)
+	})
 }
 
 // VerifyCredentials implements router.CredentialVerifier.

@@ -29,7 +29,7 @@ func batchTime() time.Time { return time.Unix(1795463301, 0) }
 type setup struct {
 	loki     *lokitest.Server
 	router   *Router
-	config   Config
+	config   router.Config
 	token    *routertest.Source
 	encoders []router.Encoder
 }
@@ -49,10 +49,10 @@ func start(t testing.TB, o lokitest.Options, options map[string]string) *setup {
 		secrets["loki-password"] = s.token
 	}
 	var err error
-	if s.config, err = Parse(router.Options{Plain: all, Secrets: secrets}); err != nil {
+	if s.config, err = Kind().New(router.Options{Plain: all, Secrets: secrets}); err != nil {
 		t.Fatal(err)
 	}
-	s.router = New(s.config)
+	s.router, _ = s.config.Router().(*Router)
 	t.Cleanup(func() { _ = s.router.Close() })
 	for _, name := range []string{"one", "two"} {
 		e, err := s.config.Encoder(t.Context(), router.Session{ContainerName: "/" + name, ContainerID: strings.Repeat(name[:1], 64), Host: "h", Attrs: map[string]string{"com.example/app": name}})

@@ -18,11 +18,11 @@ func TestVictoriaLogs(t *testing.T) {
 	for _, encoding := range []string{encodingProtobuf, encodingJSON} {
 		t.Run(encoding, func(t *testing.T) {
 			v := rig.Use(t, rig.StartVictoriaLogs, rig.VictoriaLogsOptions{})
-			c, err := Parse(router.Options{Plain: map[string]string{"loki-url": v.URL() + "/insert", "loki-encoding": encoding, "loki-external-labels": `job=a "job"`}})
+			c, err := Kind().New(router.Options{Plain: map[string]string{"loki-url": v.URL() + "/insert", "loki-encoding": encoding, "loki-external-labels": `job=a "job"`}})
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := New(c)
+			r, _ := c.Router().(*Router)
 			t.Cleanup(func() { _ = r.Close() })
 			if err := r.Verify(t.Context()); err != nil {
 				t.Errorf("Verify: %v", err)

@@ -10,7 +10,6 @@
 package newrelic
 
 import (
-	"context"
 	"slices"
 	"time"
 
@@ -64,7 +63,7 @@ func Kind() router.Kind {
 			}
 			return []router.Address{addressOf(v)}
 		},
-		New: func(o router.Options) (router.Config, error) { return Parse(o) },
+		New: parts.Config,
 	}
 }
 
@@ -95,27 +94,13 @@ func checkKey(v *router.Values) {
 
 var tlsNames = router.PrefixTLS("newrelic", "http:// in "+endpoint)
 
-// Config is a checked set of options. Only Parse makes one.
-type Config struct{ options router.Options }
-
-// Parse checks o as far as that is possible without asking for a secret. Options of other drivers are not looked at.
-func Parse(o router.Options) (Config, error) {
-	v := o.Unresolved()
-	checkKey(v)
-	receiverOf(v, nil)
-	sessionOf(v, router.Session{})
-	return Config{o}, v.Err()
-}
-
-// Batches implements router.Config.
-func (c Config) Batches() int { return 0 }
-
-// Router implements router.Config.
-func (c Config) Router() router.Router { return New(c) }
-
-// Encoder implements router.Config.
-func (c Config) Encoder(ctx context.Context, s router.Session) (router.Encoder, error) {
-	return c.options.NewEncoder(ctx, op, options, func(v *router.Values) router.Encoder { return sessionOf(v, s) })
+var parts = router.Parts{
+	Op: op, List: options, Router: newRouter,
+	Check: func(_ router.Options, v *router.Values) {
+		checkKey(v)
+		receiverOf(v, nil)
+	},
+	Encoder: func(v *router.Values, s router.Session) router.Encoder { return sessionOf(v, s) },
 }
 
 var form = router.ReceiverForm{

@@ -11,7 +11,6 @@
 package otlp
 
 import (
-	"context"
 	"crypto/tls"
 	"slices"
 	"strings"
@@ -63,7 +62,7 @@ var addressForm = router.AddressForm{
 func Kind() router.Kind {
 	return addressForm.Kind(router.Kind{
 		Name: "otlp", Options: slices.Clone(options),
-		New: func(o router.Options) (router.Config, error) { return Parse(o) },
+		New: parts.Config,
 	})
 }
 
@@ -72,28 +71,13 @@ var (
 	given    = router.Headers{Family: headers, Own: []string{"Content-Type"}}
 )
 
-// Config is a checked set of options. Only Parse makes one.
-type Config struct{ options router.Options }
-
-// Parse checks o as far as that is possible without asking for a secret. Options of other drivers are not looked at.
-func Parse(o router.Options) (Config, error) {
-	v := o.Unresolved()
-	c := Config{o}
-	given.Check(o, v)
-	c.connection(v, nil)
-	sessionOf(v, router.Session{})
-	return c, v.Err()
-}
-
-// Batches implements router.Config.
-func (c Config) Batches() int { return 0 }
-
-// Router implements router.Config.
-func (c Config) Router() router.Router { return New(c) }
-
-// Encoder implements router.Config.
-func (c Config) Encoder(ctx context.Context, s router.Session) (router.Encoder, error) {
-	return c.options.NewEncoder(ctx, op, options, func(v *router.Values) router.Encoder { return sessionOf(v, s) })
+var parts = router.Parts{
+	Op: op, List: options, Router: newRouter,
+	Check: func(o router.Options, v *router.Values) {
+		given.Check(o, v)
+		connectionOf(o, v, nil)
+	},
+	Encoder: func(v *router.Values, s router.Session) router.Encoder { return sessionOf(v, s) },
 }
 
 // connection is what the options say of the receiver. It holds no credential.
@@ -107,8 +91,8 @@ type connection struct {
 	encoding string // of bodies; "" = none
 }
 
-// connection reads the connection's options; the faults are in v. nil certificates are read from their files now.
-func (c Config) connection(v *router.Values, certificates *router.Certificates) connection {
+// connectionOf reads the connection's options; the faults are in v. nil certificates are read from their files now.
+func connectionOf(o router.Options, v *router.Values, certificates *router.Certificates) connection {
 	conn := connection{
 		hidden:   v.IsSecret(endpoint),
 		timeout:  v.Duration(timeout, 10*time.Second, time.Second, 10*time.Minute),
@@ -129,7 +113,7 @@ func (c Config) connection(v *router.Values, certificates *router.Certificates) 
 		conn.portHint = "port 4317 is that of OTLP over gRPC; over HTTP it is 4318"
 	}
 	conn.name = a.Shown(conn.hidden, "otlp")
-	v.CheckPlaintext("otlp", a, c.options.Members(headers)...)
+	v.CheckPlaintext("otlp", a, o.Members(headers)...)
 	conn.tls = certificates.Config(v, tlsNames)
 	return conn
 }

@@ -1,7 +1,6 @@
 package otlp
 
 import (
-	"maps"
 	"testing"
 
 	"github.com/secretref/secretref/logplugin/router"
@@ -53,33 +52,11 @@ func TestSecretValueIsNotShown(t *testing.T) {
 
 // The defaults of the table are those of the code.
 func TestDefaults(t *testing.T) {
-	base := map[string]string{endpoint: "https://h.example"}
-	for _, o := range options {
-		if o.Default == "" {
-			continue
-		}
-		given := maps.Clone(base)
-		given[o.Name] = o.Default
-		want, err := Parse(router.Options{Plain: base})
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := Parse(router.Options{Plain: given})
-		if err != nil {
-			t.Fatalf("%s=%s: %v", o.Name, o.Default, err)
-		}
-		a, errA := want.Encoder(t.Context(), router.Session{})
-		b, errB := got.Encoder(t.Context(), router.Session{})
-		r := &router.Record{Line: []byte(`{"level":"warn","a":1}`), Source: []byte("stdout")}
-		if errA != nil || errB != nil || string(a.AppendRecord(nil, r)) != string(b.AppendRecord(nil, r)) {
-			t.Errorf("%s=%s encodes otherwise than without it: %v, %v", o.Name, o.Default, errA, errB)
-		}
-		x, y := want.connection(want.options.Unresolved(), nil), got.connection(got.options.Unresolved(), nil)
-		x.tls, y.tls = nil, nil // compared by its options alone
-		if x != y {
-			t.Errorf("%s=%s gives %+v, without it %+v", o.Name, o.Default, y, x)
-		}
-	}
+	routertest.Defaults(t, Kind(), map[string]string{endpoint: "https://h.example"}, func(v *router.Values) any {
+		c := connectionOf(router.Options{}, v, nil)
+		c.tls = nil // compared by its options alone
+		return c
+	})
 }
 
 // An address that came by reference is in no error.

@@ -12,40 +12,33 @@ import (
 
 // Router sends batches to one receiver.
 type Router struct {
-	config Config
-	link   *router.Link[connection]
-	bare   atomic.Bool // the receiver answers 200 without a message
-	idle   router.Buffers
+	*router.Link[connection]
+
+	options router.Options
+	bare    atomic.Bool // the receiver answers 200 without a message
+	idle    router.Buffers
 }
 
 var (
-	_ router.Router             = (*Router)(nil)
 	_ router.Verifier           = (*Router)(nil)
 	_ router.CredentialVerifier = (*Router)(nil)
 	_ router.Noter              = (*Router)(nil)
 )
 
-// New returns a router for c. It connects when there is something to send.
-func New(c Config) *Router {
-	return &Router{
-		config: c,
-		link: router.NewLink(router.LinkConfig[connection]{
-			Op: op, Options: c.options, List: options, TLS: tlsNames, Credentials: c.options.Members(headers),
-			Check: func(v *router.Values) { given.Check(c.options, v) }, Read: c.connection, Client: connection.client,
-		}),
-	}
-}
-
-// Close implements router.Router.
-func (r *Router) Close() error {
-	r.link.Close()
-	return nil
+// newRouter returns a router for o. It connects when there is something to send.
+func newRouter(o router.Options) router.Router {
+	return &Router{options: o, Link: router.NewLink(router.LinkConfig[connection]{
+		Op: op, Options: o, List: options, TLS: tlsNames, Credentials: o.Members(headers),
+		Check:  func(v *router.Values) { given.Check(o, v) },
+		Read:   func(v *router.Values, c *router.Certificates) connection { return connectionOf(o, v, c) },
+		Client: connection.client,
+	})}
 }
 
 // Note implements router.Noter.
 func (r *Router) Note() string {
 	var notes []string
-	if note := r.link.Note(); note != "" {
+	if note := r.Link.Note(); note != "" {
 		notes = append(notes, note)
 	}
 	if r.bare.Load() {
@@ -59,39 +52,31 @@ func (r *Router) Send(ctx context.Context, b *router.Batch) error {
 	if b.Len() == 0 {
 		return nil
 	}
-	if failed := r.export(ctx, "send to ", b); failed != nil {
-		return failed
-	}
-	return nil
+	return r.With(ctx, func(u *router.Use[connection]) *router.Error { return r.export(ctx, u, "send to ", b) })
 }
 
 // Verify implements router.Verifier. It sends a request without records, which is answered like any other.
 func (r *Router) Verify(ctx context.Context) error {
-	failed := r.export(ctx, "reach ", &router.Batch{})
-	if failed == nil {
-		return nil
-	}
-	if failed.Class == router.ClassBadRecords || failed.Class == router.ClassTooLarge {
-		failed.Class = router.ClassConfig // nothing was sent
-	}
-	return failed
+	return r.With(ctx, func(u *router.Use[connection]) *router.Error {
+		failed := r.export(ctx, u, "reach ", &router.Batch{})
+		if failed != nil && (failed.Class == router.ClassBadRecords || failed.Class == router.ClassTooLarge) {
+			failed.Class = router.ClassConfig // nothing was sent
+		}
+		return failed
+	})
 }
 
 // VerifyCredentials implements router.CredentialVerifier.
 func (r *Router) VerifyCredentials(ctx context.Context) error { return r.Verify(ctx) }
 
 // export makes one request.
-func (r *Router) export(ctx context.Context, doing string, b *router.Batch) *router.Error {
-	u, failed := r.link.Begin(ctx)
-	if failed != nil {
-		return failed
-	}
+func (r *Router) export(ctx context.Context, u *router.Use[connection], doing string, b *router.Batch) *router.Error {
 	what := doing + u.Conn.name
 	buf := r.idle.Get()
 	defer r.idle.Put(buf)
 	*buf = appendRequest((*buf)[:0], b)
 	header := http.Header{"Content-Type": {protobufType}}
-	given.Set(r.config.options, header, u.Values)
+	given.Set(r.options, header, u.Values)
 	a, failed := u.Do(ctx, router.Request{Op: what, Method: http.MethodPost, Header: header, Body: *buf})
 	if failed != nil {
 		if !failed.IsTLS && failed.Hint == "" {
@@ -103,8 +88,6 @@ func (r *Router) export(ctx context.Context, doing string, b *router.Batch) *rou
 	switch {
 	case failed == nil:
 		r.bare.Store(bare)
-	case failed.Class == router.ClassCredentials:
-		u.Refused()
 	case failed.Class == router.ClassConfig && failed.Hint == "":
 		failed.Hint = u.Conn.portHint
 	}

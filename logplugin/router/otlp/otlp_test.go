@@ -24,7 +24,7 @@ const (
 type setup struct {
 	otlp     *otlptest.Server
 	router   *Router
-	config   Config
+	config   router.Config
 	token    *routertest.Source
 	encoders []router.Encoder
 }
@@ -36,10 +36,10 @@ func start(t testing.TB, o otlptest.Options, options map[string]string) *setup {
 	all := map[string]string{endpoint: s.otlp.URL()}
 	maps.Copy(all, options)
 	var err error
-	if s.config, err = Parse(router.Options{Plain: all, Secrets: map[string]secret.Source{header: s.token}}); err != nil {
+	if s.config, err = Kind().New(router.Options{Plain: all, Secrets: map[string]secret.Source{header: s.token}}); err != nil {
 		t.Fatal(err)
 	}
-	s.router = New(s.config)
+	s.router, _ = s.config.Router().(*Router)
 	t.Cleanup(func() { _ = s.router.Close() })
 	for _, name := range []string{"one", "two"} {
 		e, err := s.config.Encoder(t.Context(), router.Session{ContainerName: "/" + name, ContainerID: strings.Repeat(name[:1], 64), Host: "h", Attrs: map[string]string{"com.example/app": name}})
@@ -346,7 +346,7 @@ func TestServices(t *testing.T) {
 		if c.given != "" {
 			options.Plain[resource] = c.given
 		}
-		config, err := Parse(options)
+		config, err := Kind().New(options)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -16,11 +16,11 @@ import (
 func sendTo(t *testing.T, url, encoding string, n int) (base int64) {
 	t.Helper()
 	const perBatch = 1000
-	c, err := Parse(router.Options{Plain: map[string]string{endpoint: url, compression: encoding, resource: "deployment.environment.name=test"}})
+	c, err := Kind().New(router.Options{Plain: map[string]string{endpoint: url, compression: encoding, resource: "deployment.environment.name=test"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := New(c)
+	r, _ := c.Router().(*Router)
 	t.Cleanup(func() { _ = r.Close() })
 	if err := r.Verify(t.Context()); err != nil {
 		t.Errorf("Verify: %v", err)

@@ -160,7 +160,7 @@ func HiddenAddress(t *testing.T, kind router.Kind, good map[string]string, name 
 func Defaults(t *testing.T, kind router.Kind, base map[string]string, connection func(*router.Values) any) {
 	t.Helper()
 	_, e := newEncoder(t, kind, base)
-	r := &router.Record{Line: []byte(`{"a":1}`), Source: []byte("stdout")}
+	r := &router.Record{Line: []byte(`{"level":"warn","a":1}`), Source: []byte("stdout")}
 	want, wantConnection := string(e.AppendRecord(nil, r)), connection(router.Options{Plain: base}.Unresolved())
 	for _, o := range kind.Options {
 		if o.Default == "" {

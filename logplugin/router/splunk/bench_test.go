@@ -29,11 +29,11 @@ func BenchmarkSend(b *testing.B) {
 				options[k] = v
 			}
 			e := encoder(b, router.Session{Tag: "3e1de30f43f0", Host: "host"}, options)
-			config, err := Parse(router.Options{Plain: options})
+			config, err := Kind().New(router.Options{Plain: options})
 			if err != nil {
 				b.Fatal(err)
 			}
-			r := New(config)
+			r := config.Router()
 			b.Cleanup(func() { _ = r.Close() })
 			batch, lines := &router.Batch{}, routertest.Lines(perBatch)
 			b.ReportAllocs()

@@ -12,7 +12,6 @@
 package splunk
 
 import (
-	"context"
 	"crypto/tls"
 	"slices"
 	"strings"
@@ -23,6 +22,8 @@ import (
 	"github.com/secretref/secretref/logplugin/fluentbit"
 	"github.com/secretref/secretref/logplugin/router"
 )
+
+const op = "read splunk log-opts"
 
 const (
 	formatInline = "inline"
@@ -63,7 +64,7 @@ var addressForm = router.AddressForm{
 func Kind() router.Kind {
 	return addressForm.Kind(router.Kind{
 		Name: "splunk", Options: slices.Clone(options), EmptyTag: true,
-		New: func(o router.Options) (router.Config, error) { return Parse(o) },
+		New: configOf,
 	})
 }
 
@@ -76,44 +77,26 @@ var tlsNames = router.TLSNames{
 	NoTLS:      "http:// in splunk-url",
 }
 
-// Config is a checked set of options. Only Parse makes one.
-type Config struct {
-	options router.Options
-	ack     bool
-}
-
-// Parse checks o as far as that is possible without asking for a secret. Options of other drivers are not looked at.
-func Parse(o router.Options) (Config, error) {
-	v := o.Unresolved()
-	v.OneOf("splunk-format", formats...)
-	settingsOf(v)
-	checkToken(v)
-	c := connectionOf(v, nil)
-	return Config{o, c.ack}, v.Err()
+var parts = router.Parts{
+	Op: op, List: options, Router: newRouter,
+	Check: func(_ router.Options, v *router.Values) {
+		checkToken(v)
+		connectionOf(v, nil)
+	},
+	Encoder: func(v *router.Values, s router.Session) router.Encoder { return sessionOf(v, s) },
 }
 
 // acknowledgedBatches may be under way at once when each waits for the indexers, which takes seconds: of different
 // containers, because a container is in one batch at a time.
 const acknowledgedBatches = 8
 
-// Batches implements router.Config.
-func (c Config) Batches() int {
-	if c.ack {
-		return acknowledgedBatches
+// configOf makes a Config of o.
+func configOf(o router.Options) (router.Config, error) {
+	p := parts
+	if connectionOf(o.Unresolved(), nil).ack {
+		p.Batches = acknowledgedBatches
 	}
-	return 0
-}
-
-// Router implements router.Config.
-func (c Config) Router() router.Router { return New(c) }
-
-// Encoder implements router.Config.
-func (c Config) Encoder(ctx context.Context, s router.Session) (router.Encoder, error) {
-	e, err := NewEncoder(ctx, c, s)
-	if err != nil {
-		return nil, err
-	}
-	return e, nil
+	return p.Config(o)
 }
 
 // connection is what the options say of the receiver. It holds no token.

@@ -74,7 +74,7 @@ func TestParseRefuses(t *testing.T) {
 			for k, v := range c.secrets {
 				o.Secrets[k] = routertest.NewSource(v)
 			}
-			_, err := Parse(o)
+			_, err := Kind().New(o)
 			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 				t.Errorf("Parse = %v, want %q", err, c.want)
 			}
@@ -91,7 +91,7 @@ func TestBatches(t *testing.T) {
 		if value != "" {
 			plain["splunk-index-acknowledgment"] = value
 		}
-		c, err := Parse(router.Options{Plain: plain})
+		c, err := Kind().New(router.Options{Plain: plain})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -117,17 +117,17 @@ func TestSecretValueIsNotShown(t *testing.T) {
 			case "splunk-client-key":
 				all.Plain["splunk-client-cert"] = "/nonexistent"
 			}
-			c, err := Parse(all)
+			c, err := Kind().New(all)
 			if err != nil {
 				return // a file that is not there: found without the secret
 			}
 			b := &router.Batch{Body: []byte("{}"), Ends: []int{2}}
-			err = New(c).Send(t.Context(), b)
+			err = c.Router().Send(t.Context(), b)
 			if err == nil {
 				t.Error("Send is content with it")
 			}
 			routertest.Quiet(t, err, hidden, "v4lue")
-			_, err = NewEncoder(t.Context(), c, router.Session{})
+			_, err = c.Encoder(t.Context(), router.Session{})
 			if (err != nil) != (o.Name == "splunk-format") {
 				t.Errorf("NewEncoder: %v", err)
 			}

@@ -44,12 +44,12 @@ func TestEarlyAnswer(t *testing.T) {
 			}
 		}
 	}()
-	config, err := Parse(router.Options{Plain: map[string]string{"splunk-url": "http://" + l.Addr().String(), "splunk-token": "t"}})
+	config, err := Kind().New(router.Options{Plain: map[string]string{"splunk-url": "http://" + l.Addr().String(), "splunk-token": "t"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := New(config)
-	e, err := NewEncoder(t.Context(), config, router.Session{})
+	r := config.Router()
+	e, err := config.Encoder(t.Context(), router.Session{})
 	if err != nil {
 		t.Fatal(err)
 	}

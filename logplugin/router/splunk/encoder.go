@@ -2,7 +2,6 @@ package splunk
 
 import (
 	"bytes"
-	"context"
 	"maps"
 	"slices"
 	"strconv"
@@ -46,25 +45,15 @@ type Encoder struct {
 	fluent *fluentEvent // nil = the payload is that of Docker's driver
 }
 
-// NewEncoder returns the encoder of s. It asks the sources of c for the session's options that are secrets; an error is
-// an *router.Error.
-func NewEncoder(ctx context.Context, c Config, s router.Session) (*Encoder, error) {
-	const op = "read splunk log-opts"
-	v, err := c.options.Session(ctx, options)
-	if err != nil {
-		return nil, router.FromSource(op, err)
-	}
+// sessionOf makes the encoder of a session; the faults are in v.
+func sessionOf(v *router.Values, s router.Session) *Encoder {
 	e := &Encoder{format: v.OneOf("splunk-format", formats...)}
-	settingsOf(v)
-	if err := v.Err(); err != nil {
-		return nil, &router.Error{Class: router.ClassConfig, Op: op, Cause: err.Error(), Bad: router.NoRecord}
-	}
 	if !v.IsSecret("splunk-index") {
 		e.index = v.String("splunk-index", "")
 	}
 	if f := settingsOf(v); f != nil {
 		e.fluent = newFluentEvent(v, s, f)
-		return e, nil
+		return e
 	}
 	names := slices.Sorted(maps.Keys(s.Attrs))
 	if e.format == formatRaw {
@@ -86,7 +75,7 @@ func NewEncoder(ctx context.Context, c Config, s router.Session) (*Encoder, erro
 		}
 	}
 	e.suffix = append(e.suffix, '}')
-	return e, nil
+	return e
 }
 
 // rawPrefix is TAG k=v k=v, each with a blank after it.

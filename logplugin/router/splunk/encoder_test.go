@@ -20,14 +20,15 @@ func encoder(t testing.TB, s router.Session, options map[string]string) *Encoder
 	for k, v := range options {
 		all[k] = v
 	}
-	c, err := Parse(router.Options{Plain: all})
+	c, err := Kind().New(router.Options{Plain: all})
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := NewEncoder(t.Context(), c, s)
+	made, err := c.Encoder(t.Context(), s)
 	if err != nil {
 		t.Fatal(err)
 	}
+	e, _ := made.(*Encoder)
 	return e
 }
 

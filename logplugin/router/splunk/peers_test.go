@@ -196,11 +196,11 @@ func TestHiddenAddress(t *testing.T) {
 	const host = "hidden-hec.example"
 	for _, address := range []string{"https://" + host + ":1", "http://" + host, "https://127.0.0.1:1", "http://127.0.0.1:1/prefix"} {
 		o := router.Options{Secrets: map[string]secret.Source{"splunk-token": routertest.NewSource(token), "splunk-url": routertest.NewSource(address)}}
-		c, err := Parse(o)
+		c, err := Kind().New(o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := New(c)
+		r, _ := c.Router().(*Router)
 		b := &router.Batch{Body: []byte("{}"), Ends: []int{2}}
 		for what, err := range map[string]error{"Send": r.Send(t.Context(), b), "Verify": r.Verify(t.Context()), "check": r.VerifyCredentials(t.Context())} {
 			if err == nil {

@@ -30,7 +30,8 @@ const (
 // new client only when an option that is a secret or a file of certificates has changed, but for the token, which is
 // asked for at each request.
 type Router struct {
-	link    *router.Link[connection]
+	*router.Link[connection]
+
 	channel string // of indexer acknowledgement
 	timing  timing
 	acks    *acks
@@ -38,7 +39,6 @@ type Router struct {
 }
 
 var (
-	_ router.Router             = (*Router)(nil)
 	_ router.Verifier           = (*Router)(nil)
 	_ router.CredentialVerifier = (*Router)(nil)
 	_ router.Noter              = (*Router)(nil)
@@ -49,11 +49,11 @@ type timing struct {
 	ack, firstPoll, lastPoll time.Duration
 }
 
-// New returns a router for c. It connects when there is something to send.
-func New(c Config) *Router {
+// newRouter returns a router for o. It connects when there is something to send.
+func newRouter(o router.Options) router.Router {
 	r := &Router{channel: newChannel(), timing: timing{ackTimeout, firstAckPoll, lastAckPoll}}
-	r.link = router.NewLink(router.LinkConfig[connection]{
-		Op: "read splunk log-opts", Options: c.options, List: options, TLS: tlsNames, Credentials: []string{"splunk-token"},
+	r.Link = router.NewLink(router.LinkConfig[connection]{
+		Op: op, Options: o, List: options, TLS: tlsNames, Credentials: []string{"splunk-token"},
 		Check: checkToken, Read: connectionOf, Client: connection.client,
 	})
 	r.acks = newAcks(r)
@@ -72,14 +72,13 @@ func newChannel() string {
 // Close implements router.Router.
 func (r *Router) Close() error {
 	r.acks.close()
-	r.link.Close()
-	return nil
+	return r.Link.Close()
 }
 
 // Note implements router.Noter.
 func (r *Router) Note() string {
 	var notes []string
-	if note := r.link.Note(); note != "" {
+	if note := r.Link.Note(); note != "" {
 		notes = append(notes, note)
 	}
 	if r.oldOK.Load() {
@@ -95,7 +94,7 @@ type use struct {
 }
 
 func (r *Router) begin(ctx context.Context) (*use, *router.Error) {
-	u, failed := r.link.Begin(ctx)
+	u, failed := r.Link.Begin(ctx)
 	if failed != nil {
 		return nil, failed
 	}

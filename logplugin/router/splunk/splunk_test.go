@@ -31,7 +31,7 @@ const (
 type setup struct {
 	hec    *hectest.Server
 	router *Router
-	config Config
+	config router.Config
 	token  *routertest.Source
 	batch  func(n int) *router.Batch
 }
@@ -51,11 +51,11 @@ func start(t testing.TB, o hectest.Options, options map[string]string) *setup {
 	for k, v := range options {
 		all[k] = v
 	}
-	s.config, err = Parse(router.Options{Plain: all, Secrets: map[string]secret.Source{"splunk-token": s.token}})
+	s.config, err = Kind().New(router.Options{Plain: all, Secrets: map[string]secret.Source{"splunk-token": s.token}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.router = New(s.config)
+	s.router, _ = s.config.Router().(*Router)
 	s.router.timing = quick
 	t.Cleanup(func() { _ = s.router.Close() })
 	encoders := s.encoders(t)
@@ -67,7 +67,7 @@ func (s *setup) encoders(t testing.TB) []router.Encoder {
 	t.Helper()
 	var encoders []router.Encoder
 	for _, tag := range []string{"one", "two"} {
-		e, err := NewEncoder(t.Context(), s.config, router.Session{Tag: tag, Host: "h"})
+		e, err := s.config.Encoder(t.Context(), router.Session{Tag: tag, Host: "h"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -287,7 +287,7 @@ func TestAcknowledgement(t *testing.T) {
 		if polls < 3 || s.hec.Connections() != 1 {
 			t.Errorf("%d polls over %d connections, want 3 over 1", polls, s.hec.Connections())
 		}
-		if New(s.config).channel == s.router.channel {
+		if s.config.Router().(*Router).channel == s.router.channel {
 			t.Error("two routers share a channel")
 		}
 	})
@@ -562,14 +562,14 @@ func TestSourceFails(t *testing.T) {
 func TestOtherSecrets(t *testing.T) {
 	first, second := start(t, hectest.Options{}, nil), start(t, hectest.Options{}, nil)
 	url := routertest.NewSource(first.hec.URL())
-	c, err := Parse(router.Options{Secrets: map[string]secret.Source{
+	c, err := Kind().New(router.Options{Secrets: map[string]secret.Source{
 		"splunk-url": url, "splunk-token": first.token, "splunk-gzip": routertest.NewSource("true"), "splunk-index": routertest.NewSource("main")}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := New(c)
+	r := c.Router()
 	t.Cleanup(func() { _ = r.Close() })
-	e, err := NewEncoder(t.Context(), c, router.Session{})
+	e, err := c.Encoder(t.Context(), router.Session{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -709,15 +709,15 @@ func TestClientCertificateIsASecret(t *testing.T) {
 	oldCert, oldKey := issue(other)
 	newCert, newKey := issue(ca)
 	cert, key := routertest.NewSource(oldCert), routertest.NewSource(oldKey)
-	c, err := Parse(router.Options{Plain: map[string]string{"splunk-url": hec.URL()}, Secrets: map[string]secret.Source{
+	c, err := Kind().New(router.Options{Plain: map[string]string{"splunk-url": hec.URL()}, Secrets: map[string]secret.Source{
 		"splunk-token": routertest.NewSource(token), "splunk-ca-cert": routertest.NewSource(string(ca.PEM())),
 		"splunk-client-cert": cert, "splunk-client-key": key}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := New(c)
+	r := c.Router()
 	t.Cleanup(func() { _ = r.Close() })
-	e, err := NewEncoder(t.Context(), c, router.Session{})
+	e, err := c.Encoder(t.Context(), router.Session{})
 	if err != nil {
 		t.Fatal(err)
 	}

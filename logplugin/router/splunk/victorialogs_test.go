@@ -27,11 +27,11 @@ func TestVictoriaLogs(t *testing.T) {
 			for k, o := range c.options {
 				options[k] = o
 			}
-			config, err := Parse(router.Options{Plain: options})
+			config, err := Kind().New(router.Options{Plain: options})
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := New(config)
+			r, _ := config.Router().(*Router)
 			t.Cleanup(func() { _ = r.Close() })
 			if err := r.Verify(t.Context()); err != nil {
 				t.Errorf("Verify: %v", err)
