@@ -12,6 +12,7 @@ import (
 	"github.com/secretref/secretref/logplugin/metrics"
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/session"
+	"github.com/secretref/secretref/logplugin/swarm"
 	"github.com/secretref/secretref/logplugin/volume"
 	"github.com/secretref/secretref/shared/config"
 	"github.com/secretref/secretref/shared/fault"
@@ -23,6 +24,7 @@ type service struct {
 	version  string
 	sessions *session.Sessions
 	volumes  *volume.Volumes // nil = this host has no volumes
+	swarm    *swarm.Secrets  // nil exactly when volumes is
 	resolver *resolve.Resolver
 	kinds    []router.Kind
 	resolves *metrics.Resolves
@@ -82,7 +84,7 @@ func (s *service) attention(all []session.Status) []string {
 		reasons = append(reasons, trouble)
 	}
 	if s.volumes != nil {
-		reasons = append(reasons, s.volumes.Attention()...)
+		reasons = append(append(reasons, s.volumes.Attention()...), s.swarm.Attention()...)
 	}
 	return append(reasons, control.Attention(all)...)
 }
@@ -92,7 +94,7 @@ func (s *service) Report() control.Report {
 	all := s.sessions.Status()
 	r := control.Report{Version: control.ReportVersion, Program: s.version, Attention: s.attention(all), Sessions: all, History: s.sessions.History()}
 	if s.volumes != nil {
-		r.Volumes = s.volumes.Status()
+		r.Volumes, r.Swarm = s.volumes.Status(), s.swarm.Status()
 	}
 	return r
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/secretref/secretref/logplugin/session"
 	"github.com/secretref/secretref/logplugin/spool"
 	"github.com/secretref/secretref/logplugin/state"
+	"github.com/secretref/secretref/logplugin/swarm"
 	"github.com/secretref/secretref/logplugin/volume"
 	"github.com/secretref/secretref/shared/awsconf"
 	"github.com/secretref/secretref/shared/config"
@@ -100,29 +101,30 @@ func (s *server) close() {
 // mountTimeout is the limit of a Mount. The daemon waits for two minutes, a managed plugin's for 30 seconds.
 const mountTimeout = volume.MountWait*5/4 - 2*time.Second
 
-// serveVolumes answers the daemon's calls for volumes on their own socket until ctx ends.
-func (s *server) serveVolumes(ctx context.Context, v *volume.Volumes) error {
+// serveVolumes answers the daemon's calls for volumes and for secrets of a swarm on their own socket until ctx ends.
+func (s *server) serveVolumes(ctx context.Context, d *service) error {
 	if s.volumes == nil {
 		<-ctx.Done()
 		return nil
 	}
 	s.log.Info("volumes are served", "socket", s.volumes.Addr().String())
-	plugin := dockerplugin.NewVolumes(v, dockerplugin.Options{
+	plugin := dockerplugin.NewVolumes(dockerplugin.Options{
 		Logger: s.log, CloseTimeout: 2 * time.Second, MountTimeout: mountTimeout, Connections: s.files.Volumes,
+		Volumes: d.volumes, Secrets: d.swarm,
 	})
 	return plugin.Serve(ctx, dockerplugin.Lend(s.volumes))
 }
 
 // serveLogs answers the daemon's calls for logs until ctx ends, and with one socket for both also those for volumes.
-func (s *server) serveLogs(ctx context.Context, sessions *session.Sessions, v *volume.Volumes, readLogs bool) error {
+func (s *server) serveLogs(ctx context.Context, d *service, readLogs bool) error {
 	o := dockerplugin.Options{
 		Logger: s.log, CloseTimeout: 2 * time.Second, Connections: s.files.Daemon, MountTimeout: mountTimeout,
-		Logs: sessions, Readers: s.files.Readers, ReadLogs: readLogs,
+		Logs: d.sessions, Readers: s.files.Readers, ReadLogs: readLogs,
 	}
-	if v != nil && s.volumes == nil {
-		o.Volumes = v
+	if d.volumes != nil && s.volumes == nil {
+		o.Volumes, o.Secrets = d.volumes, d.swarm
 	}
-	return dockerplugin.New(sessions, o).Serve(ctx, dockerplugin.Lend(s.socket))
+	return dockerplugin.New(d.sessions, o).Serve(ctx, dockerplugin.Lend(s.socket))
 }
 
 // with serves with one configuration until ctx ends, or until there is another, which it returns. Between the two, as
@@ -145,16 +147,14 @@ func (s *server) with(ctx context.Context, cfg *config.Config, broken error) (ne
 	if cfg.Logs.AllowReferences == nil {
 		s.log.Warn("a container may name any reference that this host can read: set allow_references under [logs]")
 	}
-	var volumes *volume.Volumes
-	if s.volumes != nil || s.flags.oneSocket() {
-		volumes = volume.New(volume.Config{StateDir: dir.Path(), Config: cfg, Resolver: resolver, Broken: broken, Log: s.log})
-		defer volumes.Close()
-	}
-	d := &service{version: s.program.Version, sessions: sessions, volumes: volumes, resolver: resolver, kinds: kinds, resolves: &s.resolves, config: cfg, broken: broken, unusable: broken != nil}
+	d := &service{version: s.program.Version, sessions: sessions, resolver: resolver, kinds: kinds, resolves: &s.resolves, config: cfg, broken: broken, unusable: broken != nil}
 	// Before the sessions, which may need many files.
 	numbers := metrics.Options{Version: s.program.Version, Sessions: sessions, Health: d, Resolves: &s.resolves, PerContainer: d.perContainer, Log: s.log}
-	if volumes != nil {
-		numbers.Volumes = volumes
+	if s.volumes != nil || s.flags.oneSocket() {
+		d.volumes = volume.New(volume.Config{StateDir: dir.Path(), Config: cfg, Resolver: resolver, Broken: broken, Log: s.log})
+		defer d.volumes.Close()
+		d.swarm = swarm.New(swarm.Config{Config: cfg, Resolver: resolver, Broken: broken, Log: s.log})
+		numbers.Volumes, numbers.Swarm = d.volumes, d.swarm
 	}
 	stop := listeners{s.files, s.log}.answer(cfg.Logs.MetricsAddress, dir.Path(), d, metrics.Handler(numbers))
 	sessions.Attach()
@@ -166,8 +166,8 @@ func (s *server) with(ctx context.Context, cfg *config.Config, broken error) (ne
 	})
 	s.log.Info("ready", "version", s.program.Version, "socket", s.socket.Addr().String(), "stateDir", dir.Path(), "files", s.files.Limit)
 	var volumesErr error
-	looking.Go(func() { defer end(); volumesErr = s.serveVolumes(ctx, volumes) })
-	err = s.serveLogs(ctx, sessions, volumes, cfg.Logs.ReadLogs)
+	looking.Go(func() { defer end(); volumesErr = s.serveVolumes(ctx, d) })
+	err = s.serveLogs(ctx, d, cfg.Logs.ReadLogs)
 	end()
 	looking.Wait()
 	return next, errors.Join(err, volumesErr, stop(), sessions.Close())

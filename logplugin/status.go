@@ -19,6 +19,7 @@ import (
 	"github.com/secretref/secretref/logplugin/control"
 	"github.com/secretref/secretref/logplugin/session"
 	"github.com/secretref/secretref/logplugin/spool"
+	"github.com/secretref/secretref/logplugin/swarm"
 	"github.com/secretref/secretref/logplugin/volume"
 )
 
@@ -193,7 +194,7 @@ func writeStatus(w io.Writer, report control.Report) error {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%v\t%d\t%d\t%d\t%d\t%d\t%s\n", s.Session, containerName(s), routerName(s), s.State, s.Mode,
 			inBytes(s.WaitingBytes), s.WaitingFor.Round(time.Second), s.SentLines, s.DroppedLines, s.RejectedLines, s.FilteredLines, s.LimitedLines, lastError(s))
 	}
-	if err := errors.Join(t.Flush(), writeVolumes(w, report.Volumes)); err != nil || report.History.Bytes == 0 {
+	if err := errors.Join(t.Flush(), writeVolumes(w, report.Volumes), writeSwarm(w, report.Swarm)); err != nil || report.History.Bytes == 0 {
 		return err
 	}
 	_, err := fmt.Fprintf(w, "kept for docker logs: %s of %d containers\n", inBytes(report.History.Bytes), report.History.Containers)
@@ -220,6 +221,19 @@ func ago(at time.Time) string {
 		return "-"
 	}
 	return time.Since(at).Round(time.Second).String()
+}
+
+// writeSwarm shows the secrets that managers of a swarm have asked for, if there are any.
+func writeSwarm(w io.Writer, all []swarm.Status) error {
+	if len(all) == 0 {
+		return nil
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "SWARM SECRET\tREFERENCE\tASKED\tLAST ERROR")
+	for _, s := range all {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", s.Name, s.Reference, ago(s.Asked), s.LastError)
+	}
+	return t.Flush()
 }
 
 // refresh reads the values of volumes again.

@@ -1,6 +1,7 @@
 package logplugin
 
 import (
+	"encoding/base64"
 	"os"
 	"strings"
 	"testing"
@@ -27,7 +28,7 @@ func TestVolumeCommands(t *testing.T) {
 	ended := d.serve(t)
 	await(t, "the driver with volumes", func() bool { code, _ := d.run(t, "status"); return code == 0 })
 	db := d.aws.PutSecret(fakeaws.Secret{Name: "app/db", String: `{"password":"` + token + `"}`}) + ":password::"
-	if got := d.call(t, "Plugin.Activate", struct{}{}); !strings.Contains(got, `["LogDriver","VolumeDriver"]`) {
+	if got := d.call(t, "Plugin.Activate", struct{}{}); !strings.Contains(got, `["LogDriver","VolumeDriver","secretprovider"]`) {
 		t.Errorf("Plugin.Activate: %s", got)
 	}
 	for _, call := range []string{"Create", "Mount"} {
@@ -38,6 +39,12 @@ func TestVolumeCommands(t *testing.T) {
 	if b, err := os.ReadFile(values + "/app/db"); err != nil || string(b) != token {
 		t.Errorf("the file has %q, %v", b, err)
 	}
+	ask := func(name, reference string) string {
+		return d.call(t, "SecretProvider.GetSecret", map[string]any{"SecretName": name, "SecretLabels": map[string]string{"valueFrom": reference}})
+	}
+	if got := ask("dbpw", db); !strings.Contains(got, base64.StdEncoding.EncodeToString([]byte(token))) {
+		t.Errorf("a secret of a swarm: %s", got)
+	}
 	for _, c := range []struct {
 		args string
 		code int
@@ -46,7 +53,7 @@ func TestVolumeCommands(t *testing.T) {
 		{"check --volume-opt secrets.db=" + db + " --volume-opt mode=0400", 0, []string{"ok     tmpfs of volumes: " + values, "ok     volume options", "ok     volume option secrets.db: " + db + ", version "}},
 		{"check --volume-opt secrets.db=/other", 1, []string{"failed volume option secrets.db: /other: ", "under [secrets]", "check: failed: 1"}},
 		{"check --volume-opt secrets.db=" + db + " --volume-opt secrets.db=x", 2, []string{"given twice"}},
-		{"status", 0, []string{"VOLUME  MOUNTED", "app     true     1      0 ", "A volume keeps the options"}},
+		{"status", 0, []string{"VOLUME  MOUNTED", "app     true     1      0 ", "A volume keeps the options", "SWARM SECRET", "dbpw          " + db}},
 		{"refresh app", 0, []string{"values: 1"}},
 		{"forget --volume", 2, []string{"which volume"}},
 		{"forget --volume --ended app", 2, []string{"exclude each other"}},
@@ -64,8 +71,17 @@ func TestVolumeCommands(t *testing.T) {
 			t.Errorf("%s shows the value:\n%s", c.args, out)
 		}
 	}
-	if text, err := control.NewClient(d.state()).Metrics(t.Context()); err != nil || !strings.Contains(text, `secretref_volumes{failing="false",mounted="true"} 0`) {
-		t.Errorf("metrics: %v\n%s", err, text)
+	if got := ask("other", "/other"); !strings.Contains(got, "under [secrets]") {
+		t.Errorf("a secret that is not allowed: %s", got)
+	}
+	if code, out := d.run(t, "status"); code != 3 || !strings.Contains(out, "secret other of the swarm: ") {
+		t.Errorf("status after a refusal: %d, %s", code, out)
+	}
+	text, err := control.NewClient(d.state()).Metrics(t.Context())
+	for _, want := range []string{`secretref_volumes{failing="false",mounted="true"} 0`, `secretref_swarm_secret_requests_total{result="ok"} 1`, `secretref_swarm_secret_requests_total{result="refused"} 1`} {
+		if err != nil || !strings.Contains(text, want) {
+			t.Errorf("metrics: %v, no %s in\n%s", err, want, text)
+		}
 	}
 	d.cancel()
 	ended()

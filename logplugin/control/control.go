@@ -35,6 +35,7 @@ import (
 	"github.com/secretref/secretref/logplugin/filebudget"
 	"github.com/secretref/secretref/logplugin/history"
 	"github.com/secretref/secretref/logplugin/session"
+	"github.com/secretref/secretref/logplugin/swarm"
 	"github.com/secretref/secretref/logplugin/volume"
 	"github.com/secretref/secretref/shared/fault"
 )
@@ -49,6 +50,7 @@ type Report struct {
 	Sessions  []session.Status `json:"sessions"`          // the oldest first
 	History   history.Stats    `json:"history"`           // kept of delivered lines for docker logs
 	Volumes   []volume.Status  `json:"volumes,omitempty"` // by name
+	Swarm     []swarm.Status   `json:"swarm,omitempty"`   // secrets that managers of a swarm have asked for since the start, by name
 }
 
 // ReportVersion is Report.Version of this program.

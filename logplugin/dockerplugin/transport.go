@@ -1,6 +1,6 @@
-// Package dockerplugin is the protocol of Docker's log plugins (docker.logdriver/1.0) and volume plugins
-// (docker.volumedriver/1.0): HTTP on a unix socket, on which the daemon announces each container that begins or ends to log,
-// and asks for volumes.
+// Package dockerplugin is the protocol of Docker's log plugins (docker.logdriver/1.0), volume plugins
+// (docker.volumedriver/1.0) and providers of a swarm's secrets (docker.secretprovider/1.0): HTTP on a unix socket, on which
+// the daemon announces each container that begins or ends to log, and asks for volumes and secrets.
 //
 // The daemon makes these calls while it holds the container's lock, often without a time limit of its own. So every
 // call is answered within a time of our own, whatever the sessions do; a panic is an answer; and the status is always
@@ -8,7 +8,7 @@
 // the container's FIFO.
 //
 // The transport (this file: listener, deadlines, recovery, decoding, one method for each path) knows nothing of what the
-// methods mean; those of LogDriver are in logdriver.go, those of VolumeDriver in volumedriver.go.
+// methods mean; those of LogDriver are in logdriver.go, of VolumeDriver in volumedriver.go, of SecretProvider in secretprovider.go.
 //
 // It is written on net/http and not on the sdk.Handler of docker/go-plugins-helpers. On that, two tests of this package
 // fail: TestConnectionsThatAskNothing, because its http.Server has no deadline before a handler runs, and
@@ -55,7 +55,8 @@ type Options struct {
 	Logs         Logs          // answers docker logs; nil = nobody does
 	Readers      int           // answers to docker logs at once, besides Connections; 0 = 16
 	ReadLogs     bool          // the daemon asks Logs, and keeps no copy of its own
-	Volumes      Volumes       // answered by New on the socket of the log driver, as a managed plugin has it; nil = none there
+	Volumes      Volumes       // New answers for them on the socket of the log driver, as a managed plugin does; nil = none there
+	Secrets      Secrets       // answers the managers of a swarm, on the socket that has the volumes; nil = nobody does
 	Logger       *slog.Logger  // nil = none
 
 	headerTimeout time.Duration // for the beginning of a call; 0 = 5 s
@@ -63,32 +64,27 @@ type Options struct {
 
 // Server answers the daemon.
 type Server struct {
-	options Options
-	methods map[string]method // by path
-	ending  context.Context   // of Serve; here because answers to docker logs end with it, and with nothing else
-	end     context.CancelFunc
-	calls   sync.WaitGroup // goroutines that are in a method's work, perhaps for longer than the daemon waits
+	options    Options
+	interfaces []string          // of the protocol
+	methods    map[string]method // by path
+	ending     context.Context   // of Serve; here because answers to docker logs end with it, and with nothing else
+	end        context.CancelFunc
+	calls      sync.WaitGroup // goroutines that are in a method's work, perhaps for longer than the daemon waits
 }
 
 // New returns a Server for sessions.
 func New(sessions Sessions, o Options) *Server {
-	interfaces := []string{"LogDriver"}
-	if o.Volumes != nil {
-		interfaces = append(interfaces, volumeInterface)
-	}
-	s := newServer(interfaces, o)
-	maps.Copy(s.methods, logDriver{s, sessions}.methods())
-	if o.Volumes != nil {
-		maps.Copy(s.methods, volumeDriver{s, o.Volumes}.methods())
-	}
+	s := newServer(o)
+	s.offer("LogDriver", logDriver{s, sessions}.methods())
+	s.offerSecrets()
 	if o.Logs != nil {
 		s.methods[readLogsPath] = reader{s, s.options.Logs, make(chan struct{}, s.options.Readers)}.read
 	}
 	return s
 }
 
-// newServer returns a Server that says it is these interfaces of the protocol. Their methods are added by the caller.
-func newServer(interfaces []string, o Options) *Server {
+// newServer returns a Server without an interface of the protocol.
+func newServer(o Options) *Server {
 	o.StartTimeout = cmp.Or(o.StartTimeout, 5*time.Second)
 	o.MountTimeout = cmp.Or(o.MountTimeout, 5*time.Second)
 	o.StopTimeout = cmp.Or(o.StopTimeout, time.Second)
@@ -99,11 +95,28 @@ func newServer(interfaces []string, o Options) *Server {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{options: o, methods: map[string]method{"/Plugin.Activate": func(http.ResponseWriter, *http.Request) (any, error) {
-		return activated{Implements: interfaces}, nil
-	}}}
+	s := &Server{options: o}
+	s.methods = map[string]method{"/Plugin.Activate": func(http.ResponseWriter, *http.Request) (any, error) {
+		return activated{Implements: s.interfaces}, nil
+	}}
 	s.ending, s.end = context.WithCancel(context.Background())
 	return s
+}
+
+// offer adds an interface of the protocol.
+func (s *Server) offer(name string, methods map[string]method) {
+	s.interfaces = append(s.interfaces, name)
+	maps.Copy(s.methods, methods)
+}
+
+// offerSecrets adds the interfaces that give secrets to containers, as far as the options have them.
+func (s *Server) offerSecrets() {
+	if s.options.Volumes != nil {
+		s.offer("VolumeDriver", volumeDriver{s, s.options.Volumes}.methods())
+	}
+	if s.options.Secrets != nil {
+		s.offer("secretprovider", secretProvider{s, s.options.Secrets}.methods())
+	}
 }
 
 // Serve answers calls on l until ctx ends, and then no new ones; those under way get CloseTimeout. It closes l. Its
@@ -115,7 +128,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		ConnState:         asking.note,
 		ReadHeaderTimeout: s.options.headerTimeout,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      20*time.Second + max(s.options.StartTimeout, s.options.MountTimeout), // from the request's beginning
+		WriteTimeout:      20*time.Second + max(s.options.StartTimeout, s.options.MountTimeout, secretTimeout), // from the request's beginning
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelWarn),
 	}

@@ -2,7 +2,6 @@ package dockerplugin
 
 import (
 	"context"
-	"maps"
 	"net/http"
 	"time"
 )
@@ -34,14 +33,11 @@ type Volumes interface {
 // Limits of the calls that must not need the network: they wait for the disk at most.
 const volumeTimeout = 20 * time.Second
 
-// volumeInterface is the name of VolumeDriver in the answer to Plugin.Activate.
-const volumeInterface = "VolumeDriver"
-
-// NewVolumes returns a Server for volumes alone, on a socket of their own.
-func NewVolumes(volumes Volumes, o Options) *Server {
-	s := newServer([]string{volumeInterface}, o)
-	s.options.Readers = 0 // it has no logs
-	maps.Copy(s.methods, volumeDriver{s, volumes}.methods())
+// NewVolumes returns a Server for o.Volumes and o.Secrets, on a socket without logs.
+func NewVolumes(o Options) *Server {
+	s := newServer(o)
+	s.options.Readers = 0
+	s.offerSecrets()
 	return s
 }
 

@@ -58,7 +58,7 @@ func serveVolumes(t *testing.T, v Volumes, o Options) *daemon {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)
-	go func() { served <- NewVolumes(v, o).Serve(ctx, l) }()
+	go func() { o.Volumes = v; served <- NewVolumes(o).Serve(ctx, l) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-served; err != nil {

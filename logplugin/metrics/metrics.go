@@ -44,13 +44,19 @@ type Volumes interface {
 	Space() (free, all uint64) // of the tmpfs, in bytes
 }
 
-// Options of Handler. All but Volumes must be set.
+// Swarm is where the numbers of secrets of a swarm come from.
+type Swarm interface {
+	Requests() (given, refused int64) // since the start
+}
+
+// Options of Handler. All but Volumes and Swarm must be set.
 type Options struct {
 	Version      string // of the program
 	Sessions     Sessions
 	Health       Health
 	Resolves     *Resolves
 	Volumes      Volumes     // nil = the host has none
+	Swarm        Swarm       // nil = no swarm can ask this host
 	PerContainer func() bool // whether each session and each volume has metrics of its own; asked for each scrape
 	Log          *slog.Logger
 }
@@ -85,7 +91,7 @@ func Labels() map[string][]string {
 	for _, m := range []metric{
 		buildInfo, broken, attention, refused, sessions, lines, requests, took, waiting, age, failing, success, sentBytes, containerLines, containerWaiting, containerAge,
 		spoolDisk, spoolLimit, spoolMemory, spoolMemoryLimit, spoolLow, spoolModes, spoolFiles, spoolFailures, pipes, stateFailures, resolved,
-		volumes, volumeWaiting, volumeSize, volumeFree, volumeMissing, volumeFailing, volumeChanged, volumeRead, volumeVersion,
+		volumes, volumeWaiting, volumeSize, volumeFree, volumeMissing, volumeFailing, volumeChanged, volumeRead, volumeVersion, swarmRequests,
 	} {
 		all[m.name] = m.labels
 	}
@@ -135,6 +141,7 @@ var (
 	volumeFailing = desc("volume_failing_seconds", "For how long the files of a volume cannot be brought up to date; 0 = they can.", "volume")
 	volumeChanged = desc("volume_changed_timestamp_seconds", "When a file of a volume last changed; missing before it has files.", "volume")
 	volumeRead    = desc("volume_read_timestamp_seconds", "When all values of a volume were last read; missing before the first time since the start.", "volume")
+	swarmRequests = desc("swarm_secret_requests_total", "Requests of a swarm's manager for a secret: ok, or refused.", "result")
 	volumeVersion = desc("volume_version_info", "Always 1; the version of the secret that a file has.", "volume", "file", "version")
 
 	resolved = desc("resolve_total", "Secrets and parameters that AWS was asked for: ok, or the kind of the failure.", "result")
@@ -172,6 +179,11 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	o.counter(stateFailures, float64(c.o.Sessions.StateFailures()))
 	if c.o.Volumes != nil {
 		o.volumes(c.o.Volumes, c.o.PerContainer())
+	}
+	if c.o.Swarm != nil {
+		given, refused := c.o.Swarm.Requests()
+		o.counter(swarmRequests, float64(given), "ok")
+		o.counter(swarmRequests, float64(refused), "refused")
 	}
 	count := c.o.Resolves.counts()
 	o.counter(resolved, count[""], "ok")

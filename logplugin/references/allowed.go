@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/secretref/secretref/shared/config"
 	"github.com/secretref/secretref/shared/secretref"
 )
 
@@ -12,6 +13,16 @@ import (
 type Allowed struct {
 	Patterns []string // nil = any reference, empty = none
 	Setting  string   // where the configuration says it, for errors: "allow_references in [logs]"
+	Section  string   // when not empty, errors show what to write in this section to allow the reference
+}
+
+// InSecrets returns what volumes, variables and services of a swarm may name. A configuration that says nothing allows nothing.
+func InSecrets(s config.Secrets) Allowed {
+	patterns := s.AllowReferences
+	if patterns == nil {
+		patterns = []string{}
+	}
+	return Allowed{Patterns: patterns, Setting: "allow_references in [secrets]", Section: "[secrets]"}
 }
 
 // Check returns an error when ref is not allowed. A pattern speaks of the secret, the parameter or the object: json-key, stage and
@@ -29,7 +40,12 @@ func (a Allowed) Check(ref secretref.Ref) error {
 	if a.Patterns == nil || slices.ContainsFunc(a.Patterns, func(p string) bool { return p == "*" || Match(p, text, ":") }) {
 		return nil
 	}
-	return fmt.Errorf("containers may not name %s on this host; %s says which they may", text, a.Setting)
+	err := fmt.Errorf("containers may not name %s on this host; %s says which they may", text, a.Setting)
+	if a.Section == "" {
+		return err
+	}
+	ref.JSONKey, ref.VersionStage, ref.VersionID = "", "", ""
+	return fmt.Errorf("%w; to allow it, write allow_references = [%q] under %s", err, ref.String(), a.Section)
 }
 
 // Match reports whether pattern describes text: `*` stands for any number of bytes, `?` for one, neither for one of bar.

@@ -45,7 +45,7 @@ func TestAllowed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = Allowed{c.patterns, "allow_references in [logs]"}.Check(ref)
+			err = Allowed{c.patterns, "allow_references in [logs]", ""}.Check(ref)
 			if (err == nil) != c.ok {
 				t.Fatalf("%q with %q: %v, want ok %v", c.reference, c.patterns, err, c.ok)
 			}

@@ -19,7 +19,7 @@ func Check(ctx context.Context, c Config, options map[string]string, say func(wh
 		return
 	}
 	asker := references.NewAsker(c.Config, c.Resolver)
-	allowed := allowedBy(secrets)
+	allowed := references.InSecrets(secrets)
 	values := map[string]secret.Value{}
 	for i, n := range needs("check", spec) {
 		what, err := fmt.Sprintf("%s: %s", n.Where, n.Ref), permitted(allowed, spec.Files[i])

@@ -90,7 +90,7 @@ func New(o Config) *Volumes {
 	ctx, end := context.WithCancel(context.Background())
 	v := &Volumes{
 		o: o, state: stateDir(filepath.Join(o.StateDir, "volumes")), tree: tree{s.ValuesDir, s.VolumesDir},
-		allowed: allowedBy(s),
+		allowed: references.InSecrets(s),
 		asker:   references.NewAsker(o.Config, o.Resolver), end: end, known: map[string]*volume{}, incomplete: make(chan struct{}, 1),
 	}
 	v.mu.Lock()
@@ -98,15 +98,6 @@ func New(o Config) *Volumes {
 	v.mu.Unlock()
 	v.ended.Go(func() { v.refreshAll(ctx) })
 	return v
-}
-
-// allowedBy returns what volumes may name. A configuration that says nothing allows nothing.
-func allowedBy(s config.Secrets) references.Allowed {
-	patterns := s.AllowReferences
-	if patterns == nil {
-		patterns = []string{}
-	}
-	return references.Allowed{Patterns: patterns, Setting: "allow_references in [secrets]"}
 }
 
 // Close ends the refresh. The files stay.
@@ -205,13 +196,10 @@ func (v *Volumes) permitted(s Spec) error {
 }
 
 func permitted(allowed references.Allowed, f File) error {
-	err := allowed.Check(f.Ref)
-	if err == nil {
-		return nil
+	if err := allowed.Check(f.Ref); err != nil {
+		return fmt.Errorf("volume option %s%s: %w", dot, f.Name, err)
 	}
-	ref := f.Ref
-	ref.Selector, ref.JSONKey, ref.VersionStage, ref.VersionID = "", "", "", ""
-	return fmt.Errorf("volume option %s%s: %w; to allow it, write allow_references = [%q] under [secrets]", dot, f.Name, err, ref.String())
+	return nil
 }
 
 // Remove forgets a volume and removes its files. One that there is not is removed already.

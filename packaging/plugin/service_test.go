@@ -20,20 +20,8 @@ import (
 // task, of those that run and of those that have ended. They are few, because Docker 20.10 takes tens of seconds for a few thousand lines,
 // with json-file as well.
 func (h *host) services(t *testing.T) {
-	const gateway, service, replicas, count = "docker_gwbridge", "served", 2, 50
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	// The swarm's bridge on this machine has a name of its own, and goes with the swarm.
-	h.docker("network", "create", "--subnet", "10.213.0.0/24", "--opt", fmt.Sprint("com.docker.network.bridge.name=srgw-", os.Getpid()), gateway)
-	defer func() { h.docker("network", "rm", gateway) }()
-	h.docker("swarm", "init", "--listen-addr", address, "--advertise-addr", address)
-	defer func() { h.docker("swarm", "leave", "--force") }()
+	const service, replicas, count = "served", 2, 50
+	defer h.swarm()()
 	create := func(service string, lines int, pause time.Duration) {
 		h.docker("service", "create", "--name", service, "--replicas", strconv.Itoa(replicas), "--restart-condition", "none", "--no-resolve-image", "--detach",
 			"--log-driver", name, "--log-opt", "logDriver=splunk", "--log-opt", "splunk-url="+h.hec.URL(), "--log-opt", "tag="+service,
@@ -79,6 +67,61 @@ func (h *host) services(t *testing.T) {
 	h.docker("service", "rm", service, running)
 	h.until(time.Minute, "the end of all tasks", func() bool { return h.docker("ps", "-q", "--filter", "label=com.docker.swarm.service.name") == "" })
 	h.idle()
+}
+
+// swarm makes a swarm of this one node. The function that it returns ends it.
+func (h *host) swarm() (end func()) {
+	h.t.Helper()
+	const gateway = "docker_gwbridge"
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	address := l.Addr().String()
+	if err := l.Close(); err != nil {
+		h.t.Fatal(err)
+	}
+	// The swarm's bridge on this machine has a name of its own, and goes with the swarm.
+	h.docker("network", "create", "--subnet", "10.213.0.0/24", "--opt", fmt.Sprint("com.docker.network.bridge.name=srgw-", os.Getpid()), gateway)
+	h.docker("swarm", "init", "--listen-addr", address, "--advertise-addr", address)
+	return func() {
+		h.docker("swarm", "leave", "--force")
+		h.docker("network", "rm", gateway)
+	}
+}
+
+// swarmSecrets is a service whose secret is a reference: each task has the value of its time, and the swarm keeps the reference alone.
+func (h *host) swarmSecrets(put func(i int) string, reads func(container string, i int)) {
+	h.t.Helper()
+	defer h.swarm()()
+	const path = "/run/secrets/dbpw"
+	h.docker("secret", "create", "--driver", name, "--label", "valueFrom="+put(0)+":password::", "dbpw")
+	task := func() string {
+		return h.docker("ps", "-q", "--filter", "label=com.docker.swarm.service.name=app", "--filter", "status=running")
+	}
+	running := func(what string, not string) (container string) {
+		h.until(time.Minute, what, func() bool { container = task(); return container != not && len(strings.Fields(container)) == 1 })
+		return container
+	}
+	h.docker("service", "create", "--name", "app", "--detach", "--no-resolve-image", "--stop-grace-period", "1ms", "--log-driver", "none",
+		"--secret", "source=dbpw,target=dbpw,mode=0400", "reader", "-follow", path)
+	first := running("a task with its secret", "")
+	reads(first, 0)
+	put(1)
+	h.docker("service", "update", "--detach", "--force", "app")
+	reads(running("the next task", first), 1)
+	if text := h.docker("secret", "inspect", "dbpw"); !strings.Contains(text, "secret:prod/db") {
+		h.t.Errorf("docker secret inspect does not show the reference:\n%s", text)
+	}
+	h.docker("secret", "create", "--driver", name, "--label", "valueFrom=/outside", "outside")
+	h.docker("service", "create", "--name", "refused", "--detach", "--no-resolve-image", "--log-driver", "none", "--secret", "outside", "reader", "-follow", path)
+	h.until(time.Minute, "status names the secret that is refused", func() bool {
+		s, _ := h.status() // which ends with 3, because somebody should look
+		return strings.Contains(s, "secret outside of the swarm: ") && strings.Contains(s, "under [secrets]")
+	})
+	h.docker("service", "rm", "app", "refused")
+	h.docker("secret", "rm", "dbpw", "outside")
+	h.until(time.Minute, "the end of all tasks", func() bool { return task() == "" })
 }
 
 func fewest(of map[string]int) (key string) {

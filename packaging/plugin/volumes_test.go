@@ -67,6 +67,16 @@ func (h *host) volumes(t *testing.T) {
 	h.run("logs", 1000, 0)
 	h.arrived("logs", 1000, 30*time.Second)
 
+	h.swarmSecrets(put, func(container string, i int) {
+		t.Helper()
+		h.until(20*time.Second, "the task reads the value", func() bool {
+			r, _ := h.try("exec", container, "/app", "/run/secrets/dbpw")
+			return r.Stdout == values[i].Value()+"\n"
+		})
+	})
+	put(1)
+	reads("app", 1)
+
 	// The plugin is killed: a container that runs keeps its file, and the next one has the present value.
 	pid := h.kill(0)
 	h.process(pid)
@@ -101,7 +111,7 @@ func (h *host) volumes(t *testing.T) {
 	}
 	for i, c := range values {
 		found, err := c.FindInFiles(t.Context(), h.dockerd.Dir()+"/data/image", h.data("propagated-mount/.secretref"), h.dockerd.Dir()+"/data/volumes",
-			h.dockerd.Dir()+"/data/containers", h.dockerd.Dir()+"/data/containerd", "/run/docker")
+			h.dockerd.Dir()+"/data/containers", h.dockerd.Dir()+"/data/containerd", h.dockerd.Dir()+"/data/swarm", "/run/docker")
 		if err != nil || len(found) > 0 {
 			t.Errorf("value %d is in %q (%v)", i, found, err)
 		}

@@ -1,0 +1,172 @@
+// Package swarm gives secrets to the services of a swarm: those of docker secret create --driver, whose label valueFrom is a
+// reference.
+//
+// A manager asks for the value of each task. The value goes to the node of the task and into its memory; the managers keep
+// the label alone. A task that runs keeps its value, and the next one has the present value. What went wrong stands in the
+// log of the manager's daemon and here in Status: the task itself only says that the secret was not found.
+package swarm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/secretref/secretref/logplugin/references"
+	"github.com/secretref/secretref/shared/config"
+	"github.com/secretref/secretref/shared/fault"
+	"github.com/secretref/secretref/shared/resolve"
+	"github.com/secretref/secretref/shared/secret"
+)
+
+// Label is the label of a secret that has its reference.
+const Label = "valueFrom"
+
+const (
+	maxReference = 4096 // bytes
+	maxKnown     = 1000 // secrets of which Status knows; those that nobody has asked for go first
+	maxShown     = 200  // bytes of a name
+)
+
+// Config is what Secrets need.
+type Config struct {
+	Config   *config.Config
+	Resolver *resolve.Resolver
+	Broken   error // why the configuration on disk cannot be used; nil means that it can
+	Log      *slog.Logger
+}
+
+// Secrets answers a manager. It is safe for concurrent use.
+type Secrets struct {
+	o       Config
+	allowed references.Allowed
+	asker   *references.Asker
+
+	mu             sync.Mutex
+	known          map[string]Status // by name
+	given, refused int64
+}
+
+// Status is what `status` shows of a secret that a manager has asked for since the start.
+type Status struct {
+	Name      string    `json:"name"`
+	Reference string    `json:"reference,omitempty"` // missing when the label is missing or no reference
+	Version   string    `json:"version,omitempty"`   // of the value that was given last
+	Asked     time.Time `json:"asked"`               // when a manager last asked
+	LastError string    `json:"lastError,omitempty"` // of the last answer
+}
+
+// New returns Secrets. It may name what volumes may: allow_references in [secrets].
+func New(o Config) *Secrets {
+	return &Secrets{o: o, allowed: references.InSecrets(o.Config.Secrets), asker: references.NewAsker(o.Config, o.Resolver), known: map[string]Status{}}
+}
+
+// Secret returns the value of the secret name with these labels. An error is for people, in one line.
+func (s *Secrets) Secret(ctx context.Context, name string, labels map[string]string) (secret.Value, error) {
+	at := Status{Name: name[:min(len(name), maxShown)], Asked: time.Now().UTC()}
+	v, err := s.resolve(ctx, &at, labels)
+	if err != nil {
+		at.LastError = fault.OneLine(err.Error())
+		s.o.Log.Error("a secret of the swarm is refused, and its task does not start", "secret", at.Name, "error", at.LastError)
+	}
+	s.note(at)
+	return v, err
+}
+
+func (s *Secrets) resolve(ctx context.Context, at *Status, labels map[string]string) (secret.Value, error) {
+	text, err := labelOf(labels)
+	if err != nil {
+		return secret.Value{}, err
+	}
+	ref, err := references.Parse(text)
+	if err != nil {
+		return secret.Value{}, fmt.Errorf("label %s: %w", Label, err)
+	}
+	at.Reference = ref.String()
+	if s.o.Broken != nil {
+		return secret.Value{}, fmt.Errorf("the configuration of secretref is broken: %w", s.o.Broken)
+	}
+	if err := s.allowed.Check(ref); err != nil {
+		return secret.Value{}, fmt.Errorf("label %s: %w", Label, err)
+	}
+	r := s.asker.Resolve(ctx, references.Need{Ref: ref, Where: "label " + Label, For: "swarm secret " + at.Name})[0]
+	if r.Err != nil {
+		return secret.Value{}, fmt.Errorf("label %s: %w", Label, r.Err)
+	}
+	if r.Value.IsEmpty() {
+		return secret.Value{}, fmt.Errorf("%s is empty, and Docker takes no empty secret", at.Reference)
+	}
+	at.Version = r.VersionID
+	return r.Value, nil
+}
+
+// labelOf returns the reference among the labels. It may be a secret that somebody put in its place, so errors do not quote it.
+func labelOf(labels map[string]string) (string, error) {
+	text, ok := labels[Label]
+	switch {
+	case len(text) > maxReference:
+		return "", fmt.Errorf("the reference in label %s is longer than %d bytes", Label, maxReference)
+	case ok:
+		return text, nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(labels)) {
+		if len(name) < maxShown && config.Nearest(name, []string{Label}) != "" {
+			return "", fmt.Errorf("the secret has the label %q; did you mean %s?", name, Label)
+		}
+	}
+	return "", errors.New("the secret has no label " + Label + "; create it with docker secret create --driver PLUGIN --label " + Label + "=REFERENCE NAME")
+}
+
+// note keeps the status of a secret, and how many requests there were.
+func (s *Secrets) note(at Status) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if at.LastError == "" {
+		s.given++
+	} else {
+		s.refused++
+	}
+	if _, known := s.known[at.Name]; !known && len(s.known) >= maxKnown {
+		oldest := ""
+		for name, k := range s.known {
+			if oldest == "" || k.Asked.Before(s.known[oldest].Asked) {
+				oldest = name
+			}
+		}
+		delete(s.known, oldest)
+	}
+	s.known[at.Name] = at
+}
+
+// Status returns the secrets that managers have asked for since the start, by name.
+func (s *Secrets) Status() []Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.SortedFunc(maps.Values(s.known), func(a, b Status) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// Requests returns how many requests for a secret were answered with a value, and how many with an error, since the start.
+func (s *Secrets) Requests() (given, refused int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.given, s.refused
+}
+
+// recent is for how long a refusal is a reason to look. The manager of a task that waits for its secret asks again within seconds.
+const recent = 10 * time.Minute
+
+// Attention returns why a person should look, one line each: a secret that was refused keeps a task from starting.
+func (s *Secrets) Attention() []string {
+	var reasons []string
+	for _, at := range s.Status() {
+		if at.LastError != "" && time.Since(at.Asked) < recent {
+			reasons = append(reasons, fmt.Sprintf("secret %s of the swarm: %s", at.Name, at.LastError))
+		}
+	}
+	return reasons
+}
