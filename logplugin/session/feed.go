@@ -29,6 +29,7 @@ type feed struct {
 
 	droppedBefore int64 // lines, by earlier processes
 	count         lineCounts
+	held          atomic.Bool // the rate allows no more lines at present
 
 	mu    sync.Mutex
 	after *session    // an older one of the same container, whose lines come first; nil = none
@@ -65,7 +66,7 @@ func (f *feed) Fill(b *router.Batch, limit int) (more bool) {
 	defer func() { f.batch, f.record, f.filled = nil, router.Record{}, f.filled+b.Len()-before }()
 	if f.flow != nil {
 		f.flow.Begin()
-		if !f.flow.HasRoom() {
+		if !f.hasRoom() {
 			return f.again(false)
 		}
 	}
@@ -83,7 +84,7 @@ func (f *feed) Fill(b *router.Batch, limit int) (more bool) {
 		f.spool.Skip(used)
 		switch {
 		case f.isOver():
-			return f.again(f.flow.HasRoom())
+			return f.again(f.hasRoom())
 		case used < n && n < len(*buf) && !last: // a frame whose end is still to come
 			return f.again(false)
 		case n > 0:
@@ -187,6 +188,13 @@ func (f *feed) push(e *frame.Entry, pos int64, now time.Time) {
 		return
 	}
 	f.joiner.Push(e, pos, now)
+}
+
+// hasRoom reports whether the rate allows more lines now, and keeps that for status.
+func (f *feed) hasRoom() bool {
+	room := f.flow.HasRoom()
+	f.held.Store(!room)
+	return room
 }
 
 // isOver reports whether patterns have taken so long that it is the turn of other sessions, or the rate allows no more.

@@ -12,6 +12,7 @@ import (
 	"github.com/secretref/secretref/logplugin/options"
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/state"
+	"github.com/secretref/secretref/shared/polltest"
 )
 
 // writeLong writes one line as the daemon writes a long one: in pieces.
@@ -214,6 +215,10 @@ func TestMaxRateKeeps(t *testing.T) {
 	}
 	write(t, f, "1", "2", "3", "4")
 	f.Close()
+	polltest.Until(t, 20*time.Second, "a note that says why lines wait", func() bool {
+		all := s.Status()
+		return len(all) == 1 && strings.Contains(all[0].Note, "more than its max-rate allows")
+	})
 	m.wait(t, "1 2 3 4")
 	if took := time.Since(began); took < time.Second {
 		t.Errorf("4 lines took %v, want a second or more at 2 lines a second", took)
