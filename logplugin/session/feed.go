@@ -29,15 +29,17 @@ type feed struct {
 
 	droppedBefore int64 // lines, by earlier processes
 	count         lineCounts
-	held          atomic.Bool // the rate allows no more lines at present
 
 	mu    sync.Mutex
 	after *session    // an older one of the same container, whose lines come first; nil = none
 	timer *time.Timer // for lines that stay open
 }
 
-// lineCounts are what became of the lines that this process has taken from the spool.
-type lineCounts struct{ sent, rejected, filtered, limited atomic.Int64 }
+// lineCounts are what became of the lines that this process has taken from the spool, and whether the rate holds back the next.
+type lineCounts struct {
+	sent, rejected, filtered, limited atomic.Int64
+	held                              atomic.Bool
+}
 
 // begin gives the feed the spool that it takes its lines from. With an error it is not known which of them to send.
 func (f *feed) begin(s *session, pieces bool) error {
@@ -193,7 +195,7 @@ func (f *feed) push(e *frame.Entry, pos int64, now time.Time) {
 // hasRoom reports whether the rate allows more lines now, and keeps that for status.
 func (f *feed) hasRoom() bool {
 	room := f.flow.HasRoom()
-	f.held.Store(!room)
+	f.count.held.Store(!room)
 	return room
 }
 

@@ -106,7 +106,7 @@ func (s *session) status() Status {
 	if d != nil {
 		x.LastError, x.Note = cmp.Or(d.failure(), s.hangs(d), x.LastError, d.problemBefore()), d.note()
 	}
-	if x.Note == "" && x.WaitingBytes > 0 && s.feed.held.Load() {
+	if x.Note == "" && x.WaitingBytes > 0 && s.feed.count.held.Load() {
 		x.Note = "the container writes more than its max-rate allows: the other lines wait in the spool"
 	}
 	if x.LastError == "" && x.WaitingBytes > 0 && s.table.attaching.holds(s) {
