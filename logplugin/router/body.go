@@ -3,6 +3,7 @@ package router
 import (
 	"errors"
 	"io"
+	"net"
 	"sync"
 )
 
@@ -10,7 +11,7 @@ import (
 // answer; once takeBack has returned it reads an error instead.
 type lent struct {
 	mu   sync.Mutex
-	data []byte
+	data [][]byte // one after the other
 	back bool
 }
 
@@ -22,25 +23,54 @@ func (l *lent) takeBack() {
 	l.mu.Unlock()
 }
 
+func (l *lent) len() (n int) {
+	for _, p := range l.data {
+		n += len(p)
+	}
+	return n
+}
+
 func (l *lent) reader() io.ReadCloser { return &lentReader{l: l} }
 
 type lentReader struct {
-	l   *lent
-	off int
+	l    *lent
+	part int // of data
+	off  int // in that part
 }
 
-func (r *lentReader) Read(p []byte) (int, error) {
+func (r *lentReader) Read(p []byte) (n int, err error) {
 	r.l.mu.Lock()
 	defer r.l.mu.Unlock()
-	switch {
-	case r.l.back:
+	if r.l.back {
 		return 0, errTakenBack
-	case r.off == len(r.l.data):
+	}
+	for n < len(p) && r.part < len(r.l.data) {
+		part := r.l.data[r.part]
+		copied := copy(p[n:], part[r.off:])
+		n, r.off = n+copied, r.off+copied
+		if r.off == len(part) {
+			r.part, r.off = r.part+1, 0
+		}
+	}
+	if n == 0 && len(p) > 0 {
 		return 0, io.EOF
 	}
-	n := copy(p, r.l.data[r.off:])
-	r.off += n
 	return n, nil
 }
 
 func (r *lentReader) Close() error { return nil }
+
+// copying is a connection to which a body is copied with memory that is used again. That of package net takes 32 KiB for
+// each body.
+type copying struct{ net.Conn }
+
+const copyBytes = 64 << 10
+
+var copyBuffers = sync.Pool{New: func() any { return new([copyBytes]byte) }}
+
+// ReadFrom implements io.ReaderFrom.
+func (c copying) ReadFrom(r io.Reader) (int64, error) {
+	buf, _ := copyBuffers.Get().(*[copyBytes]byte)
+	defer copyBuffers.Put(buf)
+	return io.CopyBuffer(struct{ io.Writer }{c.Conn}, r, buf[:])
+}

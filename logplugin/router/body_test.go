@@ -9,7 +9,7 @@ import (
 )
 
 func TestLent(t *testing.T) {
-	l := &lent{data: []byte("0123456789")}
+	l := &lent{data: [][]byte{[]byte("01"), nil, []byte("23456789"), nil}}
 	r, other := l.reader(), l.reader()
 	p := make([]byte, 4)
 	if n, err := r.Read(p); n != 4 || err != nil || string(p) != "0123" {

@@ -49,15 +49,20 @@ type Compressed struct {
 	out bytes.Buffer
 }
 
-// Compress returns p, compressed.
-func (c *Compressor) Compress(p []byte) (*Compressed, error) {
+// Compress returns the parts of a body, compressed.
+func (c *Compressor) Compress(parts ...[]byte) (*Compressed, error) {
 	z, err := c.writer()
 	if err != nil {
 		return nil, fmt.Errorf("compress with %s: %w", c.encoding, err)
 	}
 	z.out.Reset()
 	z.w.Reset(&z.out)
-	if _, err = z.w.Write(p); err == nil {
+	for _, p := range parts {
+		if err == nil {
+			_, err = z.w.Write(p)
+		}
+	}
+	if err == nil {
 		err = z.w.Close()
 	}
 	if err != nil {

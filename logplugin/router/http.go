@@ -62,7 +62,7 @@ func NewHTTP(c HTTPConfig) *HTTP {
 		Transport: &http.Transport{
 			Proxy:                  c.Proxy,
 			OnProxyConnectResponse: refusedByProxy,
-			DialContext:            (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext,
+			DialContext:            dial,
 			TLSClientConfig:        c.TLS,
 			TLSHandshakeTimeout:    dialTimeout,
 			MaxIdleConnsPerHost:    4,
@@ -81,6 +81,14 @@ func NewHTTP(c HTTPConfig) *HTTP {
 	return h
 }
 
+func dial(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return copying{c}, nil
+}
+
 // Close frees the connections that are not in use.
 func (h *HTTP) Close() { h.client.CloseIdleConnections() }
 
@@ -91,6 +99,8 @@ type Request struct {
 	Path   string // after the base
 	Header http.Header
 	Body   []byte  // nil = none; it is not read any more when Do has returned
+	Before string  // in front of Body, as a part of it
+	After  string  // behind Body, as a part of it
 	Plain  bool    // the body is not compressed, whatever the Encoding
 	Answer int     // bytes of the answer that are read; 0 = MaxAnswer
 	Values *Values // the options of this moment, for Redact
@@ -113,14 +123,14 @@ type Answer struct {
 // Do makes one request and reads its answer. Its error says why there was none, and holds nothing secret. Of several addresses it
 // asks the one whose turn it is, and the one after it when it was a look at the first that has failed.
 func (h *HTTP) Do(ctx context.Context, r Request) (Answer, *Error) {
-	body := r.Body
+	body := [][]byte{[]byte(r.Before), r.Body, []byte(r.After)}
 	if h.compresses(r) {
-		z, err := h.zip.Compress(body)
+		z, err := h.zip.Compress(body...)
 		if err != nil {
 			return Answer{}, &Error{Class: ClassConfig, Op: r.Op, Cause: err.Error(), Bad: NoRecord, Err: err}
 		}
 		defer z.Release()
-		body = z.Bytes()
+		body = [][]byte{z.Bytes()}
 	}
 	if len(h.bases) == 1 {
 		return h.exchange(ctx, r, h.bases[0], body)
@@ -154,7 +164,7 @@ func shownBase(base string) string {
 }
 
 // exchange makes one request with this body to the address base.
-func (h *HTTP) exchange(ctx context.Context, r Request, base string, body []byte) (Answer, *Error) {
+func (h *HTTP) exchange(ctx context.Context, r Request, base string, body [][]byte) (Answer, *Error) {
 	timed, cancel := context.WithTimeout(ctx, h.config.Timeout)
 	defer cancel()
 	redact := func(text string) string { return h.config.Redact(r.Values, text) }
@@ -206,7 +216,7 @@ func (h *HTTP) request(ctx context.Context, r Request, base string, l *lent) (*h
 	}
 	req.Body = l.reader()
 	req.GetBody = func() (io.ReadCloser, error) { return l.reader(), nil } // for a connection that was closed before the first byte
-	req.ContentLength = int64(len(l.data))
+	req.ContentLength = int64(l.len())
 	return req, nil
 }
 

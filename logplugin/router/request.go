@@ -28,16 +28,12 @@ func (b *Batch) sendParts(records, bytes int, send func(part *Batch) *Error) *Er
 	var refused *Error // of parts of which nothing is left to send
 	for from := 0; from < b.Len(); {
 		to := b.Fit(from, records, bytes)
-		part := b
-		if from > 0 || to < b.Len() {
-			part = b.Slice(from, to)
-		}
-		failed := send(part)
+		failed := b.sendPart(from, to, send)
 		switch {
 		case failed == nil && refused != nil:
-			refused.settled(part.Len())
+			refused.settled(to - from)
 		case failed == nil:
-		case failed.settles(part.Len()):
+		case failed.settles(to - from):
 			refused = refused.and(failed, from)
 		default:
 			return refused.and(failed, from)
@@ -45,6 +41,23 @@ func (b *Batch) sendParts(records, bytes int, send func(part *Batch) *Error) *Er
 		from = to
 	}
 	return refused
+}
+
+// sliceMemory is that of parts of batches. Send keeps nothing of them.
+var sliceMemory = sync.Pool{New: func() any { return &Batch{} }}
+
+func (b *Batch) sendPart(from, to int, send func(part *Batch) *Error) *Error {
+	if from == 0 && to == b.Len() {
+		return send(b)
+	}
+	part, _ := sliceMemory.Get().(*Batch)
+	defer func() {
+		part.Body = nil
+		part.Reset()
+		sliceMemory.Put(part)
+	}()
+	b.slice(part, from, to)
+	return send(part)
 }
 
 // settles reports whether all n records of a request were taken or refused for good, with an outcome for each.

@@ -164,9 +164,15 @@ func (b *Batch) Remove(from int, gone []bool) {
 // Slice returns records from to to-1 as a batch of their own. It shares b's body, but nothing else.
 func (b *Batch) Slice(from, to int) *Batch {
 	s := &Batch{}
-	if from >= to {
-		return s
+	if from < to {
+		s.Ends = make([]int, 0, to-from)
+		b.slice(s, from, to)
 	}
+	return s
+}
+
+// slice makes s, which is empty but for memory, records from to to-1 of b.
+func (b *Batch) slice(s *Batch, from, to int) {
 	first := b.Start(from)
 	s.Body = b.Body[first:b.Ends[to-1]:b.Ends[to-1]]
 	for _, end := range b.Ends[from:to] {
@@ -180,5 +186,4 @@ func (b *Batch) Slice(from, to int) *Batch {
 			break
 		}
 	}
-	return s
 }

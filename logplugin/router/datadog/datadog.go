@@ -16,8 +16,6 @@ const (
 // Router sends batches to one intake.
 type Router struct {
 	*router.Link[router.Receiver]
-
-	idle router.Buffers
 }
 
 var _ router.Noter = (*Router)(nil)
@@ -33,20 +31,17 @@ func newRouter(o router.Options) router.Router {
 // Send implements router.Router. A batch that is more than Datadog takes at once goes in several requests.
 func (r *Router) Send(ctx context.Context, b *router.Batch) error {
 	return r.SendParts(ctx, b, maxLines, maxBytes, func(u *router.Use[router.Receiver], part *router.Batch) *router.Error {
-		return r.send(ctx, u, part)
+		return send(ctx, u, part)
 	})
 }
 
 // send makes one request.
-func (r *Router) send(ctx context.Context, u *router.Use[router.Receiver], b *router.Batch) *router.Error {
+func send(ctx context.Context, u *router.Use[router.Receiver], b *router.Batch) *router.Error {
 	doing := "send to " + u.Conn.Name
-	buf := r.idle.Get()
-	defer r.idle.Put(buf)
-	*buf = append(append((*buf)[:0], '['), b.Body...)
-	(*buf)[len(*buf)-1] = ']' // in place of the last comma
 	header := http.Header{"Content-Type": {"application/json"}}
 	u.Values.SetHeader(header, "DD-API-KEY", apiKey)
-	a, failed := u.Do(ctx, router.Request{Op: doing, Method: http.MethodPost, Header: header, Body: *buf})
+	// In place of the last comma there is the end of the array.
+	a, failed := u.Do(ctx, router.Request{Op: doing, Method: http.MethodPost, Header: header, Before: "[", Body: b.Body[:len(b.Body)-1], After: "]"})
 	if failed != nil {
 		return failed
 	}

@@ -10,7 +10,7 @@ import (
 
 // Bounds of one request. Elasticsearch takes 100 MB, small servers of OpenSearch 10 MB.
 const (
-	maxLines = 1000
+	maxLines = 3000
 	maxBytes = 5_000_000
 	// maxAnswer is enough for as many results with the reasons of them all, from a server that does not leave out what is
 	// not asked for.

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/secretref/secretref/logplugin/jsontext"
 	"github.com/secretref/secretref/logplugin/router"
@@ -18,6 +17,7 @@ const maxText = 900_000
 // Encoder writes the records of one session: an action, which creates a document with an id of its own, and the document.
 type Encoder struct {
 	index indexName
+	clock router.Clock
 	id    []byte // the beginning of each id
 	rest  []byte // of the action, behind the id
 	tail  []byte // of the document, behind the line and its place
@@ -96,7 +96,7 @@ func (e *Encoder) AppendRecord(dst []byte, r *router.Record) []byte {
 	dst = strconv.AppendInt(append(dst, e.id...), r.Position, 36)
 	dst = strconv.AppendInt(append(dst, '.'), int64(len(r.Line)), 36)
 	dst = append(dst, e.rest...)
-	dst = time.Unix(0, r.TimeNano).UTC().AppendFormat(dst, "2006-01-02T15:04:05.000000000Z07:00")
+	dst = e.clock.Append(dst, r.TimeNano)
 	dst = jsontext.AppendCut(append(dst, `","message":"`...), message, maxText, router.Cut)
 	dst = append(dst, '"')
 	switch string(r.Source) {

@@ -20,7 +20,7 @@ const maxText = 900_000
 type Encoder struct {
 	format string
 	date   string // how the time is written
-	clock  clock
+	clock  router.Clock
 	head   []byte // before the time; with a key of "" for it, before the line
 	middle []byte // before the line
 	tail   []byte // behind all, up to the end of the object
@@ -133,46 +133,16 @@ func appendRaw(dst, line []byte) []byte {
 }
 
 func (e *Encoder) appendTime(dst []byte, nano int64) []byte {
-	const second = int64(time.Second)
 	switch e.date {
 	case double:
-		sec, rest := nano/second, nano%second
-		if rest < 0 {
-			sec, rest = sec-1, rest+second
-		}
-		dst = append(strconv.AppendInt(dst, sec, 10), '.')
-		for digit := second / 10; digit > 0; digit /= 10 {
-			dst = append(dst, '0'+byte(rest/digit%10))
-		}
-		return dst
+		sec, rest := router.Second(nano)
+		return router.AppendNano(append(strconv.AppendInt(dst, sec, 10), '.'), rest)
 	case epoch:
-		return strconv.AppendInt(dst, nano/second, 10)
+		return strconv.AppendInt(dst, nano/int64(time.Second), 10)
 	case epochMS:
 		return strconv.AppendInt(dst, nano/int64(time.Millisecond), 10)
 	case epochNano:
 		return strconv.AppendInt(dst, nano, 10)
 	}
-	return e.clock.append(dst, nano)
-}
-
-// clock writes times as iso8601 does. Most lines are of the same second as the one before: that is written once.
-type clock struct {
-	second int64
-	text   []byte // of the second, from the quotation mark to the point; empty = none has been written
-}
-
-func (c *clock) append(dst []byte, nano int64) []byte {
-	sec, rest := nano/int64(time.Second), nano%int64(time.Second)
-	if rest < 0 {
-		sec, rest = sec-1, rest+int64(time.Second)
-	}
-	if len(c.text) == 0 || sec != c.second {
-		c.second = sec
-		c.text = time.Unix(sec, 0).UTC().AppendFormat(c.text[:0], `"2006-01-02T15:04:05.`)
-	}
-	dst = append(dst, c.text...)
-	for digit := int64(time.Second) / 10; digit > 0; digit /= 10 {
-		dst = append(dst, '0'+byte(rest/digit%10))
-	}
-	return append(dst, `Z"`...)
+	return append(e.clock.Append(append(dst, '"'), nano), '"')
 }

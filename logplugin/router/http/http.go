@@ -9,7 +9,7 @@ import (
 
 // Bounds of one request, which most receivers take.
 const (
-	maxLines = 1000
+	maxLines = 5000
 	maxBytes = 1_000_000
 )
 
@@ -18,7 +18,6 @@ type Router struct {
 	*router.Link[connection]
 
 	options router.Options
-	idle    router.Buffers
 }
 
 var _ router.Noter = (*Router)(nil)
@@ -52,11 +51,7 @@ func (r *Router) send(ctx context.Context, u *router.Use[connection], b *router.
 	given.Set(r.options, header, u.Values)
 	request := router.Request{Op: doing, Method: u.Conn.method, Header: header, Body: b.Body}
 	if e.format == jsonArray {
-		buf := r.idle.Get()
-		defer r.idle.Put(buf)
-		*buf = append(append((*buf)[:0], '['), b.Body...)
-		(*buf)[len(*buf)-1] = ']' // in place of the last comma
-		request.Body = *buf
+		request.Before, request.Body, request.After = "[", b.Body[:len(b.Body)-1], "]" // in place of the last comma
 	}
 	a, failed := u.Do(ctx, request)
 	if failed != nil {

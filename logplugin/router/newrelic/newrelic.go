@@ -10,7 +10,7 @@ import (
 // Bounds of one request. New Relic takes 1 MB as it is sent, compressed or not: this is before compression, with room for the
 // attributes of each container.
 const (
-	maxLines = 2000
+	maxLines = 5000
 	maxBytes = 900_000
 )
 
