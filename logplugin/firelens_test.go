@@ -127,6 +127,9 @@ var notAlike = map[string]struct{ declared, refused string }{
 	"loki":                 {"a label container_name is added", ""},
 	"loki-drop-single":     {"the records of a stream stand together", ""},
 	"nrlogs":               {"the attribute plugin", ""},
+	"es":                   {"an id of its session", ""},
+	"es-cloud_auth":        {"suppress_type_name is on", ""},
+	"opensearch":           {"an id of its session", ""},
 	"opentelemetry":        {"all members of the record but the line are lost", ""},
 	"opentelemetry-valid":  {"all members of the record but the line are lost", ""},
 	"stdout-default":       {"", "use the log driver json-file"},
@@ -165,10 +168,14 @@ func compareCapture(t *testing.T, name string, c fluentBit) {
 	if len(c.Requests) > 0 {
 		status = c.Requests[0].Status
 	}
-	receiver := routertest.StartReceiver(routertest.ReceiverOptions{Handle: func(w http.ResponseWriter, _ *http.Request, _ []byte) {
+	receiver := routertest.StartReceiver(routertest.ReceiverOptions{Handle: func(w http.ResponseWriter, _ *http.Request, body []byte) {
 		w.WriteHeader(status)
-		if output == "splunk" {
+		switch output {
+		case "splunk":
 			_, _ = io.WriteString(w, `{"text":"Success","code":0}`)
+		case "es", "opensearch":
+			items := strings.Repeat(`,{"create":{"status":201}}`, bytes.Count(body, []byte("\n"))/2)
+			_, _ = io.WriteString(w, `{"errors":false,"items":[`+strings.TrimPrefix(items, ",")+`]}`)
 		}
 	}})
 	defer receiver.Close()
@@ -333,6 +340,14 @@ func (r *received) change(name string) {
 		for _, m := range r.values {
 			common, _ := m.([]any)[0].(map[string]any)["common"].(map[string]any)
 			delete(common["attributes"].(map[string]any), "plugin")
+		}
+	case "es", "opensearch":
+		r.path, _, _ = strings.Cut(r.path, "?")
+		for _, v := range r.values {
+			if action, ok := v.(map[string]any)["create"].(map[string]any); ok {
+				delete(action, "_id")
+				delete(action, "_type")
+			}
 		}
 	case "loki":
 		r.header.Del("Content-Encoding")

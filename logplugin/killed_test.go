@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/secretref/secretref/logplugin/frame"
+	"github.com/secretref/secretref/logplugin/router/firelens"
 	"github.com/secretref/secretref/shared/fakeaws"
 	"github.com/secretref/secretref/shared/polltest"
 )
@@ -99,7 +100,10 @@ func TestRoutersLoseNothing(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // they wait most of the time
-			x := targets()[name]()
+			x, how := targets()[name](), how
+			if strings.HasPrefix(name, firelens.Name) && !long {
+				how.lines /= 5 // the router itself has its own
+			}
 			t.Cleanup(x.close)
 			x.setToken(token)
 			losesNothing(t, x, how)
@@ -289,7 +293,7 @@ func TestCheckRouters(t *testing.T) {
 				t.Errorf("check with a wrong token: %d\n%s", code, out)
 			}
 			for name, value := range x.options {
-				if value == x.url {
+				if value == x.url || value == "127.0.0.1" {
 					x.options[name] = strings.Replace(value, "127.0.0.1", "127.0.0.2", 1)
 				}
 			}

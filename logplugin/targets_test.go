@@ -3,6 +3,7 @@ package logplugin
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -48,12 +49,14 @@ func (x target) over(r *routertest.Receiver) target {
 	return x
 }
 
-// targets are those of all routers that have a receiver.
+// targets are those of all routers that have a receiver, and of the outputs that FireLens has.
 func targets() map[string]func() target {
-	return map[string]func() target{
+	all := firelensTargets()
+	maps.Copy(all, map[string]func() target{
 		"splunk": splunkTarget, "fluentd": fluentdTarget, "loki": lokiTarget, "otlp": otlpTarget, "datadog": datadogTarget, "newrelic": newrelicTarget,
 		"http": httpTarget, "elasticsearch": elasticTarget, "awslogs": awslogsTarget, "firehose": firehoseTarget,
-	}
+	})
+	return all
 }
 
 func splunkTarget() target {
@@ -176,7 +179,10 @@ func newrelicTarget() target {
 	}.over(s.Receiver)
 }
 
-func httpTarget() target {
+func httpTarget() target { return httpTargetOf(func(line string) string { return line }) }
+
+// httpTargetOf is a receiver of lines, of which lineOf makes what was logged.
+func httpTargetOf(lineOf func(string) string) target {
 	x := target{name: "http", refused: refusedLine}
 	var mu sync.Mutex
 	var good string
@@ -186,7 +192,7 @@ func httpTarget() target {
 		defer mu.Unlock()
 		var taken []string
 		for line := range strings.Lines(string(body)) {
-			taken = append(taken, strings.TrimSuffix(line, "\n"))
+			taken = append(taken, lineOf(strings.TrimSuffix(line, "\n")))
 		}
 		switch {
 		case r.Header.Get("X-Token") != good:

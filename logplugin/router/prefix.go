@@ -58,14 +58,17 @@ func (v *Values) Compression(name string, words ...string) string {
 }
 
 // Login is the names of the options that give a request its Authorization header: a user with a password, or a token, or, where
-// the receiver has such, an API key, which is given as it is in the header, or as ID:KEY.
-type Login struct{ User, Password, Token, APIKey string }
+// the receiver has such, an API key, which is given as it is in the header, or as ID:KEY, or a user and a password in one, as
+// USER:PASSWORD.
+type Login struct{ User, Password, Token, APIKey, Both string }
 
 // Credentials lists the options that change the header.
 func (l Login) Credentials() []string {
 	all := []string{l.User, l.Password, l.Token}
-	if l.APIKey != "" {
-		all = append(all, l.APIKey)
+	for _, name := range []string{l.APIKey, l.Both} {
+		if name != "" {
+			all = append(all, name)
+		}
 	}
 	return all
 }
@@ -79,6 +82,10 @@ func (l Login) Check(v *Values) {
 		v.fail("log-opts %s and %s are two ways to log in; give one", l.APIKey, l.Token)
 	case v.Has(l.APIKey) && (v.Has(l.User) || v.Has(l.Password)):
 		v.fail("log-opts %s and %s are two ways to log in; give one", l.APIKey, l.User)
+	case v.Has(l.Both) && (v.Has(l.User) || v.Has(l.Password) || v.Has(l.Token) || v.Has(l.APIKey)):
+		v.fail("log-opt %s and another are two ways to log in; give one", l.Both)
+	case v.Has(l.Both) && !v.Waits(l.Both) && !strings.Contains(v.Secret(l.Both).Reveal(), ":"):
+		v.fail("log-opt %s is not USER:PASSWORD", l.Both)
 	case v.Has(l.User) != v.Has(l.Password):
 		v.fail("log-opts %s and %s need each other; give both", l.User, l.Password)
 	case v.Has(l.User) && strings.Contains(v.String(l.User, ""), ":"):
@@ -87,6 +94,7 @@ func (l Login) Check(v *Values) {
 	v.CheckHeader(l.Token)
 	v.CheckHeader(l.APIKey)
 	v.Credential(l.Password)
+	v.Credential(l.Both)
 }
 
 // Set sets the header, if the options give one.
@@ -98,6 +106,8 @@ func (l Login) Set(h http.Header, v *Values) {
 			key = base64.StdEncoding.EncodeToString([]byte(key))
 		}
 		h.Set("Authorization", "ApiKey "+key)
+	case v.Has(l.Both):
+		h.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(v.Secret(l.Both).Reveal())))
 	case v.Has(l.Token):
 		h.Set("Authorization", "Bearer "+v.Secret(l.Token).Reveal())
 	case v.Has(l.User):

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/secretref/secretref/logplugin/fluentbit"
 	"github.com/secretref/secretref/logplugin/router"
 )
 
@@ -25,6 +26,7 @@ const (
 	pipeline     = "elasticsearch-pipeline"
 	fields       = "elasticsearch-fields"
 	apiKey       = "elasticsearch-api-key"
+	cloudAuth    = "elasticsearch-cloud-auth"
 	compress     = "elasticsearch-compress"
 	timeout      = "elasticsearch-timeout"
 	parseJSON    = "elasticsearch-parse-json"
@@ -49,9 +51,11 @@ var options = slices.Concat([]router.Option{
 	{Name: "elasticsearch-password", Credential: true},
 	{Name: apiKey, Credential: true},
 	{Name: "elasticsearch-bearer-token", Credential: true},
+	{Name: cloudAuth, Credential: true},
 	{Name: compress, Default: router.Gzip},
 	{Name: timeout, Default: "30s"},
 	{Name: parseJSON, Session: true, Default: "false"},
+	fluentbit.Option("elasticsearch"),
 }, router.TLSOptions("elasticsearch"))
 
 // addressForm is that of elasticsearch-url. What it has by default is made of elasticsearch-cloud-id.
@@ -114,7 +118,7 @@ func cloudHost(id string) (host string, ok bool) {
 var (
 	tlsNames = router.PrefixTLS("elasticsearch", "http:// in "+address)
 	login    = router.Login{
-		User: "elasticsearch-user", Password: "elasticsearch-password", Token: "elasticsearch-bearer-token", APIKey: apiKey,
+		User: "elasticsearch-user", Password: "elasticsearch-password", Token: "elasticsearch-bearer-token", APIKey: apiKey, Both: cloudAuth,
 	}
 )
 
@@ -124,7 +128,7 @@ var parts = router.Parts{
 		login.Check(v)
 		receiverOf(v, nil)
 	},
-	Encoder: func(v *router.Values, s router.Session) router.Encoder { return sessionOf(v, s) },
+	Encoder: sessionOf,
 }
 
 var form = router.ReceiverForm{

@@ -30,7 +30,10 @@ type Encoder struct {
 var _ router.Encoder = (*Encoder)(nil)
 
 // sessionOf makes the encoder of a session; the faults are in v.
-func sessionOf(v *router.Values, s router.Session) *Encoder {
+func sessionOf(v *router.Values, s router.Session) router.Encoder {
+	if f := settingsOf(v); f != nil {
+		return asFluentBit(v, s, f)
+	}
 	e := &Encoder{parse: v.Bool(parseJSON, false), given: map[string]bool{}, index: newIndexName(v)}
 	e.id = append(jsontext.AppendEscaped([]byte(`","_id":"`), []byte(s.ID)), '.')
 	e.rest = []byte(`"`)
@@ -92,9 +95,7 @@ func (e *Encoder) AppendRecord(dst []byte, r *router.Record) []byte {
 	}
 	dst = append(dst, `{"create":{"_index":"`...)
 	dst = append(dst, e.index.at(r.TimeNano)...)
-	// A line that goes on after a crash has the same place, and another length.
-	dst = strconv.AppendInt(append(dst, e.id...), r.Position, 36)
-	dst = strconv.AppendInt(append(dst, '.'), int64(len(r.Line)), 36)
+	dst = appendPlace(append(dst, e.id...), r)
 	dst = append(dst, e.rest...)
 	dst = e.clock.Append(dst, r.TimeNano)
 	dst = jsontext.AppendCut(append(dst, `","message":"`...), message, maxText, router.Cut)

@@ -71,8 +71,10 @@ func (t *translation) common() {
 		default:
 			t.note("%s has no effect: %s", e.key, effect)
 		}
-		if o := t.out.option(e.name); o != nil && o.form == ignored {
+		if o := t.out.option(e.name); o != nil && o.form == ignored && o.why == "" {
 			t.note("%s has no effect here", e.key)
+		} else if o != nil && o.form == ignored {
+			t.note("%s has no effect: %s", e.key, o.why)
 		}
 	}
 	if match := t.text("match", "*"); match != "*" && !strings.Contains(match, "-firelens") {

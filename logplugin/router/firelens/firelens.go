@@ -62,14 +62,14 @@ type option struct {
 	to      string // the router's option; "" means that build reads it
 	setting bool   // it changes the payload, and goes into the router's PREFIX-fluent-bit under its own name
 	repeats bool   // it may stand several times
-	why     string // with refused: what to do
+	why     string // with refused: what to do; with ignored: why, or nothing
 }
 
 // outputs lists all that are served and those of which something can be said.
 func outputs() []output {
 	served := []output{
 		httpOutput(), datadogOutput(), splunkOutput(), lokiOutput(), grafanaLokiOutput(), newrelicOutput(), nrlogsOutput(), opentelemetryOutput(),
-		forwardOutput(), nullOutput(),
+		forwardOutput(), nullOutput(), esOutput(), opensearchOutput(),
 	}
 	return append(served, notServed()...)
 }

@@ -79,6 +79,16 @@ func TestTranslate(t *testing.T) {
 		{"key with TLS", m{"Name": "forward", "Host": "f.example.com", "tls": "on"}, m{"shared_key": "ref"}, m{"fluentd-address": "tls://f.example.com:24224", "fluentd-shared-key": "REF:ref"}, ""},
 		{"key without TLS", m{"Name": "forward", "Host": "f.example.com"}, m{"shared_key": "ref"}, nil, "shared_key would be sent to f.example.com"},
 		{"event_key", m{"Name": "splunk", "event_key": "$log"}, m{"splunk_token": "ref"}, m{"splunk-token": "REF:ref", "splunk-url": "http://127.0.0.1:8088"}, ""},
+		{"elastic", m{"Name": "es", "Host": "es.example.com", "Port": "443", "tls": "on", "Index": "a", "Path": "/p/", "compress": "gzip", "Pipeline": "x"}, nil,
+			m{"elasticsearch-url": "https://es.example.com:443/p", "elasticsearch-index": "a", "elasticsearch-compress": "gzip", "elasticsearch-pipeline": "x", "elasticsearch-fluent-bit": "output=es"}, ""},
+		{"elastic with types", m{"Name": "OpenSearch", "Suppress_Type_Name": "off", "Type": "doc"}, nil, m{"elasticsearch-fluent-bit": "output=opensearch,type=doc", "elasticsearch-index": "fluent-bit"}, ""},
+		{"logstash", m{"Name": "es", "logstash_format": "On", "logstash_prefix": "${label:team}", "logstash_dateformat": "%Y.%m"}, nil,
+			m{"elasticsearch-index": `{{index .ContainerLabels "team"}}-%Y.%m`}, ""},
+		{"cloud", m{"Name": "es", "Cloud_ID": "x:y", "Host": "ignored", "tls": "on"}, m{"Cloud_Auth": "ref"}, m{"elasticsearch-cloud-id": "x:y", "elasticsearch-cloud-auth": "REF:ref", "elasticsearch-url": ""}, ""},
+		{"cloud without TLS", m{"Name": "es", "Host": "es.example.com"}, m{"Cloud_Auth": "ref"}, nil, "Cloud_Auth would be sent to es.example.com"},
+		{"time_key_format", m{"Name": "es", "time_key_format": "%Y %Q"}, nil, nil, "%Q is not supported"},
+		{"write_operation", m{"Name": "es", "write_operation": "upsert"}, nil, nil, "write create or index"},
+		{"signed", m{"Name": "es", "AWS_Auth": "On"}, nil, nil, "requests are not signed"},
 		{"value with a line break", http(m{"URI": "/a\nName x"}), nil, nil, "has a line break"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

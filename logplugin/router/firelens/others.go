@@ -19,7 +19,6 @@ func notServed() []output {
 		{names: []string{"cloudwatch_logs", "cloudwatch"}, why: "its options are not translated yet; use the log driver awslogs"},
 		soon("kinesis_firehose", "firehose"),
 		soon("kinesis_streams", "kinesis"),
-		{names: []string{"es", "opensearch"}, why: "its options are not translated yet; use logDriver=elasticsearch with elasticsearch-url"},
 		{names: []string{"syslog"}, why: "its options are not translated yet; use logDriver=syslog with syslog-address"},
 		{names: []string{"gelf"}, why: "its options are not translated yet; use logDriver=gelf with gelf-address"},
 	}

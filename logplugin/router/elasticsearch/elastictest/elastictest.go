@@ -38,8 +38,14 @@ type Document struct {
 	Fields              map[string]any
 }
 
-// Message is the line.
-func (d Document) Message() string { s, _ := d.Fields["message"].(string); return s }
+// Message is the line, which has another name in the documents of Fluent Bit.
+func (d Document) Message() string {
+	if s, ok := d.Fields["message"].(string); ok {
+		return s
+	}
+	s, _ := d.Fields["log"].(string)
+	return s
+}
 
 // Server is a running one.
 type Server struct {

@@ -95,20 +95,31 @@ func (s *Server) take(w http.ResponseWriter, r *http.Request, body []byte) {
 	_, _ = io.WriteString(w, `{"requestId":"00000000-0000-0000-0000-000000000000"}`)
 }
 
+// block is one element of a request: logs with what they have in common, or one log by itself.
+type block struct {
+	Common    struct{ Attributes map[string]any }
+	Logs      []Log
+	Timestamp int64
+	Message   string
+}
+
 func (s *Server) decode(kind string, body []byte) (logs []Log, ok bool) {
-	var blocks []struct {
-		Common struct{ Attributes map[string]any }
-		Logs   []Log
-	}
+	var blocks []block
 	if kind != "application/json" || json.Unmarshal(body, &blocks) != nil || len(blocks) == 0 {
 		return nil, false
 	}
 	for _, block := range blocks {
+		if block.Message != "" { // the simple form: a log that is not in a block, whose other members are attributes
+			block.Logs = []Log{{Timestamp: block.Timestamp, Message: block.Message, Attributes: map[string]any{}}}
+		}
 		if len(block.Logs) == 0 {
 			return nil, false
 		}
 		for _, log := range block.Logs {
 			all := maps.Clone(block.Common.Attributes)
+			if all == nil {
+				all = map[string]any{}
+			}
 			maps.Copy(all, log.Attributes)
 			if log.Attributes = all; len(all) > MaxAttributes || s.options.Reject != nil && s.options.Reject(log.Message) {
 				return nil, false

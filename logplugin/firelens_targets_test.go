@@ -1,0 +1,57 @@
+package logplugin
+
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/secretref/secretref/logplugin/router/firelens"
+)
+
+// firelensTargets are the receivers of the outputs of FireLens, with the options that a task definition would have.
+func firelensTargets() map[string]func() target {
+	all := map[string]func() target{}
+	for output, x := range map[string]struct {
+		of      func() target
+		options map[string]string // HOST, PORT and URL are those of the receiver
+		records bool              // the receiver's lines are whole records
+	}{
+		"http":          {func() target { return httpTargetOf(lineOf) }, map[string]string{"Host": "HOST", "Port": "PORT", "Format": "json_lines", "secretOptions.Header X-Token": "SECRET"}, false},
+		"datadog":       {datadogTarget, map[string]string{"Host": "HOST", "Port": "PORT", "secretOptions.apikey": "SECRET"}, false},
+		"splunk":        {splunkTarget, map[string]string{"Host": "HOST", "Port": "PORT", "event_key": "$log", "secretOptions.splunk_token": "SECRET"}, false},
+		"loki":          {lokiTarget, map[string]string{"Host": "HOST", "Port": "PORT", "Labels": "job=x", "secretOptions.bearer_token": "SECRET"}, true},
+		"newrelic":      {newrelicTarget, map[string]string{"endpoint": "URL", "secretOptions.licenseKey": "SECRET"}, false},
+		"nrlogs":        {newrelicTarget, map[string]string{"base_uri": "URL", "secretOptions.license_key": "SECRET"}, false},
+		"opentelemetry": {otlpTarget, map[string]string{"Host": "HOST", "Port": "PORT", "secretOptions.Header Authorization": "SECRET"}, false},
+		"forward":       {fluentdTarget, map[string]string{"Host": "HOST", "Port": "PORT", "require_ack_response": "On", "secretOptions.shared_key": "SECRET"}, false},
+		"es":            {elasticTarget, map[string]string{"Host": "HOST", "Port": "PORT", "Suppress_Type_Name": "On", "secretOptions.http_api_key": "SECRET"}, false},
+	} {
+		all[firelens.Name+" "+output] = func() target {
+			t := x.of()
+			host, port, _ := strings.Cut(t.url[strings.LastIndexByte(t.url, '/')+1:], ":")
+			t.options = map[string]string{"logDriver": firelens.Name, "Name": output}
+			for name, value := range x.options {
+				t.options[name] = strings.NewReplacer("HOST", host, "PORT", port, "URL", t.url).Replace(value)
+			}
+			if lines := t.lines; x.records {
+				t.lines = func(from int) (all []string) {
+					for _, l := range lines(from) {
+						all = append(all, lineOf(l))
+					}
+					return all
+				}
+			}
+			t.name += " of FireLens"
+			return t
+		}
+	}
+	return all
+}
+
+// lineOf is the line of a record in JSON.
+func lineOf(record string) string {
+	var r struct{ Log string }
+	if err := json.Unmarshal([]byte(record), &r); err != nil {
+		return record
+	}
+	return r.Log
+}
