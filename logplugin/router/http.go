@@ -104,6 +104,10 @@ type Request struct {
 	Plain  bool    // the body is not compressed, whatever the Encoding
 	Answer int     // bytes of the answer that are read; 0 = MaxAnswer
 	Values *Values // the options of this moment, for Redact
+	// Pinned asks the address with the number At, and no other, and what it answers has no part in the choice of the next one. It is for
+	// a question about what that address has answered before.
+	Pinned bool
+	At     int
 }
 
 // Answer is what a receiver has said.
@@ -116,6 +120,7 @@ type Answer struct {
 	HTML       bool
 	RetryAfter time.Duration // at most MaxRetryAfter
 	Location   string        // of a redirect: scheme and host
+	At         int           // the number of the address that has said it
 	from       string        // which of several addresses has said it; "" = there is one, or it is shown nowhere
 	redact     func(string) string
 }
@@ -132,8 +137,11 @@ func (h *HTTP) Do(ctx context.Context, r Request) (Answer, *Error) {
 		defer z.Release()
 		body = [][]byte{z.Bytes()}
 	}
-	if len(h.bases) == 1 {
-		return h.exchange(ctx, r, h.bases[0], body)
+	switch {
+	case r.Pinned && r.At >= len(h.bases):
+		return Answer{}, &Error{Class: ClassRetry, Op: r.Op, Cause: "the receiver is not among the addresses any more", Bad: NoRecord}
+	case r.Pinned || len(h.bases) == 1:
+		return h.exchange(ctx, r, h.bases[r.At], body)
 	}
 	for {
 		i, probe := h.failover.Choose(len(h.bases))
@@ -142,7 +150,7 @@ func (h *HTTP) Do(ctx context.Context, r Request) (Answer, *Error) {
 		if ctx.Err() == nil || well {
 			h.failover.Report(i, len(h.bases), well)
 		}
-		if !h.config.Hidden {
+		if a.At = i; !h.config.Hidden {
 			a.from = shownBase(h.bases[i])
 			if failed != nil {
 				failed.Cause += ", at " + a.from

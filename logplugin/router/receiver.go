@@ -57,12 +57,18 @@ func (v *Values) Receiver(f ReceiverForm, addresses []Address, certificates *Cer
 			r.Others = append(r.Others, base)
 		}
 	}
-	r.Name = addresses[0].Shown(r.Hidden, f.Router)
-	if n := len(addresses) - 1; n > 0 && !r.Hidden {
-		r.Name += fmt.Sprintf(" and %d more", n)
-	}
+	r.Name = ShownList(addresses, r.Hidden, f.Router)
 	r.TLS = certificates.Config(v, f.TLS)
 	return r
+}
+
+// ShownList is how errors call the receivers at addresses, of which there is one at least: as Address.Shown.
+func ShownList(addresses []Address, hidden bool, router string) string {
+	name := addresses[0].Shown(hidden, router)
+	if n := len(addresses) - 1; n > 0 && !hidden {
+		name += fmt.Sprintf(" and %d more", n)
+	}
+	return name
 }
 
 // request returns the address of a request to path, which may have a query as a may.

@@ -3,6 +3,7 @@ package router
 import (
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -46,8 +47,37 @@ func TestSeveralAddresses(t *testing.T) {
 	h.failover.tried = time.Now().Add(-returnToFirst)
 	check("a look at the first", 200, 1, 1)
 	check("the second goes on", 200, 0, 1)
+	pinned(t, h)
+	check("a question to the first changes nothing", 200, 0, 1)
 	well.Store(true)
 	h.failover.tried = time.Now().Add(-returnToFirst)
 	check("a look at the first, which is well", 200, 1, 0)
 	check("the first is used", 200, 1, 0)
+}
+
+// pinned asks the first address, which fails, and one that there is not.
+func pinned(t *testing.T, h *HTTP) {
+	t.Helper()
+	for range leaveAfter {
+		a, failed := h.Do(t.Context(), Request{Op: "ask", Method: http.MethodPost, Path: "/path", Pinned: true})
+		if failed != nil || a.Status != http.StatusServiceUnavailable {
+			t.Errorf("%+v, status %d, want the answer of the first", failed, a.Status)
+		}
+	}
+	if _, failed := h.Do(t.Context(), Request{Op: "ask", Method: http.MethodPost, Pinned: true, At: 2}); failed == nil || failed.Class != ClassRetry {
+		t.Errorf("an address that there is not: %+v, want class retry", failed)
+	}
+}
+
+// A cookie goes to the host that it came from.
+func TestCookiesOfHosts(t *testing.T) {
+	var s stickiness
+	one, other := &url.URL{Host: "a.example.com:1"}, &url.URL{Host: "b.example.com:1"}
+	s.SetCookies(one, []*http.Cookie{{Name: "node", Value: "1"}})
+	if got := s.Cookies(one); len(got) != 1 || got[0].Value != "1" {
+		t.Errorf("%v, want the cookie", got)
+	}
+	if got := s.Cookies(other); len(got) != 0 {
+		t.Errorf("another host gets %v", got)
+	}
 }

@@ -38,3 +38,9 @@ func TestVictoriaLogsAnswersVerify(t *testing.T) {
 		_ = r.Close()
 	}
 }
+
+func TestKilledReceiver(t *testing.T) {
+	const path = "/insert/elasticsearch?_time_field=@timestamp&_msg_field=message"
+	first, second := rig.Use(t, rig.StartVictoriaLogs, rig.VictoriaLogsOptions{}), rig.Use(t, rig.StartVictoriaLogs, rig.VictoriaLogsOptions{})
+	routertest.KilledReceiver(t, Kind(), map[string]string{address: first.URL() + path + "," + second.URL() + path}, first, second)
+}

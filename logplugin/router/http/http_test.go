@@ -275,3 +275,9 @@ func TestLimits(t *testing.T) {
 		}
 	}
 }
+
+func TestSeveralAddresses(t *testing.T) {
+	first, second := start(t, nil), start(t, nil)
+	second.api.setToken("")
+	routertest.Several(t, Kind(), address, map[string]string{uri: "/bulk?token=x"}, first.api.Receiver, second.api.Receiver, second.api.messages)
+}

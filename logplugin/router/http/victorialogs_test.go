@@ -22,3 +22,9 @@ func TestVictoriaLogs(t *testing.T) {
 		})
 	}
 }
+
+func TestKilledReceiver(t *testing.T) {
+	const path = "/insert/jsonline?_time_field=date&_msg_field=message"
+	first, second := rig.Use(t, rig.StartVictoriaLogs, rig.VictoriaLogsOptions{}), rig.Use(t, rig.StartVictoriaLogs, rig.VictoriaLogsOptions{})
+	routertest.KilledReceiver(t, Kind(), map[string]string{address: first.URL() + path + "," + second.URL() + path}, first, second)
+}

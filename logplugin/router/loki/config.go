@@ -12,7 +12,6 @@
 package loki
 
 import (
-	"crypto/tls"
 	"slices"
 	"strings"
 	"time"
@@ -72,7 +71,7 @@ var renamed = map[string]string{
 }
 
 var addressForm = router.AddressForm{
-	Option: "loki-url", Ports: map[string]string{"https": "443", "http": "80"}, Path: true, Example: addressExample,
+	Option: "loki-url", Ports: map[string]string{"https": "443", "http": "80"}, Path: true, List: true, Example: addressExample,
 }
 
 // Kind describes the router.
@@ -99,42 +98,31 @@ var parts = router.Parts{
 
 // connection is what the options say of the receiver. It holds no credential.
 type connection struct {
-	base    string // scheme, host and path of the push
-	name    string // how errors call the receiver
-	hidden  bool   // the address came by reference, and is shown nowhere
-	tls     *tls.Config
-	tenant  string
-	timeout time.Duration
+	router.Receiver
+	tenant string
+}
+
+var form = router.ReceiverForm{
+	Router: "loki", Addresses: []string{"loki-url"}, Encodings: []string{router.Gzip}, Timeout: "loki-timeout", Wait: 10 * time.Second, TLS: tlsNames, Redact: redact,
 }
 
 // connectionOf reads the connection's options; the faults are in v. nil certificates are read from their files now.
 func connectionOf(v *router.Values, certificates *router.Certificates) connection {
-	c := connection{
-		hidden:  v.IsSecret("loki-url"),
-		tenant:  v.String("loki-tenant-id", ""),
-		timeout: v.Duration("loki-timeout", 10*time.Second, time.Second, 10*time.Minute),
-	}
-	if strings.ContainsFunc(c.tenant, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune(`/\`, r) }) {
+	tenant := v.String("loki-tenant-id", "")
+	if strings.ContainsFunc(tenant, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune(`/\`, r) }) {
 		v.Refuse("log-opt loki-tenant-id: %s is not a tenant's id; it has letters, digits and !-_.*'() alone", v.Shown("loki-tenant-id"))
 	}
-	a := v.Address(addressForm)
-	switch {
-	case v.Waits("loki-url"):
-	case strings.HasSuffix(a.Path, "/push"):
-		c.base = a.Base() + a.Path
-	default:
-		c.base = a.Base() + a.Path + pushPath
+	all := v.AddressList(addressForm)
+	for i := range all {
+		if !strings.HasSuffix(all[i].Path, "/push") {
+			all[i].Path += pushPath
+		}
 	}
-	c.name = a.Shown(c.hidden, "loki")
-	v.CheckPlaintext("loki", a, login.Credentials()...)
-	c.tls = certificates.Config(v, tlsNames)
-	return c
+	return connection{v.Receiver(form, all, certificates, login.Credentials()...), tenant}
 }
 
 // client says how the client of c is made.
-func (c connection) client() router.HTTPConfig {
-	return router.HTTPConfig{Base: c.base, Hidden: c.hidden, TLS: c.tls, Timeout: c.timeout, Encoding: router.Gzip, Level: router.DefaultLevel, Redact: redact}
-}
+func (c connection) client() router.HTTPConfig { return c.Client() }
 
 // redact takes out of a text what the options hide.
 func redact(v *router.Values, text string) string { return v.RedactAddress(options, addressForm, text) }

@@ -70,7 +70,7 @@ func TestSecretValueIsNotShown(t *testing.T) {
 func TestDefaults(t *testing.T) {
 	routertest.Defaults(t, Kind(), map[string]string{"loki-url": "https://h.example"}, func(v *router.Values) any {
 		c := connectionOf(v, nil)
-		c.tls = nil // compared by its options alone
+		c.Redact = nil // a function, which cannot be compared
 		return c
 	})
 }

@@ -49,7 +49,7 @@ func (r *Router) Send(ctx context.Context, b *router.Batch) error {
 }
 
 func (r *Router) send(ctx context.Context, u *router.Use[connection], b *router.Batch) *router.Error {
-	op := "send to " + u.Conn.name
+	op := "send to " + u.Conn.Name
 	bufs, _ := r.idle.Get().(*buffers)
 	defer func() {
 		if cap(bufs.push) <= maxKept && cap(bufs.compressed) <= maxKept {
@@ -89,7 +89,7 @@ func (r *Router) push(ctx context.Context, u *router.Use[connection], op string,
 // credentials.
 func (r *Router) Verify(ctx context.Context) error {
 	return r.With(ctx, func(u *router.Use[connection]) *router.Error {
-		op := "reach " + u.Conn.name
+		op := "reach " + u.Conn.Name
 		a, failed := r.push(ctx, u, op, &buffers{}, &router.Batch{})
 		if failed != nil {
 			return failed

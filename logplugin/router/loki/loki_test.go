@@ -352,3 +352,14 @@ func TestPaths(t *testing.T) {
 		}
 	}
 }
+
+func TestSeveralAddresses(t *testing.T) {
+	first, second := start(t, lokitest.Options{}, nil).loki, start(t, lokitest.Options{}, nil).loki
+	routertest.Several(t, Kind(), "loki-url", nil, first.Receiver, second.Receiver, func() (lines []string) {
+		for _, e := range second.Entries() {
+			lines = append(lines, e.Line)
+		}
+		slices.Sort(lines) // each output is a stream of its own
+		return lines
+	})
+}

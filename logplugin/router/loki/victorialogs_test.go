@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/secretref/secretref/logplugin/router"
+	"github.com/secretref/secretref/logplugin/router/routertest"
 	"github.com/secretref/secretref/shared/rig"
 )
 
@@ -61,4 +62,10 @@ func TestVictoriaLogs(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestKilledReceiver(t *testing.T) {
+	const path = "/insert"
+	first, second := rig.Use(t, rig.StartVictoriaLogs, rig.VictoriaLogsOptions{}), rig.Use(t, rig.StartVictoriaLogs, rig.VictoriaLogsOptions{})
+	routertest.KilledReceiver(t, Kind(), map[string]string{"loki-url": first.URL() + path + "," + second.URL() + path}, first, second)
 }

@@ -11,7 +11,6 @@
 package otlp
 
 import (
-	"crypto/tls"
 	"slices"
 	"strings"
 	"time"
@@ -55,7 +54,7 @@ var options = slices.Concat([]router.Option{
 }, router.TLSOptions("otlp"))
 
 var addressForm = router.AddressForm{
-	Option: endpoint, Ports: map[string]string{"https": "443", "http": "80"}, Path: true, Example: addressExample,
+	Option: endpoint, Ports: map[string]string{"https": "443", "http": "80"}, Path: true, List: true, Example: addressExample,
 }
 
 // Kind describes the router.
@@ -82,46 +81,36 @@ var parts = router.Parts{
 
 // connection is what the options say of the receiver. It holds no credential.
 type connection struct {
-	base     string // scheme, host and path of the request
-	name     string // how errors call the receiver
-	hidden   bool   // the address came by reference, and is shown nowhere
+	router.Receiver
 	portHint string // for a receiver that does not answer
-	tls      *tls.Config
-	timeout  time.Duration
-	encoding string // of bodies; "" = none
+}
+
+var form = router.ReceiverForm{
+	Router: "otlp", Addresses: []string{endpoint}, Compress: compression, Encodings: []string{router.Gzip, router.Zstd, "none"},
+	Timeout: timeout, Wait: 10 * time.Second, TLS: tlsNames, Redact: redact,
 }
 
 // connectionOf reads the connection's options; the faults are in v. nil certificates are read from their files now.
 func connectionOf(o router.Options, v *router.Values, certificates *router.Certificates) connection {
-	conn := connection{
-		hidden:   v.IsSecret(endpoint),
-		timeout:  v.Duration(timeout, 10*time.Second, time.Second, 10*time.Minute),
-		encoding: v.Compression(compression, router.Gzip, router.Zstd, "none"),
+	var conn connection
+	all := v.AddressList(addressForm)
+	for i, a := range all {
+		switch {
+		case a.NoPort:
+			conn.portHint = "collectors listen on port 4318, and " + endpoint + " has no port"
+		case a.Port == "4317":
+			conn.portHint = "port 4317 is that of OTLP over gRPC; over HTTP it is 4318"
+		}
+		if !strings.HasSuffix(a.Path, logsPath) {
+			all[i].Path += logsPath
+		}
 	}
-	a := v.Address(addressForm)
-	switch {
-	case v.Waits(endpoint):
-	case strings.HasSuffix(a.Path, logsPath):
-		conn.base = a.Base() + a.Path
-	default:
-		conn.base = a.Base() + a.Path + logsPath
-	}
-	switch {
-	case a.NoPort:
-		conn.portHint = "collectors listen on port 4318, and " + endpoint + " has no port"
-	case a.Port == "4317":
-		conn.portHint = "port 4317 is that of OTLP over gRPC; over HTTP it is 4318"
-	}
-	conn.name = a.Shown(conn.hidden, "otlp")
-	v.CheckPlaintext("otlp", a, o.Members(headers)...)
-	conn.tls = certificates.Config(v, tlsNames)
+	conn.Receiver = v.Receiver(form, all, certificates, o.Members(headers)...)
 	return conn
 }
 
 // client says how the client of c is made.
-func (c connection) client() router.HTTPConfig {
-	return router.HTTPConfig{Base: c.base, Hidden: c.hidden, TLS: c.tls, Timeout: c.timeout, Encoding: c.encoding, Level: router.DefaultLevel, Redact: redact}
-}
+func (c connection) client() router.HTTPConfig { return c.Client() }
 
 // redact takes out of a text what the options hide.
 func redact(v *router.Values, text string) string { return v.RedactAddress(options, addressForm, text) }

@@ -71,7 +71,7 @@ func (r *Router) VerifyCredentials(ctx context.Context) error { return r.Verify(
 
 // export makes one request.
 func (r *Router) export(ctx context.Context, u *router.Use[connection], doing string, b *router.Batch) *router.Error {
-	what := doing + u.Conn.name
+	what := doing + u.Conn.Name
 	buf := r.idle.Get()
 	defer r.idle.Put(buf)
 	*buf = appendRequest((*buf)[:0], b)

@@ -385,3 +385,13 @@ func TestOrderOfRuns(t *testing.T) {
 		t.Errorf("%q, want %q", got, want[1:8])
 	}
 }
+
+func TestSeveralAddresses(t *testing.T) {
+	first, second := start(t, otlptest.Options{}, nil).otlp, start(t, otlptest.Options{}, nil).otlp
+	routertest.Several(t, Kind(), endpoint, nil, first.Receiver, second.Receiver, func() (lines []string) {
+		for _, r := range second.Records() {
+			lines = append(lines, r.Line)
+		}
+		return lines
+	})
+}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/secretref/secretref/logplugin/router"
+	"github.com/secretref/secretref/logplugin/router/routertest"
 	"github.com/secretref/secretref/shared/rig"
 )
 
@@ -104,4 +105,10 @@ func TestCollector(t *testing.T) {
 			t.Errorf("%d records, %v; want 1000", len(records), err)
 		}
 	})
+}
+
+func TestKilledReceiver(t *testing.T) {
+	const path = "/insert/opentelemetry"
+	first, second := rig.Use(t, rig.StartVictoriaLogs, rig.VictoriaLogsOptions{}), rig.Use(t, rig.StartVictoriaLogs, rig.VictoriaLogsOptions{})
+	routertest.KilledReceiver(t, Kind(), map[string]string{endpoint: first.URL() + path + "," + second.URL() + path}, first, second)
 }

@@ -20,10 +20,16 @@ type acks struct {
 	done   sync.WaitGroup
 
 	mu      sync.Mutex
-	waiting map[int64]*waiter  // by ackId
+	waiting map[ackKey]*waiter
 	stop    context.CancelFunc // of the poll that runs; nil = none does
 	last    *router.Error      // of its last request; nil = it was answered
 	added   chan struct{}      // holds one element when somebody has begun to wait
+}
+
+// ackKey names a batch: a receiver counts by itself, and knows of no other.
+type ackKey struct {
+	at int   // the number of the address that has taken it
+	id int64 // its ackId
 }
 
 // waiter is one batch that the receiver has taken and the indexers perhaps not.
@@ -33,7 +39,7 @@ type waiter struct {
 }
 
 func newAcks(r *Router) *acks {
-	return &acks{router: r, waiting: map[int64]*waiter{}, added: make(chan struct{}, 1)}
+	return &acks{router: r, waiting: map[ackKey]*waiter{}, added: make(chan struct{}, 1)}
 }
 
 // close ends the poll and waits for it.
@@ -47,7 +53,7 @@ func (a *acks) close() {
 }
 
 // await returns when the batch with this ackId is acknowledged, or will not be.
-func (a *acks) await(ctx context.Context, op string, id int64) *router.Error {
+func (a *acks) await(ctx context.Context, op string, id ackKey) *router.Error {
 	ctx, cancel := context.WithTimeout(ctx, a.router.timing.ack)
 	defer cancel()
 	w := a.add(op, id)
@@ -69,7 +75,7 @@ func (a *acks) await(ctx context.Context, op string, id int64) *router.Error {
 }
 
 // add makes a waiter, and starts the poll if it does not run.
-func (a *acks) add(op string, id int64) *waiter {
+func (a *acks) add(op string, id ackKey) *waiter {
 	w := &waiter{done: make(chan struct{})}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -120,7 +126,7 @@ func (a *acks) poll(ctx context.Context, op string) {
 		if len(asked) == 0 {
 			return
 		}
-		e := a.ask(ctx, op, asked)
+		e := a.askAll(ctx, op, asked)
 		pause, held = min(2*pause, longest), false
 		if e != nil && e.RetryAfter > pause {
 			pause, held = e.RetryAfter, true
@@ -130,7 +136,7 @@ func (a *acks) poll(ctx context.Context, op string) {
 }
 
 // asked returns the waiters. When there are none, or end is true, the poll must return: the next waiter starts another.
-func (a *acks) asked(end bool) map[int64]*waiter {
+func (a *acks) asked(end bool) map[ackKey]*waiter {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if end || len(a.waiting) == 0 {
@@ -140,8 +146,25 @@ func (a *acks) asked(end bool) map[int64]*waiter {
 	return maps.Clone(a.waiting)
 }
 
-// ask makes one request, and wakes the waiters that it decides about.
-func (a *acks) ask(ctx context.Context, op string, asked map[int64]*waiter) *router.Error {
+// askAll asks each address for the batches that it has taken. Its error is the last one.
+func (a *acks) askAll(ctx context.Context, op string, asked map[ackKey]*waiter) (last *router.Error) {
+	byAddress := map[int]map[int64]*waiter{}
+	for key, w := range asked {
+		if byAddress[key.at] == nil {
+			byAddress[key.at] = map[int64]*waiter{}
+		}
+		byAddress[key.at][key.id] = w
+	}
+	for _, at := range slices.Sorted(maps.Keys(byAddress)) {
+		if e := a.ask(ctx, op, at, byAddress[at]); e != nil {
+			last = e
+		}
+	}
+	return last
+}
+
+// ask makes one request to an address, and wakes the waiters that it decides about.
+func (a *acks) ask(ctx context.Context, op string, at int, asked map[int64]*waiter) *router.Error {
 	body := []byte(`{"acks":[`)
 	for i, id := range slices.Sorted(maps.Keys(asked)) {
 		if i > 0 {
@@ -149,16 +172,17 @@ func (a *acks) ask(ctx context.Context, op string, asked map[int64]*waiter) *rou
 		}
 		body = strconv.AppendInt(body, id, 10)
 	}
-	answer, e := a.request(ctx, op, append(body, `]}`...))
+	answer, e := a.request(ctx, op, at, append(body, `]}`...))
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	// A token may have been rotated meanwhile: its source was invalidated, and the next request has what it then gives.
 	final := e != nil && e.Class != router.ClassRetry && (e.Class != router.ClassCredentials || a.last != nil && a.last.Class == router.ClassCredentials)
 	for id, w := range asked {
-		if a.waiting[id] != w || !final && !answer.acks[fmt.Sprint(id)] {
+		key := ackKey{at, id}
+		if a.waiting[key] != w || !final && !answer.acks[fmt.Sprint(id)] {
 			continue // it was removed meanwhile, or it still waits
 		}
-		delete(a.waiting, id)
+		delete(a.waiting, key)
 		if final {
 			own := *e
 			w.finish(&own)
@@ -170,12 +194,14 @@ func (a *acks) ask(ctx context.Context, op string, asked map[int64]*waiter) *rou
 	return e
 }
 
-func (a *acks) request(ctx context.Context, op string, body []byte) (answer, *router.Error) {
+func (a *acks) request(ctx context.Context, op string, at int, body []byte) (answer, *router.Error) {
 	u, e := a.router.begin(ctx)
 	if e != nil {
 		return answer{}, e
 	}
-	got, e := u.do(ctx, op, http.MethodPost, ackPath+"?channel="+a.router.channel, body)
+	got, e := u.do(ctx, router.Request{
+		Op: op, Method: http.MethodPost, Path: ackPath + "?channel=" + a.router.channel, Body: body, Pinned: true, At: at,
+	})
 	if e == nil && !got.isAcks {
 		e = u.judge(got, op, nil)
 	}

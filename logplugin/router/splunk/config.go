@@ -57,7 +57,7 @@ var options = []router.Option{
 }
 
 var addressForm = router.AddressForm{
-	Option: "splunk-url", Ports: map[string]string{"https": "443", "http": "80"}, Path: true, Example: "https://HOST:8088",
+	Option: "splunk-url", Ports: map[string]string{"https": "443", "http": "80"}, Path: true, List: true, Example: "https://HOST:8088",
 }
 
 // Kind describes the router.
@@ -101,10 +101,10 @@ func configOf(o router.Options) (router.Config, error) {
 
 // connection is what the options say of the receiver. It holds no token.
 type connection struct {
-	base    string // scheme, host, and a proxy's prefix
-	name    string // how errors call the receiver
-	hidden  bool   // the address came by reference, and is shown nowhere
-	noPort  bool   // the address has none
+	bases   []string // of each address: scheme, host, and a proxy's prefix
+	name    string   // how errors call the receiver
+	hidden  bool     // the address came by reference, and is shown nowhere
+	noPort  bool     // an address has none
 	tls     *tls.Config
 	timeout time.Duration
 	verify  bool
@@ -129,15 +129,15 @@ func connectionOf(v *router.Values, certificates *router.Certificates) connectio
 	if !v.Has("splunk-url") {
 		v.Refuse("log-opt splunk-url is missing; it is like https://hec.example.com:8088")
 	} else if !v.Waits("splunk-url") {
-		a := v.Address(addressForm)
-		prefix, ok := cutCollector(a.Path)
-		if !ok {
-			v.Refuse("log-opt splunk-url: the path goes on after /services/collector; write https://HOST:8088, or a proxy's prefix with it")
+		all := v.AddressList(addressForm)
+		for _, a := range all {
+			prefix, ok := cutCollector(a.Path)
+			if !ok {
+				v.Refuse("log-opt splunk-url: the path goes on after /services/collector; write https://HOST:8088, or a proxy's prefix with it")
+			}
+			c.bases, c.noPort = append(c.bases, a.Base()+prefix), c.noPort || a.NoPort
 		}
-		c.base, c.noPort = a.Base()+prefix, a.NoPort
-		if !c.hidden {
-			c.name = a.Base()
-		}
+		c.name = router.ShownList(all, c.hidden, "splunk")
 	}
 	c.tls = certificates.Config(v, tlsNames)
 	return c

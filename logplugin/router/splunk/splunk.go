@@ -104,7 +104,7 @@ func (r *Router) begin(ctx context.Context) (*use, *router.Error) {
 // client says how the client of c is made.
 func (c connection) client() router.HTTPConfig {
 	h := router.HTTPConfig{
-		Base: c.base, Hidden: c.hidden, TLS: c.tls, Timeout: c.timeout, Level: c.level,
+		Base: c.bases[0], Others: c.bases[1:], Hidden: c.hidden, TLS: c.tls, Timeout: c.timeout, Level: c.level,
 		Sticky: c.ack, // acknowledgements are known to the indexer that took the batch
 		Redact: redact,
 	}
@@ -134,7 +134,7 @@ func (r *Router) send(ctx context.Context, b *router.Batch) *router.Error {
 		return failed
 	}
 	op := "send to " + u.Conn.name
-	a, failed := u.do(ctx, op, http.MethodPost, eventPath, b.Body)
+	a, failed := u.do(ctx, router.Request{Op: op, Method: http.MethodPost, Path: eventPath, Body: b.Body})
 	if failed != nil {
 		return failed
 	}
@@ -144,7 +144,7 @@ func (r *Router) send(ctx context.Context, b *router.Batch) *router.Error {
 	if !a.hasAck {
 		return &router.Error{Class: router.ClassConfig, Op: op, Cause: "the answer has no usable ackId", Hint: ackHint, Bad: router.NoRecord}
 	}
-	return r.acks.await(ctx, "await acknowledgement from "+u.Conn.name, a.ack)
+	return r.acks.await(ctx, "await acknowledgement from "+u.Conn.name, ackKey{a.At, a.ack})
 }
 
 // judge makes an error of the answer to a batch, which is nil when nothing was sent, and invalidates a token
@@ -187,16 +187,16 @@ func indexHint(b *router.Batch) string {
 	return codes[codeIncorrectIndex].hint
 }
 
-// do makes one request and reads its answer. Nothing of body is read after it has returned.
-func (u *use) do(ctx context.Context, op, method, path string, body []byte) (answer, *router.Error) {
-	header := http.Header{}
-	if method != http.MethodOptions { // Docker's probe has no token either
-		header.Set("Authorization", "Splunk "+u.Values.Secret("splunk-token").Reveal())
+// do makes the request r, which has no header, and reads its answer. Nothing of its body is read after it has returned.
+func (u *use) do(ctx context.Context, r router.Request) (answer, *router.Error) {
+	r.Header, r.Plain = http.Header{}, r.Path != eventPath
+	if r.Method != http.MethodOptions { // Docker's probe has no token either
+		r.Header.Set("Authorization", "Splunk "+u.Values.Secret("splunk-token").Reveal())
 		if u.Conn.ack {
-			header.Set("X-Splunk-Request-Channel", u.r.channel)
+			r.Header.Set("X-Splunk-Request-Channel", u.r.channel)
 		}
 	}
-	a, failed := u.Do(ctx, router.Request{Op: op, Method: method, Path: path, Header: header, Body: body, Plain: path != eventPath})
+	a, failed := u.Do(ctx, r)
 	if failed == nil {
 		return parseAnswer(a), nil
 	}
@@ -231,7 +231,7 @@ func (r *Router) VerifyCredentials(ctx context.Context) error {
 	}
 	// Older servers are well whatever the token is. A request without data is refused only after a look at it.
 	op := "send nothing to " + u.Conn.name
-	a, failed := u.do(ctx, op, http.MethodPost, eventPath, []byte{})
+	a, failed := u.do(ctx, router.Request{Op: op, Method: http.MethodPost, Path: eventPath, Body: []byte{}})
 	if failed == nil && (a.code != codeNoData || a.Status != http.StatusBadRequest) {
 		failed = u.judge(a, op, nil)
 	}
@@ -243,7 +243,7 @@ func (r *Router) VerifyCredentials(ctx context.Context) error {
 
 // ask asks for something of which HEC's answers differ: any 2xx that is not a web page is good.
 func (u *use) ask(ctx context.Context, op, method, path string) error {
-	a, failed := u.do(ctx, op, method, path, nil)
+	a, failed := u.do(ctx, router.Request{Op: op, Method: method, Path: path})
 	if failed == nil && (a.Status < 200 || a.Status >= 300 || a.HTML || a.code != noCode && codes[a.code].class != delivered) {
 		failed = u.judge(a, op, nil)
 	}

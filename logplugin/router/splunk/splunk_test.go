@@ -411,8 +411,8 @@ func TestAcknowledgement(t *testing.T) {
 	})
 	t.Run("the same id twice", func(t *testing.T) {
 		s := start(t, hectest.Options{Ack: true, NeverAck: true}, options)
-		first := s.router.acks.add("op", 7)
-		second := s.router.acks.add("op", 7)
+		first := s.router.acks.add("op", ackKey{id: 7})
+		second := s.router.acks.add("op", ackKey{id: 7})
 		select {
 		case <-first.done:
 			if first.err == nil || first.err.Class != router.ClassRetry {

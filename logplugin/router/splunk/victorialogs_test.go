@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/secretref/secretref/logplugin/router"
+	"github.com/secretref/secretref/logplugin/router/routertest"
 	"github.com/secretref/secretref/shared/rig"
 )
 
@@ -58,4 +59,10 @@ func TestVictoriaLogs(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestKilledReceiver(t *testing.T) {
+	const path = "/insert/splunk"
+	first, second := rig.Use(t, rig.StartVictoriaLogs, rig.VictoriaLogsOptions{}), rig.Use(t, rig.StartVictoriaLogs, rig.VictoriaLogsOptions{})
+	routertest.KilledReceiver(t, Kind(), map[string]string{"splunk-url": first.URL() + path + "," + second.URL() + path, "splunk-token": token}, first, second)
 }
