@@ -19,6 +19,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/secretref/secretref/shared/conffile"
 	"github.com/secretref/secretref/shared/registryhost"
 )
 
@@ -64,7 +65,7 @@ func (r Result) String() string {
 	return b.String()
 }
 
-func (o Options) disk() disk { return disk{euid: os.Geteuid(), step: o.step} }
+func (o Options) disk() conffile.Disk { return conffile.Disk{EUID: os.Geteuid(), Step: o.step} }
 
 func (o Options) env(name string) string {
 	if o.Getenv == nil {
@@ -100,7 +101,7 @@ func (o Options) hosts(spellings func(string) []string) ([]string, error) {
 }
 
 // setHelpers puts keys into credHelpers of the document.
-func (r *Result) setHelpers(d *document, path string, keys []string) error {
+func (r *Result) setHelpers(d document, path string, keys []string) error {
 	for _, k := range keys {
 		have, ok, err := d.helper(k)
 		switch {
@@ -124,20 +125,15 @@ func otherHelper(path, key, have string) error {
 }
 
 // dropHelpers removes every entry of credHelpers that names us.
-func (r *Result) dropHelpers(d *document, path string) error {
-	keys, err := d.dropHelpers(suffix)
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	for _, k := range keys {
+func (r *Result) dropHelpers(d document, path string) {
+	for _, k := range d.dropHelpers(suffix) {
 		r.Changes = append(r.Changes, fmt.Sprintf("%s: credHelpers[%q] removed", path, k))
 	}
-	return nil
 }
 
 // change is one file to be written or removed. All of a run are decided before the first is carried out.
 type change struct {
-	file   *file
+	file   *conffile.File
 	text   []byte
 	remove bool
 }
@@ -151,9 +147,9 @@ func (o Options) apply(changes []change) error {
 		var err error
 		switch {
 		case c.remove:
-			err = c.file.remove()
-		case string(c.text) != string(c.file.text) || !c.file.exists:
-			err = c.file.write(c.text)
+			err = c.file.Remove()
+		case string(c.text) != string(c.file.Text) || !c.file.Exists:
+			err = c.file.Write(c.text)
 		}
 		if err != nil {
 			return err
@@ -177,11 +173,11 @@ func Docker(o Options) (Result, error) {
 		return Result{}, fmt.Errorf("DOCKER_CONFIG is %s, which names the file; name its directory, %s", dir, filepath.Dir(dir))
 	}
 	path := filepath.Join(dir, "config.json")
-	f, d, err := o.disk().editJSON(path)
+	f, d, err := editJSON(o.disk(), path)
 	if err != nil {
 		return Result{}, err
 	}
-	defer f.close()
+	defer f.Close()
 	r := Result{Files: []string{path}}
 	if o.Undo {
 		err = r.undoDocker(d, path, o.AnyHelper)
@@ -194,16 +190,16 @@ func Docker(o Options) (Result, error) {
 	if len(r.Changes) == 0 {
 		return r, nil
 	}
-	if err := d.check(); err != nil {
+	if err := d.Check(); err != nil {
 		return Result{}, fmt.Errorf("%s: %w", path, err)
 	}
-	if err := o.apply([]change{{file: f, text: d.text}}); err != nil {
+	if err := o.apply([]change{{file: f, text: d.Text}}); err != nil {
 		return Result{}, err
 	}
 	return r, nil
 }
 
-func (r *Result) docker(d *document, path string, o Options) error {
+func (r *Result) docker(d document, path string, o Options) error {
 	keys, err := o.hosts(dockerKeys)
 	if err != nil {
 		return err
@@ -223,7 +219,7 @@ func (r *Result) docker(d *document, path string, o Options) error {
 			return otherHelper(path, k, have)
 		}
 	}
-	store, ok, err := d.stringAt("credsStore")
+	store, ok, err := d.StringAt("credsStore")
 	switch {
 	case err != nil:
 		return fmt.Errorf("%s: %w", path, err)
@@ -231,7 +227,7 @@ func (r *Result) docker(d *document, path string, o Options) error {
 	case store != "" && store != o.AnyHelper:
 		return fmt.Errorf("%s: credsStore is %q, another helper; add [registries.\"*\"] with helper = %q to the secretref configuration, so that it keeps the other registries, and run this again", path, store, store)
 	default:
-		d.setString("credsStore", suffix)
+		d.SetString("credsStore", suffix)
 		was := ""
 		if ok {
 			was = fmt.Sprintf(" (was %q)", store)
@@ -244,27 +240,25 @@ func (r *Result) docker(d *document, path string, o Options) error {
 	})
 }
 
-func (r *Result) undoDocker(d *document, path, anyHelper string) error {
-	if err := r.dropHelpers(d, path); err != nil {
-		return err
-	}
-	store, _, err := d.stringAt("credsStore")
+func (r *Result) undoDocker(d document, path, anyHelper string) error {
+	r.dropHelpers(d, path)
+	store, _, err := d.StringAt("credsStore")
 	switch {
 	case err != nil:
 		return fmt.Errorf("%s: %w", path, err)
 	case store != suffix:
 	case anyHelper != "":
-		d.setString("credsStore", anyHelper)
+		d.SetString("credsStore", anyHelper)
 		r.Changes = append(r.Changes, fmt.Sprintf("%s: credsStore = %q again", path, anyHelper))
 	default:
-		d.remove("credsStore")
+		d.Remove("credsStore")
 		r.Changes = append(r.Changes, fmt.Sprintf("%s: credsStore removed", path))
 	}
 	return nil
 }
 
 // shadowed lists the saved logins for which is true.
-func (r *Result) shadowed(d *document, path string, is func(login string) bool) error {
+func (r *Result) shadowed(d document, path string, is func(login string) bool) error {
 	logins, err := d.logins()
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/secretref/secretref/shared/conffile"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -300,7 +302,7 @@ func TestOddFiles(t *testing.T) {
 		"FIFO":          {func(p string) error { return syscall.Mkfifo(p, 0o600) }, "not a regular file"},
 		"dangling link": {func(p string) error { return os.Symlink("/nonexistent/x", p) }, "a symbolic link to a file that does not exist"},
 		"link to self":  {func(p string) error { return os.Symlink(p, p) }, "links"},
-		"huge":          {func(p string) error { return os.WriteFile(p, make([]byte, maxFile+1), 0o600) }, "too large for a client's configuration"},
+		"huge":          {func(p string) error { return os.WriteFile(p, make([]byte, conffile.MaxFile+1), 0o600) }, "too large for a configuration"},
 	} {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "config.json")
@@ -317,7 +319,7 @@ func TestOddFiles(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "config.json")
 	write(t, path, "{}")
-	if _, err := (disk{euid: 65534}).edit(path); err == nil || !strings.Contains(err.Error(), "belongs to uid 0, not to you (uid 65534)") {
+	if _, err := (conffile.Disk{EUID: 65534}).Edit(path); err == nil || !strings.Contains(err.Error(), "belongs to uid 0, not to you (uid 65534)") {
 		t.Errorf("a foreign file: %v", err)
 	}
 }
@@ -329,15 +331,15 @@ func TestChangedMeanwhile(t *testing.T) {
 		if first {
 			write(t, path, "{}")
 		}
-		f, err := (disk{}).edit(path)
+		f, err := (conffile.Disk{}).Edit(path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		write(t, path, `{"auths":{}}`)
-		if err := f.write([]byte("{ }")); err == nil || !strings.Contains(err.Error(), "changed by another program") {
+		if err := f.Write([]byte("{ }")); err == nil || !strings.Contains(err.Error(), "changed by another program") {
 			t.Errorf("%s: write: %v", name, err)
 		}
-		if err := f.remove(); err == nil || !strings.Contains(err.Error(), "changed by another program") {
+		if err := f.Remove(); err == nil || !strings.Contains(err.Error(), "changed by another program") {
 			t.Errorf("%s: remove: %v", name, err)
 		}
 		untouched(t, name, path, `{"auths":{}}`)
@@ -362,8 +364,9 @@ func FuzzDocument(f *testing.F) {
 		if err != nil {
 			return
 		}
-		original := string(d.text)
-		helpers, hadHelpers := d.helpers()
+		original := string(d.Text)
+		_, hadHelpers := d.Value("credHelpers")
+		helpers := d.Keys("credHelpers")
 		if _, there, err := d.helper("new.example"); there || err != nil {
 			return
 		}
@@ -375,22 +378,22 @@ func FuzzDocument(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		if err := d.check(); err != nil {
-			t.Fatalf("%q became %q: %v", original, d.text, err)
+		if err := d.Check(); err != nil {
+			t.Fatalf("%q became %q: %v", original, d.Text, err)
 		}
 		if v, ok, err := d.helper("other.example"); v != "ours-for-fuzz" || !ok || err != nil {
-			t.Fatalf("%q became %q, without the entry", original, d.text)
+			t.Fatalf("%q became %q, without the entry", original, d.Text)
 		}
-		dropped, err := d.dropHelpers("ours-for-fuzz")
-		if err != nil || !slices.Equal(dropped, []string{"new.example", "other.example"}) {
-			t.Fatalf("dropped %q from %q, %v", dropped, d.text, err)
+		dropped := d.dropHelpers("ours-for-fuzz")
+		if !slices.Equal(dropped, []string{"new.example", "other.example"}) {
+			t.Fatalf("dropped %q from %q", dropped, d.Text)
 		}
-		keep := len(helpers.members) > 0 // an emptied credHelpers goes, and an emptied {} loses its blanks
+		keep := len(helpers) > 0 // an emptied credHelpers goes, and an emptied {} loses its blanks
 		if !hadHelpers {
-			keep = len(d.object(0).members) > 0
+			keep = len(d.Keys("")) > 0
 		}
-		if keep && string(d.text) != original {
-			t.Fatalf("%q came back as %q", original, d.text)
+		if keep && string(d.Text) != original {
+			t.Fatalf("%q came back as %q", original, d.Text)
 		}
 	})
 }

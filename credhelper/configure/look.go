@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/secretref/secretref/shared/conffile"
 	"github.com/secretref/secretref/shared/registryhost"
 )
 
@@ -36,7 +37,7 @@ func Look(u User, host string, all bool) []Client {
 
 func look(u User, host string, all bool, etc, run string) []Client {
 	o := Options{Getenv: u.Getenv, All: all}
-	l := looker{disk: disk{euid: u.UID}, options: o, system: system{etc: etc, run: run, uid: u.UID}, host: host}
+	l := looker{Disk: conffile.Disk{EUID: u.UID}, options: o, system: system{etc: etc, run: run, uid: u.UID}, host: host}
 	home, err := o.home()
 	if err != nil {
 		return []Client{{Name: dockerName, Problem: err.Error()}, {Name: podmanName, Problem: err.Error()}}
@@ -50,7 +51,7 @@ const (
 )
 
 type looker struct {
-	disk
+	conffile.Disk
 	options Options
 	system  system
 	host    string
@@ -66,15 +67,15 @@ func (l looker) dockerFile(home string) string {
 }
 
 // open reads a JSON file of a client.
-func (l looker) open(path string) (*document, error) {
-	f, err := l.read(path)
+func (l looker) open(path string) (document, error) {
+	f, err := l.Read(path)
 	if err != nil {
-		return nil, err
+		return document{}, err
 	}
-	defer f.close()
-	d, err := parseDocument(f.text)
+	defer f.Close()
+	d, err := parseDocument(f.Text)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return document{}, fmt.Errorf("%s: %w", path, err)
 	}
 	return d, nil
 }
@@ -118,7 +119,7 @@ func (l looker) docker(home string) Client {
 // inEnvironment reports whether DOCKER_AUTH_CONFIG has a login under key.
 func (l looker) inEnvironment(key string) bool {
 	text := l.options.env("DOCKER_AUTH_CONFIG")
-	if text == "" || len(text) > maxFile {
+	if text == "" || len(text) > conffile.MaxFile {
 		return false
 	}
 	d, err := parseDocument([]byte(text))
@@ -130,8 +131,8 @@ func (l looker) inEnvironment(key string) bool {
 }
 
 // store looks at credsStore, which docker asks for all that is not in credHelpers.
-func (l looker) store(c *Client, d *document, key string) {
-	store, _, err := d.stringAt("credsStore")
+func (l looker) store(c *Client, d document, key string) {
+	store, _, err := d.StringAt("credsStore")
 	switch {
 	case err != nil:
 		c.Problem = fmt.Sprintf("%s: %v", c.File, err)
@@ -174,25 +175,21 @@ func (l looker) answers(c *Client, key, helper, command string) {
 }
 
 // otherSpelling returns a key of credHelpers that means host and is not key.
-func (d *document) otherSpelling(host, key string) string {
-	o, ok := d.helpers()
-	if !ok {
-		return ""
-	}
-	for _, m := range o.members {
-		if n, err := registryhost.Normalize(m.key); err == nil && n.Host == host && m.key != key {
-			return m.key
+func (d document) otherSpelling(host, key string) string {
+	for _, k := range d.Keys("credHelpers") {
+		if n, err := registryhost.Normalize(k); err == nil && n.Host == host && k != key {
+			return k
 		}
 	}
 	return ""
 }
 
 // slip returns a top-level key that may be meant for credHelpers or credsStore.
-func (d *document) slip() string {
-	for _, m := range d.object(0).members {
-		lower := strings.ToLower(m.key)
+func (d document) slip() string {
+	for _, k := range d.Keys("") {
+		lower := strings.ToLower(k)
 		if strings.HasPrefix(lower, "cred") && lower != "credhelpers" && lower != "credsstore" {
-			return m.key
+			return k
 		}
 	}
 	return ""
@@ -221,7 +218,7 @@ func (l looker) podman(home string) Client {
 }
 
 // decides reports whether a file of podman's knows the host.
-func (l looker) decides(c *Client, d *document, path string) bool {
+func (l looker) decides(c *Client, d document, path string) bool {
 	command := l.command("podman")
 	have, ok, err := d.helper(l.host)
 	if err != nil {
@@ -252,13 +249,13 @@ func (l looker) decides(c *Client, d *document, path string) bool {
 
 // external looks at credential-helpers of registries.conf, which comes last.
 func (l looker) external(c Client, home string, files []string) Client {
-	conf, err := l.system.registriesConf(l.disk, home)
+	conf, err := l.system.registriesConf(l.Disk, home)
 	if err != nil {
 		c.Problem = err.Error()
 		return c
 	}
 	for _, path := range conf.files {
-		helpers, err := l.credentialHelpers(path)
+		helpers, err := credentialHelpers(l.Disk, path)
 		if err != nil {
 			c.Problem = err.Error()
 			return c

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"github.com/secretref/secretref/shared/conffile"
 )
 
 // The files and their order are those of containers-auth.json(5) and containers-registries.conf.d(5), tried with
@@ -43,18 +45,18 @@ func podman(o Options, s system) (Result, error) {
 		return Result{}, err
 	}
 	path, explicit := o.authFile(home)
-	f, d, err := o.disk().editJSON(path)
+	f, d, err := editJSON(o.disk(), path)
 	if err != nil {
 		return Result{}, err
 	}
-	defer f.close()
+	defer f.Close()
 	r := Result{Files: []string{path}}
 	keys, err := o.hosts(func(host string) []string { return []string{host} })
 	if err != nil {
 		return Result{}, err
 	}
 	if o.Undo {
-		err = r.dropHelpers(d, path)
+		r.dropHelpers(d, path)
 	} else if err = r.setHelpers(d, path, keys); err == nil {
 		err = r.shadowed(d, path, func(login string) bool { return covers(o.Hosts, login) })
 	}
@@ -63,10 +65,10 @@ func podman(o Options, s system) (Result, error) {
 	}
 	var changes []change
 	if len(r.Changes) > 0 {
-		if err := d.check(); err != nil {
+		if err := d.Check(); err != nil {
 			return Result{}, fmt.Errorf("%s: %w", path, err)
 		}
-		changes = append(changes, change{file: f, text: d.text})
+		changes = append(changes, change{file: f, text: d.Text})
 	}
 
 	if o.Undo || o.All {
@@ -84,7 +86,7 @@ func podman(o Options, s system) (Result, error) {
 			return Result{}, err
 		}
 		for _, c := range more {
-			defer c.file.close() //nolint:gocritic // as long as the changes are not made
+			defer c.file.Close() //nolint:gocritic // as long as the changes are not made
 		}
 		changes = append(changes, more...)
 	}
@@ -118,13 +120,13 @@ func (s system) primaryAuth(o Options) string {
 }
 
 // noteEarlier says which of the hosts the primary file answers, so that ours is not asked.
-func (r *Result) noteEarlier(on disk, path string, hosts []string) {
-	f, d, err := on.editJSON(path)
+func (r *Result) noteEarlier(on conffile.Disk, path string, hosts []string) {
+	f, d, err := editJSON(on, path)
 	if err != nil {
 		r.Notes = append(r.Notes, err.Error()+" (podman reads this file first)")
 		return
 	}
-	defer f.close()
+	defer f.Close()
 	logins, err := d.logins()
 	if err != nil {
 		r.Notes = append(r.Notes, fmt.Sprintf("%s: %v (podman reads this file first)", path, err))
@@ -145,20 +147,20 @@ func (r *Result) noteEarlier(on disk, path string, hosts []string) {
 // registriesConf are the files in which podman looks for credential-helpers, in its order: the last one that has the
 // key counts. Our drop-in is among them, whether it is there or not.
 type registriesConf struct {
-	disk
+	conffile.Disk
 	files  []string
 	dropIn string
 	system bool // the drop-in is below /etc
 }
 
-func (s system) registriesConf(on disk, home string) (registriesConf, error) {
+func (s system) registriesConf(on conffile.Disk, home string) (registriesConf, error) {
 	own := filepath.Join(home, ".config", "containers") // podman does not use XDG_CONFIG_HOME for these
-	ownOnly, err := on.exists(filepath.Join(own, "registries.conf"))
+	ownOnly, err := on.Exists(filepath.Join(own, "registries.conf"))
 	if err != nil {
 		return registriesConf{}, err
 	}
 	// A user's registries.conf replaces everything below /etc.
-	c := registriesConf{disk: on, system: s.uid == 0 && !ownOnly}
+	c := registriesConf{Disk: on, system: s.uid == 0 && !ownOnly}
 	base := own
 	if c.system {
 		base = s.etc
@@ -182,8 +184,8 @@ func (s system) registriesConf(on disk, home string) (registriesConf, error) {
 }
 
 // confs lists dir/*.conf in the order in which podman reads them, with also among them if it belongs in dir.
-func (d disk) confs(dir, also string) ([]string, error) {
-	names, err := d.names(dir)
+func (c registriesConf) confs(dir, also string) ([]string, error) {
+	names, err := c.Names(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -201,16 +203,16 @@ func (d disk) confs(dir, also string) ([]string, error) {
 }
 
 // credentialHelpers returns the key of that name from a registries.conf file; nil when it has none.
-func (d disk) credentialHelpers(path string) ([]string, error) {
-	f, err := d.read(path)
+func credentialHelpers(d conffile.Disk, path string) ([]string, error) {
+	f, err := d.Read(path)
 	if err != nil {
 		return nil, err
 	}
-	defer f.close()
+	defer f.Close()
 	var conf struct {
 		Helpers []string `toml:"credential-helpers"`
 	}
-	if err := toml.Unmarshal(f.text, &conf); err != nil {
+	if err := toml.Unmarshal(f.Text, &conf); err != nil {
 		return nil, fmt.Errorf("%s: not valid TOML (%w); correct it first", path, err)
 	}
 	return conf.Helpers, nil
@@ -222,7 +224,7 @@ func (r *Result) addDropIn(c registriesConf, anyHelper string) ([]change, error)
 	var now []string // what counts today
 	var from string
 	for _, path := range c.files {
-		helpers, err := c.credentialHelpers(path)
+		helpers, err := credentialHelpers(c.Disk, path)
 		if err != nil {
 			return nil, err
 		}
@@ -241,16 +243,16 @@ func (r *Result) addDropIn(c registriesConf, anyHelper string) ([]change, error)
 			return nil, fmt.Errorf("%s: credential-helpers has %q, another helper; add [registries.\"*\"] with helper = %q to the secretref configuration, so that it keeps the other registries, and run this again", from, h, h)
 		}
 	}
-	f, err := c.edit(c.dropIn)
+	f, err := c.Edit(c.dropIn)
 	if err != nil {
 		return nil, err
 	}
-	if f.exists {
-		f.close()
+	if f.Exists {
+		f.Close()
 		return nil, fmt.Errorf("%s: changed by hand; remove it, or add %q to its credential-helpers", c.dropIn, suffix)
 	}
 	if c.system {
-		f.mode, f.dirMode = 0o644, 0o755 // no secret in it, and every user's podman reads it
+		f.Mode, f.DirMode = 0o644, 0o755 // no secret in it, and every user's podman reads it
 	}
 	r.Changes = append(r.Changes, c.dropIn+": written")
 	return []change{{file: f, text: []byte(dropInText)}}, nil
@@ -261,15 +263,15 @@ func (r *Result) removeDropIns(c registriesConf) ([]change, error) {
 	var changes []change
 	r.Files = append(r.Files, c.dropIn)
 	for _, path := range c.files {
-		helpers, err := c.credentialHelpers(path)
+		helpers, err := credentialHelpers(c.Disk, path)
 		if err != nil {
 			return nil, err
 		}
 		if !slices.Contains(helpers, suffix) {
 			continue
 		}
-		f, err := c.edit(path)
-		if err != nil || filepath.Base(path) != dropInName || string(f.text) != dropInText {
+		f, err := c.Edit(path)
+		if err != nil || filepath.Base(path) != dropInName || string(f.Text) != dropInText {
 			r.Notes = append(r.Notes, fmt.Sprintf("%s still has %q in its credential-helpers, and was not written by this command or has been changed; edit it by hand", path, suffix))
 			continue
 		}

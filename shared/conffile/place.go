@@ -1,4 +1,10 @@
-package configure
+// Package conffile edits configuration files of other programs the way a careful person would: only what matters changes, and
+// unknown keys, order, indentation, mode, owner and one's own symbolic links stay.
+//
+// It refuses to write over a file that somebody else changes at the same time, and to follow a symbolic link that another
+// user can replace: root may be editing a user's file, in directories of that user. A new text is in the file's place as a whole or
+// not at all, also after a crash.
+package conffile
 
 import (
 	"errors"
@@ -16,16 +22,16 @@ import (
 // maxLinks is how many symbolic links one path may have, as in the kernel.
 const maxLinks = 40
 
-// disk is the file system as one user sees it. Every call on it works relative to a directory that is held open, so
+// Disk is the file system as one user sees it. Every call on it works relative to a directory that is held open, so
 // that a path whose parts are replaced meanwhile leads nowhere else.
-type disk struct {
-	euid int
-	step func(call string) // called before each call to the kernel; nil except in tests, which replace files there
+type Disk struct {
+	EUID int               // whose files are taken; root may edit everybody's
+	Step func(call string) // called before each call to the kernel; nil except in tests, which replace files there
 }
 
-func (d disk) before(call string) {
-	if d.step != nil {
-		d.step(call)
+func (d Disk) before(call string) {
+	if d.Step != nil {
+		d.Step(call)
 	}
 }
 
@@ -47,7 +53,7 @@ func (p *place) fd() int { return int(p.dir.Fd()) }
 
 // walk goes to path one directory at a time.
 type walk struct {
-	disk
+	Disk
 	place
 	rest  []string // what is still to go
 	links int
@@ -57,12 +63,12 @@ type walk struct {
 
 // find returns the place of path. A symbolic link is followed if nobody but root and the caller can replace it: root may
 // be working in another user's home, whose owner may put a link to any file there at any moment.
-func (d disk) find(path string) (*place, error) {
+func (d Disk) find(path string) (*place, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
 	}
-	w := &walk{disk: d, rest: components(abs), after: math.MaxInt}
+	w := &walk{Disk: d, rest: components(abs), after: math.MaxInt}
 	if err := w.root(); err != nil {
 		return nil, err
 	}
@@ -140,15 +146,15 @@ func (w *walk) next() (bool, error) {
 // ours reports whether only root and the caller can replace what is in a directory. A caller other than root has put
 // up with its own group and mode.
 func (w *walk) ours(st unix.Stat_t) bool {
-	if st.Uid != 0 && int(st.Uid) != w.euid {
+	if st.Uid != 0 && int(st.Uid) != w.EUID {
 		return false
 	}
-	return w.euid != 0 || st.Mode&0o022 == 0 || st.Mode&unix.S_ISVTX != 0
+	return w.EUID != 0 || st.Mode&0o022 == 0 || st.Mode&unix.S_ISVTX != 0
 }
 
 // follow goes on where a link leads.
 func (w *walk) follow(link *os.File, st unix.Stat_t, rest []string) error {
-	if w.open || st.Uid != 0 && int(st.Uid) != w.euid {
+	if w.open || st.Uid != 0 && int(st.Uid) != w.EUID {
 		return fmt.Errorf("%s is a symbolic link that another user can replace, and is not followed; run this as that user, or give the path without the link", link.Name())
 	}
 	if w.links++; w.links > maxLinks {
@@ -168,8 +174,8 @@ func (w *walk) follow(link *os.File, st unix.Stat_t, rest []string) error {
 	return nil
 }
 
-// exists reports whether there is something at path.
-func (d disk) exists(path string) (bool, error) {
+// Exists reports whether there is something at path.
+func (d Disk) Exists(path string) (bool, error) {
 	p, err := d.find(path)
 	if err != nil {
 		return false, fmt.Errorf("read %s: %w", path, cause(err))
@@ -182,8 +188,8 @@ func (d disk) exists(path string) (bool, error) {
 // maxNames is far above what a directory of configuration files has.
 const maxNames = 10_000
 
-// names lists what is in a directory, without its directories, which may be missing.
-func (d disk) names(path string) ([]string, error) {
+// Names lists what is in a directory, without its directories, which may be missing.
+func (d Disk) Names(path string) ([]string, error) {
 	p, err := d.find(filepath.Join(path, ".list"))
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, cause(err))
@@ -224,7 +230,7 @@ func (p *place) reopen() (*os.File, error) {
 
 // makeMissing creates the directories that are missing, with the mode that is asked for and, for root, the owner of the
 // directory in which they are made.
-func (d disk) makeMissing(p *place, mode fs.FileMode) error {
+func (d Disk) makeMissing(p *place, mode fs.FileMode) error {
 	for len(p.missing) > 0 {
 		name := p.missing[0]
 		full := filepath.Join(p.path, name)
@@ -255,20 +261,20 @@ func (d disk) makeMissing(p *place, mode fs.FileMode) error {
 
 // handOver gives a new directory its mode and the owner of the one above. Something else may have been put in its place
 // since: only an empty directory of ours is changed.
-func (d disk) handOver(p *place, dir *os.File, mode fs.FileMode) error {
+func (d Disk) handOver(p *place, dir *os.File, mode fs.FileMode) error {
 	var st, above unix.Stat_t
 	if err := errors.Join(unix.Fstat(int(dir.Fd()), &st), unix.Fstat(p.fd(), &above)); err != nil {
 		return err
 	}
 	_, err := dir.Readdirnames(1)
-	if int(st.Uid) != d.euid || !errors.Is(err, io.EOF) {
+	if int(st.Uid) != d.EUID || !errors.Is(err, io.EOF) {
 		return fmt.Errorf("%s was changed by another program at this moment; run this again", dir.Name())
 	}
 	d.before("chmod " + dir.Name())
 	if err := dir.Chmod(mode); err != nil { // whatever the umask
 		return err
 	}
-	if d.euid != 0 {
+	if d.EUID != 0 {
 		return nil
 	}
 	return dir.Chown(int(above.Uid), int(above.Gid))

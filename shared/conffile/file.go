@@ -1,4 +1,4 @@
-package configure
+package conffile
 
 import (
 	"bytes"
@@ -13,31 +13,32 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxFile is far above any configuration file; it keeps a wrong path from filling the memory.
-const maxFile = 8 << 20
+// MaxFile is far above any configuration file; it keeps a wrong path from filling the memory.
+const MaxFile = 8 << 20
 
-// file is a configuration file as it was when it was read.
-type file struct {
-	disk
-	path    string // as the client opens it; in errors
+// File is a configuration file as it was when it was read.
+type File struct {
+	on      Disk
+	path    string // as it was given; in errors
 	at      *place // where it is, after symbolic links; this one is replaced
-	exists  bool
-	text    []byte
-	mode    fs.FileMode
-	dirMode fs.FileMode // of directories that have to be made
+	Exists  bool
+	Text    []byte
+	Mode    fs.FileMode // for a new file: 0600 unless it is set
+	DirMode fs.FileMode // of directories that have to be made: 0700 unless it is set
 	uid     int
 	gid     int
 }
 
-func (f *file) close() { f.at.close() }
+// Close must be called when the file is no longer needed.
+func (f *File) Close() { f.at.close() }
 
-// read reads path, which need not exist. Only regular files are taken.
-func (d disk) read(path string) (*file, error) {
+// Read reads path, which need not exist. Only regular files are taken.
+func (d Disk) Read(path string) (*File, error) {
 	at, err := d.find(path)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, cause(err))
 	}
-	f := &file{disk: d, path: path, at: at, mode: 0o600, dirMode: 0o700}
+	f := &File{on: d, path: path, at: at, Mode: 0o600, DirMode: 0o700}
 	if len(at.missing) > 0 {
 		return f, nil
 	}
@@ -47,12 +48,12 @@ func (d disk) read(path string) (*file, error) {
 		return f, nil
 	}
 	if err != nil {
-		f.close()
+		f.Close()
 		return nil, fmt.Errorf("read %s: %w", path, cause(err))
 	}
 	defer h.Close()
 	if err := f.fill(h); err != nil {
-		f.close()
+		f.Close()
 		return nil, err
 	}
 	return f, nil
@@ -68,7 +69,7 @@ func (p *place) open() (*os.File, error) {
 }
 
 // fill takes text, mode and owner over from an open file.
-func (f *file) fill(h *os.File) error {
+func (f *File) fill(h *os.File) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(h.Fd()), &st); err != nil {
 		return fmt.Errorf("read %s: %w", f.path, err)
@@ -76,70 +77,70 @@ func (f *file) fill(h *os.File) error {
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return fmt.Errorf("%s: not a regular file", f.path)
 	}
-	f.exists, f.mode, f.uid, f.gid = true, fs.FileMode(st.Mode&0o777), int(st.Uid), int(st.Gid)
+	f.Exists, f.Mode, f.uid, f.gid = true, fs.FileMode(st.Mode&0o777), int(st.Uid), int(st.Gid)
 	var err error
-	if f.text, err = io.ReadAll(io.LimitReader(h, maxFile+1)); err != nil {
+	if f.Text, err = io.ReadAll(io.LimitReader(h, MaxFile+1)); err != nil {
 		return fmt.Errorf("read %s: %w", f.path, cause(err))
 	}
-	if len(f.text) > maxFile {
-		return fmt.Errorf("%s: over %d bytes, which is too large for a client's configuration", f.path, maxFile)
+	if len(f.Text) > MaxFile {
+		return fmt.Errorf("%s: over %d bytes, which is too large for a configuration file", f.path, MaxFile)
 	}
 	return nil
 }
 
-// edit is read for a file that is to be changed: only those of the caller are taken; root may edit everybody's.
-func (d disk) edit(path string) (*file, error) {
-	f, err := d.read(path)
-	if err == nil && f.exists && d.euid != 0 && f.uid != d.euid {
-		f.close()
-		return nil, fmt.Errorf("%s: belongs to uid %d, not to you (uid %d); run this as its owner", path, f.uid, d.euid)
+// Edit is Read for a file that is to be changed: only those of the caller are taken; root may edit everybody's.
+func (d Disk) Edit(path string) (*File, error) {
+	f, err := d.Read(path)
+	if err == nil && f.Exists && d.EUID != 0 && f.uid != d.EUID {
+		f.Close()
+		return nil, fmt.Errorf("%s: belongs to uid %d, not to you (uid %d); run this as its owner", path, f.uid, d.EUID)
 	}
 	return f, err
 }
 
-// editJSON opens a JSON configuration file; one that does not exist is {}.
-func (d disk) editJSON(path string) (*file, *document, error) {
-	f, err := d.edit(path)
+// EditJSON opens a JSON configuration file; one that does not exist is {}.
+func (d Disk) EditJSON(path string, keys Keys) (*File, *Document, error) {
+	f, err := d.Edit(path)
 	if err != nil {
 		return nil, nil, err
 	}
-	doc, err := parseDocument(f.text)
+	doc, err := Parse(f.Text, keys)
 	if err != nil {
-		f.close()
+		f.Close()
 		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return f, doc, nil
 }
 
 // unchanged makes sure that nobody has written the file since it was read: docker login may run at the same time.
-func (f *file) unchanged() error {
-	f.before("compare " + f.path)
+func (f *File) unchanged() error {
+	f.on.before("compare " + f.path)
 	changed := fmt.Errorf("%s: changed by another program at this moment; run this again", f.path)
 	if len(f.at.missing) > 0 {
 		return nil
 	}
 	h, err := f.at.open()
-	if errors.Is(err, unix.ENOENT) && !f.exists {
+	if errors.Is(err, unix.ENOENT) && !f.Exists {
 		return nil
 	}
-	if err != nil || !f.exists {
+	if err != nil || !f.Exists {
 		return changed
 	}
 	defer h.Close()
-	now := file{path: f.path}
-	if err := now.fill(h); err != nil || !bytes.Equal(now.text, f.text) {
+	now := File{path: f.path}
+	if err := now.fill(h); err != nil || !bytes.Equal(now.Text, f.Text) {
 		return changed
 	}
 	return nil
 }
 
-// write replaces the file in one step: a reader sees the old text or the new one, also after a crash.
-func (f *file) write(text []byte) (err error) {
-	if err := f.makeMissing(f.at, f.dirMode); err != nil {
+// Write replaces the file in one step: a reader sees the old text or the new one, also after a crash.
+func (f *File) Write(text []byte) (err error) {
+	if err := f.on.makeMissing(f.at, f.DirMode); err != nil {
 		return fmt.Errorf("write %s: %w", f.path, err)
 	}
 	temp := "." + f.at.name + ".secretref-" + rand.Text()
-	f.before("create " + temp)
+	f.on.before("create " + temp)
 	fd, err := unix.Openat(f.at.fd(), temp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", f.path, err)
@@ -157,7 +158,7 @@ func (f *file) write(text []byte) (err error) {
 	if err := f.unchanged(); err != nil {
 		return err
 	}
-	f.before("rename " + temp)
+	f.on.before("rename " + temp)
 	if err := unix.Renameat(f.at.fd(), temp, f.at.fd(), f.at.name); err != nil {
 		return fmt.Errorf("write %s: %w", f.path, err)
 	}
@@ -165,11 +166,11 @@ func (f *file) write(text []byte) (err error) {
 }
 
 // complete writes text into the new file t and gives it the owner and mode of the old one.
-func (f *file) complete(t *os.File, text []byte) error {
+func (f *File) complete(t *os.File, text []byte) error {
 	if _, err := t.Write(text); err != nil {
 		return err
 	}
-	if !f.exists && f.euid == 0 {
+	if !f.Exists && f.on.EUID == 0 {
 		// Root may be configuring another user's client: what is in their directory is theirs.
 		var st unix.Stat_t
 		if err := unix.Fstat(f.at.fd(), &st); err != nil {
@@ -177,13 +178,13 @@ func (f *file) complete(t *os.File, text []byte) error {
 		}
 		f.uid, f.gid = int(st.Uid), int(st.Gid)
 	}
-	f.before("chown " + t.Name())
-	if f.exists || f.euid == 0 {
+	f.on.before("chown " + t.Name())
+	if f.Exists || f.on.EUID == 0 {
 		if err := t.Chown(f.uid, f.gid); err != nil {
 			return fmt.Errorf("keep the owner: %w", err)
 		}
 	}
-	if err := t.Chmod(f.mode); err != nil {
+	if err := t.Chmod(f.Mode); err != nil {
 		return err
 	}
 	if err := t.Sync(); err != nil {
@@ -192,12 +193,12 @@ func (f *file) complete(t *os.File, text []byte) error {
 	return t.Close()
 }
 
-// remove deletes the file.
-func (f *file) remove() error {
+// Remove deletes the file.
+func (f *File) Remove() error {
 	if err := f.unchanged(); err != nil {
 		return err
 	}
-	f.before("unlink " + f.path)
+	f.on.before("unlink " + f.path)
 	if err := unix.Unlinkat(f.at.fd(), f.at.name, 0); err != nil {
 		return fmt.Errorf("remove %s: %w", f.path, err)
 	}
@@ -205,7 +206,7 @@ func (f *file) remove() error {
 }
 
 // sync makes a rename or a removal last through a crash.
-func (f *file) sync() error {
+func (f *File) sync() error {
 	d, err := f.at.reopen()
 	if err != nil {
 		return err
