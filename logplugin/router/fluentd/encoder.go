@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/secretref/secretref/logplugin/msgpack"
 	"github.com/secretref/secretref/logplugin/router"
 )
 
@@ -61,12 +62,12 @@ func NewEncoder(ctx context.Context, c Config, s router.Session) (*Encoder, erro
 	if e.tag == "" {
 		e.tag = s.ContainerID[:min(12, len(s.ContainerID))]
 	}
-	e.ids = appendStr(appendStr(e.ids, "container_id"), s.ContainerID)
-	e.ids = appendStr(appendStr(e.ids, "container_name"), s.ContainerName)
-	e.ids = appendStr(e.ids, "source")
+	e.ids = msgpack.AppendStr(msgpack.AppendStr(e.ids, "container_id"), s.ContainerID)
+	e.ids = msgpack.AppendStr(msgpack.AppendStr(e.ids, "container_name"), s.ContainerName)
+	e.ids = msgpack.AppendStr(e.ids, "source")
 	for _, name := range slices.Sorted(maps.Keys(s.Attrs)) {
 		if !slices.Contains(ownKeys, name) {
-			e.attrs = appendStr(appendStr(e.attrs, name), s.Attrs[name])
+			e.attrs = msgpack.AppendStr(msgpack.AppendStr(e.attrs, name), s.Attrs[name])
 			e.keys++
 		}
 	}
@@ -75,24 +76,24 @@ func NewEncoder(ctx context.Context, c Config, s router.Session) (*Encoder, erro
 
 // AppendRecord implements router.Encoder. The line is sent as str whatever its bytes are, as by Docker's driver.
 func (e *Encoder) AppendRecord(dst []byte, r *router.Record) []byte {
-	dst = e.appendTime(appendArray(dst, 2), r.TimeNano)
+	dst = e.appendTime(msgpack.AppendArray(dst, 2), r.TimeNano)
 	partial := r.Partial && len(r.PartialID) > 0
 	if partial {
-		dst = appendMap(dst, e.keys+4)
+		dst = msgpack.AppendMap(dst, e.keys+4)
 	} else {
-		dst = appendMap(dst, e.keys)
+		dst = msgpack.AppendMap(dst, e.keys)
 	}
-	dst = appendStr(append(dst, e.ids...), r.Source)
-	dst = appendStr(appendStr(dst, "log"), r.Line)
+	dst = msgpack.AppendStr(append(dst, e.ids...), r.Source)
+	dst = msgpack.AppendStr(msgpack.AppendStr(dst, "log"), r.Line)
 	dst = append(dst, e.attrs...)
 	if !partial {
 		return dst
 	}
-	dst = appendStr(appendStr(dst, "partial_message"), "true")
-	dst = appendStr(appendStr(dst, "partial_id"), r.PartialID)
+	dst = msgpack.AppendStr(msgpack.AppendStr(dst, "partial_message"), "true")
+	dst = msgpack.AppendStr(msgpack.AppendStr(dst, "partial_id"), r.PartialID)
 	var digits [11]byte
-	dst = appendStr(appendStr(dst, "partial_ordinal"), strconv.AppendInt(digits[:0], int64(r.Ordinal), 10))
-	return appendStr(appendStr(dst, "partial_last"), strconv.FormatBool(r.Last))
+	dst = msgpack.AppendStr(msgpack.AppendStr(dst, "partial_ordinal"), strconv.AppendInt(digits[:0], int64(r.Ordinal), 10))
+	return msgpack.AppendStr(msgpack.AppendStr(dst, "partial_last"), strconv.FormatBool(r.Last))
 }
 
 // appendTime appends seconds, or with sub-second precision an EventTime:

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/secretref/secretref/logplugin/msgpack"
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/router/fluentd/forwardtest"
 	"github.com/secretref/secretref/logplugin/router/routertest"
@@ -123,20 +124,20 @@ func TestAppendTime(t *testing.T) {
 func TestSizes(t *testing.T) {
 	for _, n := range []int{0, 1, 15, 16, 31, 32, 255, 256, 65535, 65536, 70000} {
 		s := strings.Repeat("x", n)
-		if got := decode(t, appendStr(nil, s)); got != forwardtest.Str(s) {
+		if got := decode(t, msgpack.AppendStr(nil, s)); got != forwardtest.Str(s) {
 			t.Errorf("str of %d bytes", n)
 		}
-		if got := decode(t, append(appendBinHead(nil, n), s...)); got != forwardtest.Bin(s) {
+		if got := decode(t, append(msgpack.AppendBinHead(nil, n), s...)); got != forwardtest.Bin(s) {
 			t.Errorf("bin of %d bytes", n)
 		}
-		m := appendMap(nil, n)
+		m := msgpack.AppendMap(nil, n)
 		for range n {
 			m = append(m, 1, 2)
 		}
 		if got, _ := decode(t, m).([]forwardtest.Pair); len(got) != n {
 			t.Errorf("map of %d", n)
 		}
-		got := decode(t, appendUint(nil, n))
+		got := decode(t, msgpack.AppendUint(nil, n))
 		if i, _ := got.(int64); n < 128 && i != int64(n) {
 			t.Errorf("number %d is %v", n, got)
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 
+	"github.com/secretref/secretref/logplugin/msgpack"
 	"github.com/secretref/secretref/logplugin/router"
 )
 
@@ -253,7 +254,7 @@ func (s *sending) message(tag string, entries []byte, records, end int) *router.
 			return s.failed(err)
 		}
 	}
-	r.out = appendBinHead(appendStr(appendArray(r.out, 3), tag), len(entries))
+	r.out = msgpack.AppendBinHead(msgpack.AppendStr(msgpack.AppendArray(r.out, 3), tag), len(entries))
 	if len(entries) > directWrite {
 		if failed := s.flush(); failed != nil {
 			return failed
@@ -288,16 +289,16 @@ func (s *sending) appendOptions(dst []byte, records int, gzipped bool) []byte {
 	if gzipped {
 		n++
 	}
-	dst = appendUint(appendStr(appendMap(dst, n), "size"), records)
+	dst = msgpack.AppendUint(msgpack.AppendStr(msgpack.AppendMap(dst, n), "size"), records)
 	if s.target.ack {
 		var random [16]byte
 		_, _ = rand.Read(random[:]) // never fails
 		chunk := base64.StdEncoding.EncodeToString(random[:])
 		s.conn.expect(chunk, len(s.acked))
-		dst = appendStr(appendStr(dst, "chunk"), chunk)
+		dst = msgpack.AppendStr(msgpack.AppendStr(dst, "chunk"), chunk)
 	}
 	if gzipped {
-		dst = appendStr(appendStr(dst, "compressed"), "gzip")
+		dst = msgpack.AppendStr(msgpack.AppendStr(dst, "compressed"), "gzip")
 	}
 	return dst
 }

@@ -12,6 +12,7 @@ import (
 	"net"
 	"strings"
 
+	"github.com/secretref/secretref/logplugin/msgpack"
 	"github.com/secretref/secretref/shared/fault"
 	"github.com/secretref/secretref/shared/secret"
 )
@@ -133,9 +134,9 @@ func (p proofs) ping(id identity) []byte {
 	if p.hello.auth != "" {
 		username = id.username.Reveal()
 	}
-	b := appendArray(nil, 6)
+	b := msgpack.AppendArray(nil, 6)
 	for _, part := range []string{"PING", id.hostname, p.salt, p.key, username, p.user} {
-		b = appendStr(b, part)
+		b = msgpack.AppendStr(b, part)
 	}
 	return b
 }

@@ -6,55 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 )
 
-// What there is of msgpack (https://github.com/msgpack/msgpack/blob/master/spec.md): appending what the Forward protocol
-// sends, and reading the small messages that a receiver sends.
-
-func appendArray(dst []byte, n int) []byte { return append(dst, 0x90|byte(n)) } // n < 16
-
-func appendMap(dst []byte, n int) []byte {
-	switch {
-	case n < 16:
-		return append(dst, 0x80|byte(n))
-	case n <= math.MaxUint16:
-		return binary.BigEndian.AppendUint16(append(dst, 0xde), uint16(n))
-	}
-	return binary.BigEndian.AppendUint32(append(dst, 0xdf), uint32(n))
-}
-
-func appendStr[T []byte | string](dst []byte, s T) []byte {
-	switch n := len(s); {
-	case n < 32:
-		dst = append(dst, 0xa0|byte(n))
-	case n <= math.MaxUint8:
-		dst = append(dst, 0xd9, byte(n))
-	case n <= math.MaxUint16:
-		dst = binary.BigEndian.AppendUint16(append(dst, 0xda), uint16(n))
-	default:
-		dst = binary.BigEndian.AppendUint32(append(dst, 0xdb), uint32(n))
-	}
-	return append(dst, s...)
-}
-
-// appendBinHead appends what comes before n bytes of bin.
-func appendBinHead(dst []byte, n int) []byte {
-	switch {
-	case n <= math.MaxUint8:
-		return append(dst, 0xc4, byte(n))
-	case n <= math.MaxUint16:
-		return binary.BigEndian.AppendUint16(append(dst, 0xc5), uint16(n))
-	}
-	return binary.BigEndian.AppendUint32(append(dst, 0xc6), uint32(n))
-}
-
-func appendUint(dst []byte, n int) []byte {
-	if n < 128 {
-		return append(dst, byte(n))
-	}
-	return binary.BigEndian.AppendUint32(append(dst, 0xce), uint32(n))
-}
+// Reading the small messages of msgpack that a receiver sends: https://github.com/msgpack/msgpack/blob/master/spec.md
 
 // bound is how much a receiver may send in one message. Everything is counted before memory is taken for it.
 type bound struct{ bytes, items int }
