@@ -36,8 +36,8 @@ test-engines: deps # the log driver's tests against Docker 29 and docker compose
 demo: # the whole story in two minutes, as root
 	./packaging/install-test-deps demo && go run -trimpath ./packaging/demo
 
-bench: deps # ratios against peers, in one run
-	go run ./credhelper/bench && go run ./logplugin/bench
+bench: deps # ratios against peers, in one run; the log driver's figures and charts go into packaging/docs/performance.md
+	./packaging/install-test-deps bench && go run ./credhelper/bench && go run ./logplugin/bench -out packaging/docs
 
 live: # a line, a refusal and a rotation at real services, for those who have accounts; the output names the variables
 	go run ./logplugin/live

@@ -1,10 +1,13 @@
 package main
 
 import (
-	"errors"
+	"bytes"
+	"encoding/xml"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -73,43 +76,95 @@ func TestChildren(t *testing.T) {
 	}
 }
 
+func TestWrittenBy(t *testing.T) {
+	before, err := writtenBy(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const size = 1 << 20
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, make([]byte, size), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	after, err := writtenBy(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(file, &fs); err != nil {
+		t.Fatal(err)
+	}
+	want := int64(size)
+	if fs.Type == unix.TMPFS_MAGIC {
+		want = 0 // no disk
+	}
+	if got := after - before; got < want {
+		t.Errorf("writtenBy has grown by %d bytes, want %d at least", got, want)
+	}
+}
+
 func TestRatio(t *testing.T) {
-	ours := []spent{{wall: 4}, {wall: 10}, {wall: 3}}
-	peers := []spent{{wall: 2}, {wall: 10}, {wall: 1}}
-	if got := ratio(ours, peers, spent.time); got.Median != 2 {
-		t.Errorf("ratio = %+v, want that of the pairs 2, 1, 3", got)
+	ours := []spent{{round: 0, lines: 1, wall: 4}, {round: 1, lines: 1, wall: 10}, {round: 2, lines: 1, wall: 3}}
+	peers := []spent{{round: 0, lines: 1, wall: 2}, {round: 1, lines: 1, wall: 10}, {round: 2, lines: 1, wall: 1}}
+	for _, c := range []struct {
+		name  string
+		peers []spent
+		want  float64
+		ok    bool
+	}{
+		{"of the pairs 2, 1, 3", peers, 2, true},
+		{"of the pair of the round that both have", peers[1:2], 1, true},
+		{"of none", nil, 0, false},
+	} {
+		if got, ok := ratio(ours, c.peers, spent.time); got.Median != c.want || ok != c.ok {
+			t.Errorf("%s: ratio = %+v, %v; want %v, %v", c.name, got, ok, c.want, c.ok)
+		}
 	}
-	if got := median(ours, spent.time); got != 4 {
-		t.Errorf("median = %v, want 4", got)
+}
+
+// measured are results in which every table has a row.
+func measured() *results {
+	ms := func(n int) time.Duration { return time.Duration(n) * time.Millisecond }
+	const lines = 100_000
+	r := &results{
+		effort: effort{lines: lines, parts: regexp.MustCompile(""), only: regexp.MustCompile(""), alone: regexp.MustCompile("")},
+		setups: []setup{{name: none}, {name: jsonFile}, {name: "secretref, splunk", plugin: &process{}}, {name: "Docker's splunk"}},
+		runs: map[string][]spent{
+			none:                {{lines: lines, wall: ms(100), daemon: ms(10)}},
+			jsonFile:            {{lines: lines, wall: ms(500), daemon: ms(300), disk: 200 * lines}},
+			"secretref, splunk": {{lines: lines, wall: ms(600), daemon: ms(200), plugin: ms(70), disk: 100 * lines}},
+			"Docker's splunk":   {{lines: lines, wall: ms(800), daemon: ms(540)}},
+		},
+		fed:      map[target][]alone{},
+		other:    map[target][]alone{targets[0]: {{cpu: 1.6, allocs: 0.1}}},
+		quiet:    []quiet{{sessions: 1000, before: 1 << 20, anon: 65 << 20, requests: 4.2, cpu: ms(30), lastAnon: 66 << 20, reopened: ms(1500)}},
+		reading:  map[string][]float64{"secretref, splunk": {800}, jsonFile: {1000}, prepared: {500}},
+		followed: map[string]followed{"secretref, splunk": {median: 1, p99: 60}},
+		paced:    []paced{{name: collected, size: 512, rate: 1000, core: 0.25, plugin: 0.125, anon: 3 << 20, wire: 64, marks: marks{Duplicates: 2, Median: ms(150), P99: ms(300)}, lost: 1}},
+		hanging:  hanging{sessions: 1000, well: worst{ms(60), ms(250), 0}, ill: worst{ms(61), ms(251), 3}},
 	}
+	for _, x := range targets {
+		r.fed[x] = []alone{{cpu: 0.6, allocs: 0.04}}
+	}
+	r.fed[targets[0]] = []alone{{cpu: 0.8, allocs: 1.04}}
+	return r
 }
 
 func TestReports(t *testing.T) {
 	var out strings.Builder
-	splunk := targets[0]
-	ms := func(n int) time.Duration { return time.Duration(n) * time.Millisecond }
-	runs := map[string][]spent{
-		none: {{wall: ms(100), daemon: ms(10)}}, jsonFile: {{wall: ms(500), daemon: ms(300)}},
-		"secretref, splunk": {{wall: ms(600), daemon: ms(200), plugin: ms(70)}}, "Docker's splunk": {{wall: ms(800), daemon: ms(540)}},
-	}
-	setups := []setup{{name: none}, {name: jsonFile}, {name: "secretref, splunk", plugin: &process{}}, {name: "Docker's splunk"}}
-	fed := map[target][]alone{}
-	for _, x := range targets {
-		fed[x] = []alone{{cpu: 0.6, allocs: 0.04}}
-	}
-	fed[splunk] = []alone{{cpu: 0.8, allocs: 1.04}}
-	q := quiet{sessions: 1000, before: 1 << 20, anon: 65 << 20, requests: 4.2, cpu: ms(30), lastAnon: 66 << 20, reopened: ms(1500)}
-	const lines = 100_000
-	err := errors.Join(reportContainers(&out, setups, runs, lines), reportRatios(&out, runs), reportAlone(&out, fed, runs, lines), reportQuiet(&out, q))
-	if err != nil {
+	if err := measured().write(&out); err != nil {
 		t.Fatal(err)
 	}
 	words := strings.Join(strings.Fields(out.String()), " ")
 	for _, want := range []string{
-		"secretref, splunk 600 ms 2.00 0.70 2.70", "Docker's splunk 800 ms 5.40 - 5.40",
-		"splunk / json-file 1.20 (1.20-1.20) 0.90 (0.90-0.90) <= 1.0 NOT met", "splunk / Docker's own 0.75 (0.75-0.75) 0.50 (0.50-0.50) -",
-		"splunk 0.80 (0.80-0.80) <= 0.7 NOT met 1.040 0 NOT met 0.70 5.30", "fluentd 0.60 (0.60-0.60) <= 0.7 met 0.040 0 met - -",
-		"65.0 MiB <= 64 MiB NOT met", "4.2 <= 5 met", "1.50 s <= 1 s NOT met", "3.0 % of a core",
+		"secretref, splunk 100000 600 2.00 0.70 2.70 100 1", "Docker's splunk 100000 800 5.40 - 5.40 0 1",
+		"splunk: CPU of dockerd and driver / json-file 0.90 (0.90-0.90) <= 0.95 met", "splunk: the container's wall time / json-file 1.20 (1.20-1.20) <= 0.75 NOT met",
+		"splunk: bytes written to disk / json-file 0.50 (0.50-0.50) <= 1.10 met", "splunk / Docker's own 0.75 (0.75-0.75) 0.50 (0.50-0.50) -",
+		"splunk 0.80 (0.80-0.80) <= 0.7 NOT met 1.040 NOT met 0.70 5.30", "fluentd 0.60 (0.60-0.60) <= 0.7 met 0.040 met - -",
+		"docker logs / a plugin that sends what it has prepared 1.60 (1.60-1.60) <= 1.10 NOT met", "docker logs / json-file 0.80 (0.80-0.80) <= 0.80 met",
+		"512 1000 json-file and vlagent 25.0 % 12.5 % 3.0 MiB 64 150.0 ms 300.0 ms 1 2",
+		"answers nothing 61.0 ms 251.0 ms 3", "splunk 1.60 (1.60-1.60) 1.60 0.100 0.50 (0.50-0.50) 0.50",
+		"65.0 MiB <= 40.0 MiB NOT met", "4.2 <= 5 met", "1.50 s <= 1 s NOT met", "3.0 % of a core",
 	} {
 		if !strings.Contains(words, want) {
 			t.Errorf("the report has no %q:\n%s", want, out.String())
@@ -117,8 +172,82 @@ func TestReports(t *testing.T) {
 	}
 }
 
+// The page has a place for every table but that of another version, which no page shows.
+func TestPage(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(docs, pageName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := measured()
+	r.machine = "a machine of the test"
+	r.other = nil
+	page, err := r.fill(string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"a machine of the test\n", "| secretref, splunk | 100000 | 600 |", "| 1.50 s | <= 1 s | NOT met |"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page has no %q", want)
+		}
+	}
+	again, err := r.fill(page)
+	if err != nil || again != page {
+		t.Errorf("the same results change the page a second time: %v", err)
+	}
+	r.other = measured().other
+	if _, err := r.fill(string(text)); err == nil {
+		t.Error("the table of the other version has no place, and fill does not say so")
+	}
+}
+
+// docs is the directory of the page.
+const docs = "../../packaging/docs"
+
+// The pictures of the page are drawn from the text beside them.
+func TestChartsAreDrawn(t *testing.T) {
+	sources, err := filepath.Glob(filepath.Join(docs, "performance", "*.tsv"))
+	if err != nil || len(sources) == 0 {
+		t.Fatalf("%d charts, %v", len(sources), err)
+	}
+	for _, path := range sources {
+		source, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := draw(source)
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		if got, err := os.ReadFile(strings.TrimSuffix(path, ".tsv") + ".svg"); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("the picture of %s is not drawn from it (%v); run the bench with -out %s", path, err, docs)
+		}
+	}
+}
+
+func TestDraw(t *testing.T) {
+	c := chart{title: "a < b", series: []string{"x", "y"}, bars: []bar{{"one & two", []float64{1, 3}}, {"three", []float64{1, 1}}}}
+	picture, err := draw(c.source())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := xml.Unmarshal(picture, new(struct{})); err != nil {
+		t.Errorf("it is not XML: %v", err)
+	}
+	for _, want := range []string{">a &lt; b<", ">one &amp; two<", ">4.00<", `width="110.0"`, `width="330.0"`} {
+		if !strings.Contains(string(picture), want) {
+			t.Errorf("the picture has no %s:\n%s", want, picture)
+		}
+	}
+	for _, bad := range []string{"", "title\n\tx\n", "title\n\tx\nlabel\n", "title\n\tx\nlabel\tmuch\n"} {
+		if picture, err := draw([]byte(bad)); err == nil {
+			t.Errorf("draw(%q) = %s, want an error", bad, picture)
+		}
+	}
+}
+
 func TestArguments(t *testing.T) {
-	for _, args := range [][]string{{"-lines", "0"}, {"-pairs", "3"}, {"more"}, {"-only", "("}} {
+	for _, args := range [][]string{{"-lines", "0"}, {"-pairs", "3"}, {"more"}, {"-only", "("}, {"-out", "d", "-parts", "alone"}, {"-window", "0s"}} {
 		if got := run(t.Context(), args, io.Discard, io.Discard); got != 2 {
 			t.Errorf("bench %q: status %d, want 2", args, got)
 		}

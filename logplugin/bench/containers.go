@@ -18,71 +18,87 @@ import (
 
 // setup is a way to log.
 type setup struct {
-	name    string
-	driver  string            // of docker run
-	options map[string]string // nil = none
-	logs    bool              // `docker logs` works: out of our history, or of the daemon's cache for other drivers
-	plugin  *process          // that takes the log; nil = the daemon does that itself
-	arrives bool              // at the receiver
+	name     string
+	driver   string            // of docker run
+	options  map[string]string // nil = none
+	plugin   *process          // that takes the log; nil = the daemon does that itself
+	collects bool              // vlagent reads the log file, and its time counts as a plugin's
+	arrives  bool              // at the receiver
+	seldom   bool              // only in every other round: it takes long, or little depends on it
+	part     int               // it is so slow that it gets one line of so many; 0 = all
 }
 
 // spent is what one container has taken.
 type spent struct {
+	round, lines   int
 	wall           time.Duration // from its start to its end, by the daemon's clock
 	daemon, plugin time.Duration // CPU time until the last line was where it belongs
+	disk           int64         // bytes that both have written to files
 }
 
-// Names of setups, or the beginning or the end of one. The first two are also those of the drivers.
+// Names of setups, or the beginning of one. The first two are also those of the drivers.
 const (
 	none         = "none"
 	jsonFile     = "json-file"
+	collected    = "json-file and vlagent"
 	discarding   = "a plugin that discards"
-	withLogs     = ", docker logs"
+	prepared     = "a plugin that sends what it has prepared"
 	dockersOwn   = "Docker's "
 	secretrefFor = "secretref, "
 )
 
-// setups returns all ways that are compared. With gzip what `docker logs` reads costs what it costs without, and is left out.
+// setups returns all ways that are compared. `docker logs` works with ours and with json-file; Docker's other drivers and the plugin
+// that discards are spared the daemon's cache (cache-disabled=true), which is half of what a line costs with them.
 func (w *world) setups() []setup {
+	cheap := func(o map[string]string) map[string]string {
+		o["cache-disabled"] = "true"
+		return o
+	}
 	all := []setup{
 		{name: none, driver: none},
 		{name: jsonFile, driver: jsonFile},
-		{name: discarding, driver: w.name + "discard", plugin: w.discard},
-		{name: discarding + withLogs, driver: w.name + "discard", plugin: w.discard, logs: true},
+		{name: discarding, driver: w.name + "discard", plugin: w.discard, options: cheap(map[string]string{})},
+		{name: collected, driver: jsonFile, collects: true, arrives: true},
 	}
 	for _, t := range targets {
 		if !t.contained() {
 			continue
 		}
-		both := []setup{{name: secretrefFor + t.String(), driver: w.name, options: w.ourOptions(t), plugin: w.driver.process, arrives: true}}
+		all = append(all, setup{name: secretrefFor + t.String(), driver: w.name, options: w.ourOptions(t), plugin: w.driver.process, arrives: true, seldom: !t.logged()})
 		if t.docker() {
-			both = append(both, setup{name: dockersOwn + t.String(), driver: t.router, options: w.dockerOptions(t), arrives: true})
-		}
-		for _, s := range both {
-			all = append(all, s)
-			if t.encoding == "" {
-				s.name, s.logs = s.name+withLogs, true
-				all = append(all, s)
-			}
+			all = append(all, setup{name: dockersOwn + t.String(), driver: t.router, options: cheap(w.dockerOptions(t)), arrives: true, seldom: true, part: t.slow()})
 		}
 	}
 	return all
 }
 
-// run runs one container that writes n lines.
-func (w *world) run(ctx context.Context, s setup, n int) (c spent, err error) {
-	if err := w.ask(ctx, "reset", nil); err != nil {
-		return c, err
-	}
-	const name = "bench"
+// create makes a container that runs talker.
+func (w *world) create(ctx context.Context, s setup, name string, talker ...string) error {
 	args := []string{"create", "--name", name, "--network", "none", "--log-driver", s.driver}
 	for _, o := range slices.Sorted(maps.Keys(s.options)) {
 		args = append(args, "--log-opt", o+"="+s.options[o])
 	}
-	if !s.logs && s.driver != none && s.driver != jsonFile {
-		args = append(args, "--log-opt", "cache-disabled=true")
+	_, err := w.dockerd.Docker(ctx, slices.Concat(args, []string{image}, talker)...)
+	return err
+}
+
+// run runs one container that writes n lines, or its part of them.
+func (w *world) run(ctx context.Context, s setup, n int) (c spent, err error) {
+	if s.part > 0 {
+		n = max(1, n/s.part)
 	}
-	if _, err := w.dockerd.Docker(ctx, append(args, image, strconv.Itoa(n))...); err != nil {
+	c.lines = n
+	if err := w.ask(ctx, "reset", nil); err != nil {
+		return c, err
+	}
+	const name = "bench"
+	if s.collects {
+		if s.plugin, err = w.startCollector(ctx); err != nil {
+			return c, err
+		}
+		defer func() { err = errors.Join(err, s.plugin.end()) }()
+	}
+	if err := w.create(ctx, s, name, strconv.Itoa(n)); err != nil {
 		return c, err
 	}
 	defer func() {
@@ -107,14 +123,14 @@ func (w *world) run(ctx context.Context, s setup, n int) (c spent, err error) {
 	if err != nil {
 		return c, err
 	}
-	c.daemon, c.plugin = after.daemon-before.daemon, after.plugin-before.plugin
+	c.daemon, c.plugin, c.disk = after.daemon-before.daemon, after.plugin-before.plugin, after.disk-before.disk
 	if c.wall, err = w.ran(ctx, name, s, n); err == nil && s.plugin == w.driver.process {
 		err = w.driver.idle(ctx)
 	}
 	return c, err
 }
 
-// used is the CPU time so far of the daemon with its containerd, and of the plugin.
+// used is what the daemon with its containerd, and the plugin, have taken so far.
 func (w *world) used(s setup) (u spent, err error) {
 	for _, pid := range w.daemon {
 		d, err := cpuOf(pid)
@@ -123,10 +139,21 @@ func (w *world) used(s setup) (u spent, err error) {
 		}
 		u.daemon += d
 	}
+	pids := w.daemon
 	if s.plugin != nil {
-		u.plugin, err = cpuOf(s.plugin.pid())
+		if u.plugin, err = cpuOf(s.plugin.pid()); err != nil {
+			return u, err
+		}
+		pids = append(slices.Clip(pids), s.plugin.pid())
 	}
-	return u, err
+	for _, pid := range pids {
+		n, err := writtenBy(pid)
+		if err != nil {
+			return u, err
+		}
+		u.disk += n
+	}
+	return u, nil
 }
 
 // ran returns how long the container ran. One that has failed, and a json-file that is not complete, are errors.
@@ -175,42 +202,54 @@ func countLines(path string) (n int, err error) {
 	}
 }
 
-// contest runs all setups by turns, some times over.
-func (w *world) contest(ctx context.Context, setups []setup, lines, rounds int) (map[string][]spent, error) {
-	all := map[string][]spent{}
-	for range rounds {
-		for _, s := range setups {
-			c, err := w.run(ctx, s, lines)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", s.name, err)
+// contest runs the setups by turns, some times over.
+func (w *world) contest(ctx context.Context, r *results) error {
+	r.setups = slices.DeleteFunc(w.setups(), func(s setup) bool { return !r.takes(s) })
+	r.runs = map[string][]spent{}
+	for round := range r.rounds {
+		for _, s := range r.setups {
+			if s.seldom && round%2 > 0 {
+				continue
 			}
-			all[s.name] = append(all[s.name], c)
+			c, err := w.run(ctx, s, r.lines)
+			if err != nil {
+				return fmt.Errorf("%s: %w", s.name, err)
+			}
+			c.round = round
+			r.runs[s.name] = append(r.runs[s.name], c)
 		}
 	}
-	return all, nil
+	return nil
 }
 
-// median returns that of one figure of some runs.
-func median(runs []spent, of func(spent) time.Duration) time.Duration {
-	return time.Duration(measure.SpreadOf(numbers(runs, of)).Median)
-}
-
-func numbers(runs []spent, of func(spent) time.Duration) []float64 {
+// spread returns that of one figure of some runs.
+func spread(runs []spent, of func(spent) float64) measure.Spread {
 	out := make([]float64, len(runs))
 	for i, c := range runs {
-		out[i] = float64(of(c))
+		out[i] = of(c)
 	}
-	return out
+	return measure.SpreadOf(out)
 }
 
-// ratio compares the runs of one round each.
-func ratio(ours, peers []spent, of func(spent) time.Duration) measure.Spread {
-	a, b := numbers(ours, of), numbers(peers, of)
-	for i := range a {
-		a[i] /= b[i]
+// ratio compares the runs of the rounds in which both were run. ok is false when there was none.
+func ratio(ours, peers []spent, of func(spent) float64) (s measure.Spread, ok bool) {
+	var all []float64
+	for _, a := range ours {
+		if i := slices.IndexFunc(peers, func(b spent) bool { return a.round == b.round }); i >= 0 {
+			all = append(all, of(a)/of(peers[i]))
+		}
 	}
-	return measure.SpreadOf(a)
+	if len(all) == 0 {
+		return s, false
+	}
+	return measure.SpreadOf(all), true
 }
 
-func (c spent) time() time.Duration { return c.wall }
-func (c spent) both() time.Duration { return c.daemon + c.plugin }
+// Figures of a line. For a whole container the wall time is what counts, of all its lines.
+func (c spent) each(d time.Duration) float64 { return micros(d) / float64(c.lines) }
+func (c spent) time() float64                { return c.each(c.wall) }
+func (c spent) both() float64                { return c.each(c.daemon + c.plugin) }
+func (c spent) ours() float64                { return c.each(c.plugin) }
+func (c spent) dockerd() float64             { return c.each(c.daemon) }
+func (c spent) bytes() float64               { return float64(c.disk) / float64(c.lines) }
+func (c spent) whole() float64               { return float64(c.wall) / float64(time.Millisecond) }

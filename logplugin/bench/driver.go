@@ -47,10 +47,9 @@ func (d *driver) state() string { return filepath.Join(d.dir, "state") }
 
 // reopen kills the driver and starts it again. It returns how long that takes to open so many log pipes.
 func (d *driver) reopen(ctx context.Context, pipes int) (took time.Duration, err error) {
-	if err := d.cmd.Process.Kill(); err != nil {
+	if err := d.kill(); err != nil {
 		return 0, err
 	}
-	_ = d.cmd.Wait() // it was killed
 	began := time.Now()
 	if d.process, err = d.run(); err != nil {
 		return 0, err
@@ -63,6 +62,14 @@ func (d *driver) reopen(ctx context.Context, pipes int) (took time.Duration, err
 		return nil
 	})
 	return took, err
+}
+
+func (d *driver) kill() error {
+	if err := d.cmd.Process.Kill(); err != nil {
+		return err
+	}
+	_ = d.cmd.Wait() // it was killed
+	return nil
 }
 
 // openPipes counts the log pipes that the driver has open.

@@ -158,24 +158,27 @@ func (w *world) fed(ctx context.Context, d *driver, number, n int, t target, for
 }
 
 // fedAll feeds a session of each target to each driver by turns, some times over.
-func (w *world) fedAll(ctx context.Context, e effort) (map[fedBy][]alone, error) {
+func (w *world) fedAll(ctx context.Context, r *results) error {
 	all := map[fedBy][]alone{}
-	for r := range e.fed {
+	for round := range r.feedings {
 		for i, t := range targets {
-			if !e.alone.MatchString(t.String()) {
+			if t.way == intoVictoriaLogs || !r.alone.MatchString(t.String()) {
 				continue
 			}
 			for _, d := range w.drivers() {
 				by := fedBy{d, t}
-				a, err := w.fed(ctx, d, r*len(targets)+i, e.lines, t, e.forgets)
+				a, err := w.fed(ctx, d, round*len(targets)+i, r.effort.fed, t, r.forgets)
 				if err != nil {
-					return nil, fmt.Errorf("pipes, %v: %w", t, err)
+					return fmt.Errorf("%v: %w", t, err)
 				}
 				all[by] = append(all[by], a)
 			}
 		}
 	}
-	return all, nil
+	if r.fed = byTarget(all, w.driver); w.other != nil {
+		r.other = byTarget(all, w.other)
+	}
+	return nil
 }
 
 // fedBy is a driver and where it has sent lines.

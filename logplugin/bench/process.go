@@ -102,3 +102,17 @@ func anonOf(pid int) (int64, error) {
 	}
 	return 0, fmt.Errorf("process %d: no RssAnon in its status", pid)
 }
+
+// writtenBy returns the bytes that a process has sent to files so far. Pages that are written later count when they are filled.
+func writtenBy(pid int) (int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range bytes.Lines(text) {
+		if f := bytes.Fields(line); len(f) == 2 && string(f[0]) == "write_bytes:" {
+			return strconv.ParseInt(string(f[1]), 10, 64)
+		}
+	}
+	return 0, fmt.Errorf("process %d: no write_bytes in its io", pid)
+}

@@ -1,144 +1,255 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/secretref/secretref/shared/measure"
 )
 
-// Goals.
-const (
-	maxWall     = 1.0 // of a container, against json-file
-	maxAllocs   = 0.5 // for a line: those of a request are shared by its lines
-	maxAnon     = 64 << 20
-	maxRequests = 5.0 // a second
-	maxReopen   = time.Second
-)
-
-// maxCPU is the goal for our driver alone, in microseconds a line.
-func maxCPU(t target) float64 {
-	switch {
-	case t.tls:
-		return 0
-	case t.encoding != "":
-		return 1.5
-	case t.contained():
-		return 0.7
-	}
-	return 1.0
+// table is one of the report, and of the page.
+type table struct {
+	name string // of its place in the page
+	head []string
+	rows [][]string
 }
 
-func reportContainers(w io.Writer, setups []setup, runs map[string][]spent, lines int) error {
-	t := measure.Table(w)
-	fmt.Fprintf(t, "One container, %d lines of 100 bytes\twall\tCPU, µs a line: dockerd\tdriver\tboth\n", lines)
-	for _, s := range setups {
-		c := runs[s.name]
-		perLine := func(of func(spent) time.Duration) float64 { return micros(median(c, of)) / float64(lines) }
+func (t *table) row(cells ...string) { t.rows = append(t.rows, cells) }
+
+func (t *table) text(w io.Writer) error {
+	out := measure.Table(w)
+	for _, r := range append([][]string{t.head}, t.rows...) {
+		fmt.Fprintln(out, strings.Join(r, "\t"))
+	}
+	fmt.Fprintln(out)
+	return out.Flush()
+}
+
+func (t *table) markdown() string {
+	var b strings.Builder
+	line := func(cells []string) { fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | ")) }
+	line(t.head)
+	b.WriteString(strings.Repeat("|---", len(t.head)) + "|\n")
+	for _, r := range t.rows {
+		line(r)
+	}
+	return b.String()
+}
+
+// write writes the whole report.
+func (r *results) write(w io.Writer) error {
+	if _, err := fmt.Fprintf(w, "%s\n%s\n\n", r.machine, r.command()); err != nil {
+		return err
+	}
+	for _, t := range r.tables() {
+		if err := t.text(w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tables are those of all parts that were measured.
+func (r *results) tables() (all []*table) {
+	for _, t := range []*table{
+		r.goals(), r.containers(), r.compared(), r.driverAlone(), r.otherVersion(), r.docker(), r.rates(), r.tenDestinations(), r.manySessions(),
+	} {
+		if len(t.rows) > 0 {
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
+func cell(s measure.Spread) string { return fmt.Sprintf("%.2f (%.2f-%.2f)", s.Median, s.Low, s.High) }
+
+func mib(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
+
+func milliseconds(d time.Duration) string {
+	return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond))
+}
+
+func (r *results) containers() *table {
+	t := &table{name: "containers", head: []string{
+		"One container, lines of 100 bytes", "lines", "wall, ms", "CPU, µs a line: dockerd", "driver or collector", "both", "bytes written to disk a line", "rounds",
+	}}
+	for _, s := range r.setups {
+		c := r.runs[s.name]
+		figure := func(of func(spent) float64, digits int) string {
+			return strconv.FormatFloat(spread(c, of).Median, 'f', digits, 64)
+		}
 		plugin := "-"
-		if s.plugin != nil {
-			plugin = fmt.Sprintf("%.2f", perLine(func(c spent) time.Duration { return c.plugin }))
+		if s.plugin != nil || s.collects {
+			plugin = figure(spent.ours, 2)
 		}
-		fmt.Fprintf(t, "%s\t%.0f ms\t%.2f\t%s\t%.2f\n", s.name, float64(median(c, spent.time))/float64(time.Millisecond),
-			perLine(func(c spent) time.Duration { return c.daemon }), plugin, perLine(spent.both))
+		t.row(s.name, strconv.Itoa(c[0].lines), figure(spent.whole, 0), figure(spent.dockerd, 2), plugin, figure(spent.both, 2), figure(spent.bytes, 0), strconv.Itoa(len(c)))
 	}
-	fmt.Fprintln(t)
-	return t.Flush()
+	return t
 }
 
-// reportRatios compares ours with json-file, whose containers it must not be slower than, and with Docker's own drivers.
-func reportRatios(w io.Writer, runs map[string][]spent) error {
-	t := measure.Table(w)
-	fmt.Fprintln(t, "Ours against a peer, in the same round\twall\t\tCPU, dockerd and driver\t\tgoal for wall")
-	row := func(what string, ours, peers []spent, goal float64) {
-		said := "-"
-		wall := ratio(ours, peers, spent.time)
-		if goal > 0 {
-			said = fmt.Sprintf("<= %.1f\t%s", goal, measure.Verdict(wall.Median <= goal))
-		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", what, wall, ratio(ours, peers, spent.both), said)
-	}
+// compared has the ratios of ours to peers, in the same rounds.
+func (r *results) compared() *table {
+	t := &table{name: "ratios", head: []string{"Ours against a peer, in the same rounds", "wall", "CPU, both together", "bytes to disk"}}
 	for _, x := range targets {
-		for _, logs := range []string{"", withLogs} {
-			name := x.String() + logs
-			for _, p := range []struct {
-				name, peer string
-				goal       float64
-			}{
-				{"json-file", jsonFile, maxWall}, {discarding + logs, discarding + logs, 0}, {"Docker's own", dockersOwn + name, 0},
-			} {
-				if ours, peers := runs[secretrefFor+name], runs[p.peer]; len(ours) > 0 && len(peers) > 0 {
-					row(name+" / "+p.name, ours, peers, p.goal)
-				}
+		for _, p := range []struct{ name, peer string }{
+			{jsonFile, jsonFile}, {collected, collected}, {discarding, discarding}, {"Docker's own", dockersOwn + x.String()},
+		} {
+			ours, peers := r.runs[secretrefFor+x.String()], r.runs[p.peer]
+			both, ok := ratio(ours, peers, spent.both)
+			if !ok || (x.way == intoVictoriaLogs) != (p.peer == collected) {
+				continue
 			}
+			wall, _ := ratio(ours, peers, spent.time)
+			disk := "-"
+			if d, _ := ratio(ours, peers, spent.bytes); p.peer == jsonFile {
+				disk = cell(d)
+			}
+			t.row(x.String()+" / "+p.name, cell(wall), cell(both), disk)
 		}
 	}
-	fmt.Fprintln(t)
-	return t.Flush()
+	return t
 }
 
-// reportAlone shows our driver without the daemon, and beside it what Docker's own takes inside of the daemon: the
+// driverAlone shows our driver without the daemon, and beside it what Docker's own takes inside of the daemon: the
 // difference to a container whose output nobody logs. So cutting the output into lines is in Docker's figure; ours
 // has the writing to disk in it.
-func reportAlone(w io.Writer, fed map[target][]alone, runs map[string][]spent, lines int) error {
-	t := measure.Table(w)
-	fmt.Fprintln(t, "The driver alone, CPU\tµs a line\t\tgoal\t\tallocations a line\tgoal\t\tunder a daemon, µs\tDocker's own, inside of dockerd, µs")
+func (r *results) driverAlone() *table {
+	t := &table{name: "alone", head: []string{
+		"The driver alone", "CPU, µs a line", "goal", "allocations a line", "goal 0", "under a daemon, µs", "Docker's own, inside of dockerd, µs",
+	}}
+	perLine := func(f float64) string { return fmt.Sprintf("%.2f", f) }
 	for _, x := range targets {
-		if len(fed[x]) == 0 {
+		if len(r.fed[x]) == 0 {
 			continue
 		}
-		var cpu, allocs []float64
-		for _, a := range fed[x] {
-			cpu, allocs = append(cpu, a.cpu), append(allocs, a.allocs)
-		}
-		took, goal := measure.SpreadOf(cpu), "-\t"
+		took, often := spreads(r.fed[x])
+		goal := "-"
 		if most := maxCPU(x); most > 0 {
-			goal = fmt.Sprintf("<= %.1f\t%s", most, measure.Verdict(took.Median <= most))
+			goal = fmt.Sprintf("<= %.1f %s", most, measure.Verdict(took.Median <= most))
 		}
-		often := measure.SpreadOf(allocs).Median
 		ours, dockers := "-", "-"
-		if with := runs[secretrefFor+x.String()]; len(with) > 0 {
-			ours = fmt.Sprintf("%.2f", micros(median(with, func(c spent) time.Duration { return c.plugin }))/float64(lines))
+		if with := r.runs[secretrefFor+x.String()]; len(with) > 0 {
+			ours = perLine(spread(with, spent.ours).Median)
 		}
-		if with, without := runs[dockersOwn+x.String()], runs[none]; len(with) > 0 && len(without) > 0 {
-			dockers = fmt.Sprintf("%.2f", micros(median(with, spent.both)-median(without, spent.both))/float64(lines))
+		if with, without := r.runs[dockersOwn+x.String()], r.runs[none]; len(with) > 0 && len(without) > 0 {
+			dockers = perLine(spread(with, spent.both).Median - spread(without, spent.both).Median)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%.3f\t0\t%s\t%s\t%s\n", x, took, goal, often, measure.Verdict(often < maxAllocs), ours, dockers)
+		t.row(x.String(), cell(took), goal, fmt.Sprintf("%.3f", often.Median), measure.Verdict(often.Median < maxAllocs), ours, dockers)
 	}
-	fmt.Fprintln(t)
-	return t.Flush()
+	if c := r.runs[collected]; len(t.rows) > 0 && len(c) > 0 {
+		t.row("vlagent, beside json-file", "-", "-", "-", "-", perLine(spread(c, spent.ours).Median), "-")
+	}
+	return t
 }
 
-// reportOther compares our driver with another version of it, in the same rounds.
-func reportOther(w io.Writer, ours, other map[target][]alone) error {
-	t := measure.Table(w)
-	fmt.Fprintln(t, "The other version, alone\tµs a line\tleast\tallocations a line\tours / other, in the same round\tleast of ours / least of the other")
+func spreads(runs []alone) (cpu, allocs measure.Spread) {
+	var c, a []float64
+	for _, x := range runs {
+		c, a = append(c, x.cpu), append(a, x.allocs)
+	}
+	return measure.SpreadOf(c), measure.SpreadOf(a)
+}
+
+// otherVersion compares our driver with another version of it, in the same rounds.
+func (r *results) otherVersion() *table {
+	t := &table{name: "other", head: []string{
+		"The other version, alone", "µs a line", "least", "allocations a line", "ours / other, in the same round", "least of ours / least of the other",
+	}}
 	for _, x := range targets {
-		if len(other[x]) == 0 {
+		if len(r.other[x]) == 0 {
 			continue
 		}
-		var cpu, allocs, ratios []float64
+		cpu, allocs := spreads(r.other[x])
+		var ratios []float64
 		least := [2]float64{math.Inf(1), math.Inf(1)}
-		for i, a := range other[x] {
-			cpu, allocs, ratios = append(cpu, a.cpu), append(allocs, a.allocs), append(ratios, ours[x][i].cpu/a.cpu)
-			least[0], least[1] = min(least[0], ours[x][i].cpu), min(least[1], a.cpu)
+		for i, a := range r.other[x] {
+			ratios = append(ratios, r.fed[x][i].cpu/a.cpu)
+			least[0], least[1] = min(least[0], r.fed[x][i].cpu), min(least[1], a.cpu)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%.2f\t%.3f\t%s\t%.2f\n", x, measure.SpreadOf(cpu), least[1], measure.SpreadOf(allocs).Median, measure.SpreadOf(ratios), least[0]/least[1])
+		t.row(x.String(), cell(cpu), fmt.Sprintf("%.2f", least[1]), fmt.Sprintf("%.3f", allocs.Median), cell(measure.SpreadOf(ratios)), fmt.Sprintf("%.2f", least[0]/least[1]))
 	}
-	fmt.Fprintln(t)
-	return t.Flush()
+	return t
 }
 
-func reportQuiet(w io.Writer, q quiet) error {
-	t := measure.Table(w)
-	mib := func(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
-	fmt.Fprintf(t, "%d sessions of one router\t\tgoal\n", q.sessions)
-	fmt.Fprintf(t, "anonymous memory, all idle (%s without any)\t%s\t<= 64 MiB\t%s\n", mib(q.before), mib(q.anon), measure.Verdict(q.anon <= maxAnon))
-	fmt.Fprintf(t, "the same after they have talked\t%s\t-\n", mib(q.lastAnon))
-	fmt.Fprintf(t, "requests a second, each says a line a second\t%.1f\t<= %.0f\t%s\n", q.requests, maxRequests, measure.Verdict(q.requests <= maxRequests))
-	fmt.Fprintf(t, "CPU, the same\t%.1f %% of a core\t-\n", 100*q.cpu.Seconds())
-	fmt.Fprintf(t, "all log pipes open after kill -9, from the start\t%.2f s\t<= %.0f s\t%s\n", q.reopened.Seconds(), maxReopen.Seconds(), measure.Verdict(q.reopened <= maxReopen))
-	return t.Flush()
+func (r *results) docker() *table {
+	t := &table{name: "docker-logs", head: []string{
+		fmt.Sprintf("docker logs of %d lines", r.lines), "ms", "ours / it, in the same rounds", "docker logs -f, from the write to the first byte: median", "99 %",
+	}}
+	ours := r.reading[secretrefFor+"splunk"]
+	for _, name := range []string{secretrefFor + "splunk", jsonFile, prepared} {
+		took := r.reading[name]
+		if len(took) == 0 {
+			continue
+		}
+		against, median, p99 := "-", "-", "-"
+		if name != secretrefFor+"splunk" {
+			against = cell(paired(ours, took))
+		}
+		if f, ok := r.followed[name]; ok {
+			median, p99 = fmt.Sprintf("%.1f ms", f.median), fmt.Sprintf("%.1f ms", f.p99)
+		}
+		s := measure.SpreadOf(took)
+		t.row(name, fmt.Sprintf("%.0f (%.0f-%.0f)", s.Median, s.Low, s.High), against, median, p99)
+	}
+	return t
+}
+
+// paired is the ratio of figures of the same rounds.
+func paired(ours, peers []float64) measure.Spread {
+	all := make([]float64, len(ours))
+	for i := range ours {
+		all[i] = ours[i] / peers[i]
+	}
+	return measure.SpreadOf(all)
+}
+
+func (r *results) rates() *table {
+	t := &table{name: "rates", head: []string{
+		"bytes a line", "lines a second", "log driver", "CPU of a core, dockerd and it", "it alone", "its memory", "wire bytes a line", "to the receiver: median", "99 %", "lost", "twice",
+	}}
+	for _, p := range r.paced {
+		percent := func(f float64) string { return fmt.Sprintf("%.1f %%", 100*f) }
+		t.row(fmt.Sprint(p.size), fmt.Sprint(p.rate), p.name, percent(p.core), percent(p.plugin), mib(p.anon), fmt.Sprintf("%.0f", p.wire),
+			milliseconds(p.marks.Median), milliseconds(p.marks.P99), fmt.Sprint(p.lost), fmt.Sprint(p.marks.Duplicates))
+	}
+	return t
+}
+
+func (r *results) tenDestinations() *table {
+	h := r.hanging
+	t := &table{name: "hanging", head: []string{
+		fmt.Sprintf("%d sessions of a line a second, ten destinations", h.sessions), "from the write to the receiver, the worst of nine destinations: median", "99 %", "lines missing of these nine",
+	}}
+	if h.sessions == 0 {
+		return t
+	}
+	for _, x := range []struct {
+		what string
+		worst
+	}{{"all answer", h.well}, {"the tenth takes connections and answers nothing", h.ill}} {
+		t.row(x.what, milliseconds(x.median), milliseconds(x.p99), fmt.Sprint(x.missing))
+	}
+	return t
+}
+
+func (r *results) manySessions() *table {
+	t := &table{name: "sessions", head: []string{"Many sessions of one router", "figure", "goal", ""}}
+	for i, q := range r.quiet {
+		of := fmt.Sprintf("%d sessions", q.sessions)
+		if i > 0 {
+			of += " of the other version"
+		}
+		t.row(of+", all idle: anonymous memory ("+mib(q.before)+" without any)", mib(q.anon), "<= "+mib(maxAnon), measure.Verdict(q.anon <= maxAnon))
+		t.row("the same after they have talked", mib(q.lastAnon), "-", "")
+		t.row("requests a second, each says a line a second", fmt.Sprintf("%.1f", q.requests), fmt.Sprintf("<= %.0f", maxRequests), measure.Verdict(q.requests <= maxRequests))
+		t.row("CPU, the same", fmt.Sprintf("%.1f %% of a core", 100*q.cpu.Seconds()), "-", "")
+		t.row("all log pipes open after kill -9, from the start", fmt.Sprintf("%.2f s", q.reopened.Seconds()), fmt.Sprintf("<= %.0f s", maxReopen.Seconds()),
+			measure.Verdict(cmp.Compare(q.reopened, maxReopen) <= 0))
+	}
+	return t
 }

@@ -4,16 +4,15 @@ package main
 type target struct {
 	router   string
 	encoding string // of bodies: "gzip", "zstd"; "" = none
-	tls      bool
+	way      string // to the receiver: overTLS, overTCP, intoVictoriaLogs; "" = the usual one
 }
 
 func (t target) String() string {
 	s := t.router
-	if t.encoding != "" {
-		s += ", " + t.encoding
-	}
-	if t.tls {
-		s += ", TLS"
+	for _, more := range []string{t.encoding, t.way} {
+		if more != "" {
+			s += ", " + more
+		}
 	}
 	return s
 }
@@ -21,12 +20,19 @@ func (t target) String() string {
 const (
 	gzip = "gzip"
 	zstd = "zstd"
+
+	overTLS          = "TLS"
+	overTCP          = "TCP"
+	intoVictoriaLogs = "into VictoriaLogs"
 )
 
 // targets are all that are measured.
 var targets = []target{
 	{router: "splunk"}, {router: "splunk", encoding: gzip}, {router: "fluentd"},
-	{router: "splunk", tls: true}, {router: "splunk", encoding: gzip, tls: true}, {router: "fluentd", tls: true},
+	{router: "splunk", way: overTLS}, {router: "splunk", encoding: gzip, way: overTLS}, {router: "fluentd", way: overTLS},
+	{router: "splunk", way: intoVictoriaLogs}, {router: "splunk", encoding: gzip, way: intoVictoriaLogs},
+	{router: "awslogs"}, {router: "firehose"}, {router: "syslog", way: overTCP}, {router: "gelf", encoding: gzip}, {router: "gelf", way: overTCP},
+	{router: "elasticsearch"}, {router: "elasticsearch", encoding: gzip},
 	{router: "datadog"}, {router: "datadog", encoding: gzip}, {router: "datadog", encoding: zstd},
 	{router: "newrelic"}, {router: "newrelic", encoding: gzip}, {router: "newrelic", encoding: zstd},
 	{router: "http"}, {router: "http", encoding: gzip}, {router: "http", encoding: zstd},
@@ -34,23 +40,56 @@ var targets = []target{
 	{router: "loki"}, // always with snappy
 }
 
-// contained reports whether containers are run with the target, and not only the driver alone.
-func (t target) contained() bool { return t.router == "splunk" || t.router == "fluentd" }
+// logged reports whether containers are compared with json-file.
+func (t target) logged() bool { return t.router == "splunk" || t.router == "fluentd" }
 
-// docker reports whether Docker's own driver, of the version that is measured, can do the same.
-func (t target) docker() bool { return t.router == "splunk" || t.router == "fluentd" && !t.tls }
+// contained reports whether containers are run with the target, and not only the driver alone.
+func (t target) contained() bool { return t.logged() || t.docker() }
+
+// docker reports whether Docker's own driver, of the version that is measured, is compared.
+func (t target) docker() bool {
+	switch t.router {
+	case "splunk", "fluentd":
+		return t.way == ""
+	case "gelf":
+		return t.encoding == gzip
+	}
+	return t.router == "awslogs" || t.router == "syslog"
+}
+
+// slow is the part of the lines that Docker's own driver gets; 0 = all. With GELF and gzip it makes a compressor for every line: it takes
+// half a millisecond, and the daemon cuts off what is left ten seconds after the container's end.
+func (t target) slow() int {
+	if t.router == "gelf" {
+		return 100
+	}
+	return 0
+}
 
 // options are those that Docker's own driver and ours both know; the token is not among them.
 func (w *world) options(t target) map[string]string {
-	switch {
-	case t.router == "fluentd" && t.tls:
-		return map[string]string{"fluentd-address": "tls://" + w.address["forwardTLS"], "fluentd-tls-ca-cert": w.path("ca.pem")}
-	case t.router == "fluentd":
+	switch t.router {
+	case "fluentd":
+		if t.way == overTLS {
+			return map[string]string{"fluentd-address": "tls://" + w.address["forwardTLS"], "fluentd-tls-ca-cert": w.path("ca.pem")}
+		}
 		return map[string]string{"fluentd-address": w.address["forward"]}
+	case "awslogs":
+		return map[string]string{"awslogs-region": region, "awslogs-endpoint": w.http("aws"), "awslogs-group": "bench", "awslogs-stream": "bench"}
+	case "syslog":
+		return map[string]string{"syslog-address": "tcp://" + w.address["syslog"], "syslog-format": "rfc5424micro"}
+	case "gelf":
+		if t.way == overTCP {
+			return map[string]string{"gelf-address": "tcp://" + w.address["syslog"]}
+		}
+		return map[string]string{"gelf-address": "udp://" + w.address["gelf"]}
 	}
 	o := map[string]string{"splunk-url": "http://" + w.address["hec"]}
-	if t.tls {
+	switch t.way {
+	case overTLS:
 		o["splunk-url"], o["splunk-capath"] = "https://"+w.address["hecTLS"], w.path("ca.pem")
+	case intoVictoriaLogs:
+		o["splunk-url"] = w.http("victorialogs")
 	}
 	if t.encoding != "" {
 		o["splunk-gzip"] = "true"
@@ -58,9 +97,12 @@ func (w *world) options(t target) map[string]string {
 	return o
 }
 
+// http is the address of a service of the receiver.
+func (w *world) http(service string) string { return "http://" + w.address["hec"] + "/" + service }
+
 // ourOptions are those of a container that uses our driver.
 func (w *world) ourOptions(t target) map[string]string {
-	url, encoding, credential := "http://"+w.address["hec"]+"/"+t.router, t.encoding, ""
+	url, encoding, credential := w.http(t.router), t.encoding, ""
 	if encoding == "" {
 		encoding = "none"
 	}
@@ -74,8 +116,12 @@ func (w *world) ourOptions(t target) map[string]string {
 		o, credential = map[string]string{"http-url": url, "http-compress": encoding}, "http-bearer-token"
 	case "otlp":
 		o, credential = map[string]string{"otlp-endpoint": url, "otlp-compression": encoding}, "otlp-headers.api-key"
+	case "elasticsearch":
+		o, credential = map[string]string{"elasticsearch-url": url, "elasticsearch-compress": encoding}, "elasticsearch-api-key"
 	case "loki":
 		o, credential = map[string]string{"loki-url": url}, "loki-bearer-token"
+	case "firehose":
+		o = map[string]string{"firehose-region": region, "firehose-endpoint": w.http("aws"), "firehose-stream": "bench"}
 	case "splunk":
 		o, credential = w.options(t), "splunk-token"
 	default:

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/secretref/secretref/shared/fakeaws"
@@ -21,8 +20,8 @@ const (
 	image  = "talker"
 )
 
-// world is a machine with a daemon, both log drivers that are plugins, receivers and AWS. All but AWS, which is asked
-// once for each session, are processes of their own.
+// world is a machine with a daemon, the log drivers that are plugins, receivers and AWS. All but AWS, which is asked
+// once for each session, are processes of their own (many fields, reason: each is one of these parts).
 type world struct {
 	dir      string
 	name     string // of our driver, and the beginning of the other's
@@ -32,7 +31,9 @@ type world struct {
 	address  map[string]string // of the receiver, by what listens there
 	driver   *driver
 	other    *driver // nil = none is measured beside it
+	victoria *rig.VictoriaLogs
 	discard  *process
+	prepared *process     // see testdata/discard
 	dockerd  *rig.Dockerd // nil = no containers are run
 	daemon   []int        // its process and that of its containerd
 	lines    [][]byte     // what talker writes
@@ -46,6 +47,11 @@ func newWorld(ctx context.Context, e effort) (w *world, err error) {
 			err = errors.Join(err, w.close())
 		}
 	}()
+	if e.collects() { // a missing program is named before minutes have passed
+		if _, err := rig.Tool(collector); err != nil {
+			return w, fmt.Errorf("%w bench", err)
+		}
+	}
 	if w.dir, err = os.MkdirTemp("", "sr-bench-"); err != nil {
 		return w, err
 	}
@@ -59,6 +65,9 @@ func newWorld(ctx context.Context, e effort) (w *world, err error) {
 		return w, err
 	}
 	w.arn = w.aws.PutSecret(fakeaws.Secret{Name: "prod/splunk", String: `{"token":"` + token + `"}`})
+	if w.victoria, err = rig.StartVictoriaLogs(ctx, rig.VictoriaLogsOptions{}); err != nil {
+		return w, err
+	}
 	if err := w.startReceiver(); err != nil {
 		return w, err
 	}
@@ -71,17 +80,35 @@ func newWorld(ctx context.Context, e effort) (w *world, err error) {
 			return w, err
 		}
 	}
-	if err := w.readLines(ctx); err != nil || !slices.ContainsFunc(w.setups(), e.takes) {
+	if err := w.readLines(ctx); err != nil || !e.runsContainers() {
 		return w, err
 	}
+	err = w.startDaemon(ctx)
+	return w, err
+}
+
+// startDaemon starts what containers need.
+func (w *world) startDaemon(ctx context.Context) (err error) {
 	if w.discard, err = start(w.path("discard.log"), nil, w.path("discard"), socketOf(w.name+"discard")); err != nil {
-		return w, err
+		return err
+	}
+	if w.prepared, err = start(w.path("prepared.log"), nil, w.path("discard"), socketOf(w.name+"prepared"), "keep"); err != nil {
+		return err
 	}
 	if w.dockerd, err = rig.StartDockerd(ctx, rig.DockerdOptions{}); err != nil {
-		return w, err
+		return err
 	}
 	w.daemon = append(children(w.dockerd.PID()), w.dockerd.PID())
-	return w, w.dockerd.Import(ctx, image, w.path("talker"))
+	// Docker's awslogs finds credentials in the daemon's home.
+	aws := filepath.Join(w.dockerd.Dir(), ".aws")
+	if err := os.Mkdir(aws, 0o700); err != nil {
+		return err
+	}
+	const credentials = "[default]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = none\n"
+	if err := os.WriteFile(filepath.Join(aws, "credentials"), []byte(credentials), 0o600); err != nil {
+		return err
+	}
+	return w.dockerd.Import(ctx, image, w.path("talker"))
 }
 
 // drivers are ours and, if there is one, the other.
@@ -110,7 +137,7 @@ func (w *world) startReceiver() error {
 			return err
 		}
 	}
-	if w.receiver, err = start(w.path("receiver.log"), nil, w.path("receiver"), w.path("cert.pem"), w.path("key.pem")); err != nil {
+	if w.receiver, err = start(w.path("receiver.log"), nil, w.path("receiver"), w.path("cert.pem"), w.path("key.pem"), w.victoria.URL()); err != nil {
 		return err
 	}
 	return json.NewDecoder(w.receiver.out).Decode(&w.address)
@@ -127,7 +154,10 @@ func (w *world) readLines(ctx context.Context) error {
 }
 
 // counts is what the receiver has got since the last reset.
-type counts struct{ Lines, Requests, Bytes int }
+type counts struct {
+	Lines, Requests, Bytes int
+	Wire                   int64 // bytes of connections, with what is around the bodies
+}
 
 func (w *world) counts(ctx context.Context) (c counts, err error) {
 	err = w.ask(ctx, "counts", &c)
@@ -151,6 +181,18 @@ func (w *world) ask(ctx context.Context, what string, into any) error {
 		return nil
 	}
 	return json.NewDecoder(res.Body).Decode(into)
+}
+
+// marks are the numbers and times of lines that the receiver has read in them.
+type marks struct {
+	Distinct, Duplicates int
+	Median, P99, Max     time.Duration // from the line's time to its arrival
+}
+
+// marks returns those of each receiver: "" is the usual one.
+func (w *world) marks(ctx context.Context) (all map[string]marks, err error) {
+	err = w.ask(ctx, "marks", &all)
+	return all, err
 }
 
 // arrived waits until the receiver has all lines. More than there were is an error: then something is not what it
@@ -199,15 +241,18 @@ func (w *world) close() error {
 			errs = append(errs, d.end())
 		}
 	}
-	for _, p := range []*process{w.discard, w.receiver} {
+	for _, p := range []*process{w.discard, w.prepared, w.receiver} {
 		if p != nil {
 			errs = append(errs, p.end())
 		}
 	}
+	if w.victoria != nil {
+		errs = append(errs, w.victoria.Stop())
+	}
 	if w.aws != nil {
 		w.aws.Close()
 	}
-	for _, name := range []string{w.name, w.name + "other", w.name + "discard"} {
+	for _, name := range []string{w.name, w.name + "other", w.name + "discard", w.name + "prepared"} {
 		_ = os.Remove(socketOf(name)) // gone, if its owner has ended as it should
 	}
 	if w.dir != "" {
