@@ -15,15 +15,19 @@ func firelensTargets() map[string]func() target {
 		options map[string]string // HOST, PORT and URL are those of the receiver
 		records bool              // the receiver's lines are whole records
 	}{
-		"http":          {func() target { return httpTargetOf(lineOf) }, map[string]string{"Host": "HOST", "Port": "PORT", "Format": "json_lines", "secretOptions.Header X-Token": "SECRET"}, false},
-		"datadog":       {datadogTarget, map[string]string{"Host": "HOST", "Port": "PORT", "secretOptions.apikey": "SECRET"}, false},
-		"splunk":        {splunkTarget, map[string]string{"Host": "HOST", "Port": "PORT", "event_key": "$log", "secretOptions.splunk_token": "SECRET"}, false},
-		"loki":          {lokiTarget, map[string]string{"Host": "HOST", "Port": "PORT", "Labels": "job=x", "secretOptions.bearer_token": "SECRET"}, true},
-		"newrelic":      {newrelicTarget, map[string]string{"endpoint": "URL", "secretOptions.licenseKey": "SECRET"}, false},
-		"nrlogs":        {newrelicTarget, map[string]string{"base_uri": "URL", "secretOptions.license_key": "SECRET"}, false},
-		"opentelemetry": {otlpTarget, map[string]string{"Host": "HOST", "Port": "PORT", "secretOptions.Header Authorization": "SECRET"}, false},
-		"forward":       {fluentdTarget, map[string]string{"Host": "HOST", "Port": "PORT", "require_ack_response": "On", "secretOptions.shared_key": "SECRET"}, false},
-		"es":            {elasticTarget, map[string]string{"Host": "HOST", "Port": "PORT", "Suppress_Type_Name": "On", "secretOptions.http_api_key": "SECRET"}, false},
+		"http":             {func() target { return httpTargetOf(lineOf) }, map[string]string{"Host": "HOST", "Port": "PORT", "Format": "json_lines", "secretOptions.Header X-Token": "SECRET"}, false},
+		"datadog":          {datadogTarget, map[string]string{"Host": "HOST", "Port": "PORT", "secretOptions.apikey": "SECRET"}, false},
+		"splunk":           {splunkTarget, map[string]string{"Host": "HOST", "Port": "PORT", "event_key": "$log", "secretOptions.splunk_token": "SECRET"}, false},
+		"loki":             {lokiTarget, map[string]string{"Host": "HOST", "Port": "PORT", "Labels": "job=x", "secretOptions.bearer_token": "SECRET"}, true},
+		"newrelic":         {newrelicTarget, map[string]string{"endpoint": "URL", "secretOptions.licenseKey": "SECRET"}, false},
+		"nrlogs":           {newrelicTarget, map[string]string{"base_uri": "URL", "secretOptions.license_key": "SECRET"}, false},
+		"opentelemetry":    {otlpTarget, map[string]string{"Host": "HOST", "Port": "PORT", "secretOptions.Header Authorization": "SECRET"}, false},
+		"forward":          {fluentdTarget, map[string]string{"Host": "HOST", "Port": "PORT", "require_ack_response": "On", "secretOptions.shared_key": "SECRET"}, false},
+		"es":               {elasticTarget, map[string]string{"Host": "HOST", "Port": "PORT", "Suppress_Type_Name": "On", "secretOptions.http_api_key": "SECRET"}, false},
+		"cloudwatch_logs":  {awslogsTarget, map[string]string{"log_group_name": "new", "auto_create_group": "true", "log_stream_prefix": "x-", "log_key": "log", "endpoint": "URL"}, false},
+		"cloudwatch":       {awslogsTarget, map[string]string{"log_group_name": "new", "auto_create_group": "true", "log_stream_name": "$(ecs_task_id)", "log_retention_days": "7", "endpoint": "URL"}, true},
+		"kinesis_firehose": {firehoseTarget, map[string]string{"delivery_stream": "s", "time_key": "at", "endpoint": "URL"}, true},
+		"firehose":         {firehoseTarget, map[string]string{"delivery_stream": "s", "data_keys": "log", "endpoint": "URL"}, true},
 	} {
 		all[firelens.Name+" "+output] = func() target {
 			t := x.of()

@@ -244,7 +244,7 @@ func elasticTarget() target {
 // awslogsTarget is CloudWatch Logs. The credentials are the host's, which nothing replaces here: any token but "another" stands for them.
 func awslogsTarget() target {
 	s := awstest.StartLogs()
-	s.SetReject(isRefused)
+	s.SetReject(func(message string) bool { return isRefused(lineOf(message)) })
 	return target{
 		name: "awslogs", asks: true, lines: func(from int) []string { return s.Messages()[from:] }, refused: refusedLine,
 		setToken: func(given string) {

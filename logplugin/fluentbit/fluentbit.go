@@ -92,3 +92,21 @@ func Members(s router.Session) []Member {
 	}
 	return all
 }
+
+// Names returns the names of all members of a session's records.
+func Names(s router.Session) []string {
+	names := []string{Source, Log}
+	for _, m := range Members(s) {
+		names = append(names, m.Name)
+	}
+	return names
+}
+
+// WithoutDots returns attributes with underscores in place of the dots of their names.
+func WithoutDots(attributes map[string]string) map[string]string {
+	all := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(attributes)) {
+		all[strings.ReplaceAll(name, ".", "_")] = attributes[name]
+	}
+	return all
+}

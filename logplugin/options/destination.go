@@ -156,8 +156,8 @@ func (r *Rules) Expand(o Options) (Options, error) {
 		switch x := k.Option(option); {
 		case slices.Contains(ofLines, option):
 			all[option] = value
-		case x == nil || !x.Session: // the destination has another router now
-		case x.Template:
+		case x == nil || !x.Session && !x.Template: // the destination has another router now
+		case x.Template && x.Session:
 			rendered[option] = value
 			delete(all, option)
 		default:

@@ -125,6 +125,27 @@ func TestDestinationTemplates(t *testing.T) {
 	}
 }
 
+// A log group may have a template, which is rendered before it is held against allow_routers.
+func TestDestinationLogGroup(t *testing.T) {
+	r := destinationRules()
+	r.Destinations["logs"] = map[string]string{"logDriver": "awsfirelens", "Name": "cloudwatch", "region": "eu-west-1", "log_group_name": "/ecs/$(ecs_cluster)/${label:l}", "log_stream_name": "s"}
+	i := somebody
+	i.ContainerLabels = map[string]string{"l": "team", "com.amazonaws.ecs.cluster": "prod"}
+	const want = "/ecs/prod/team"
+	o, err := r.Parse(map[string]string{"destination": "logs"}, i)
+	if err != nil || o.Plain["awslogs-group"] != want || !strings.HasSuffix(o.Address, ":log-group:"+want) || o.Tag != "s" {
+		t.Fatalf("log group %q at %s, stream %q, %v; want %q", o.Plain["awslogs-group"], o.Address, o.Tag, err, want)
+	}
+	again, err := r.Expand(options.Options{Destination: "logs", Own: o.Own, Tag: o.Tag})
+	if err != nil || again.Plain["awslogs-group"] != want || again.Address != o.Address {
+		t.Errorf("after a restart: log group %q at %s, %v; want %q", again.Plain["awslogs-group"], again.Address, err, want)
+	}
+	i.ContainerLabels["l"] = "a:b"
+	if _, err := r.Parse(map[string]string{"destination": "logs"}, i); err == nil || !strings.Contains(err.Error(), "not a name of a log group") {
+		t.Errorf("a label that makes a wrong name: %v", err)
+	}
+}
+
 // Which lines are sent may be said by a destination, whose patterns change with the configuration, and by the container.
 func TestDestinationLines(t *testing.T) {
 	r := destinationRules()

@@ -140,10 +140,10 @@ func (r *Rules) parse(config map[string]string, info Info) (Options, error) {
 				name, k.Name, secretOptions, name)
 		}
 	}
-	if o.Address, err = plainAddress(k, o); err != nil {
+	if err := r.fix(&o, k, config, info); err != nil {
 		return Options{}, err
 	}
-	if err := r.fix(&o, k, config, info); err != nil {
+	if o.Address, err = plainAddress(k, o); err != nil { // behind the templates, in which a log group may stand
 		return Options{}, err
 	}
 	return o, nil

@@ -32,11 +32,14 @@ type Logs struct {
 	all     []LogEvent                       // in the order in which they were stored
 	reject  func(message string) bool
 	now     func() time.Time // for the age of events
+
+	classes   map[string]string // of groups that were created
+	retention map[string]int    // likewise, in days
 }
 
 // StartLogs starts it, with these groups.
 func StartLogs(groups ...string) *Logs {
-	l := &Logs{streams: map[string]map[string][]LogEvent{}, now: time.Now}
+	l := &Logs{streams: map[string]map[string][]LogEvent{}, now: time.Now, classes: map[string]string{}, retention: map[string]int{}}
 	for _, g := range groups {
 		l.streams[g] = map[string][]LogEvent{}
 	}
@@ -77,6 +80,13 @@ func (l *Logs) Messages() []string {
 	return list
 }
 
+// Group returns the class and the retention, in days, with which a group was created.
+func (l *Logs) Group(name string) (class string, retention int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.classes[name], l.retention[name]
+}
+
 // Drop removes a stream, or with "" the whole group.
 func (l *Logs) Drop(group, stream string) {
 	l.mu.Lock()
@@ -90,6 +100,8 @@ func (l *Logs) Drop(group, stream string) {
 type logsRequest struct {
 	Group  string `json:"logGroupName"`
 	Stream string `json:"logStreamName"`
+	Class  string `json:"logGroupClass"`
+	Days   int    `json:"retentionInDays"`
 	Events []struct {
 		Time    *int64  `json:"timestamp"`
 		Message *string `json:"message"`
@@ -109,7 +121,7 @@ func (l *Logs) call(operation string, body []byte) Answer {
 		if ok {
 			return Answer{Code: "ResourceAlreadyExistsException", Message: "The specified log group already exists"}
 		}
-		l.streams[r.Group] = map[string][]LogEvent{}
+		l.streams[r.Group], l.classes[r.Group] = map[string][]LogEvent{}, r.Class
 		return Answer{}
 	case "CreateLogStream":
 		if _, there := group[r.Stream]; there {
@@ -119,6 +131,12 @@ func (l *Logs) call(operation string, body []byte) Answer {
 			return missing("group")
 		}
 		group[r.Stream] = nil
+		return Answer{}
+	case "PutRetentionPolicy":
+		if !ok {
+			return missing("group")
+		}
+		l.retention[r.Group] = r.Days
 		return Answer{}
 	case "PutLogEvents":
 		return l.put(r)

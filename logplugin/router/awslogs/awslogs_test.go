@@ -250,6 +250,30 @@ func TestCreate(t *testing.T) {
 }
 
 // A stream that cannot be written to keeps its own lines, and no others.
+// A log group that is created has the class and the retention of the options, and an event can be a whole record of Fluent Bit.
+func TestCreatedGroup(t *testing.T) {
+	s := start(t, map[string]string{group: "made", createGroup: "true", retention: "30", class: "INFREQUENT_ACCESS", "awslogs-fluent-bit": "output=cloudwatch"})
+	b := &router.Batch{}
+	b.Append(s.encoders[0], &router.Record{TimeNano: base.UnixNano(), Source: []byte("stdout"), Line: []byte("a")})
+	if e := s.send(t, b); e != nil {
+		t.Fatal(e)
+	}
+	if got, days := s.logs.Group("made"); got != "INFREQUENT_ACCESS" || days != 30 {
+		t.Errorf("the group has the class %q and a retention of %d days", got, days)
+	}
+	want := `{"container_id":"` + routertest.Session("one").ContainerID + `","container_name":"/one","source":"stdout","log":"a"}`
+	if got := s.logs.Messages(); len(got) != 1 || got[0] != want {
+		t.Errorf("events %q, want %s", got, want)
+	}
+	s = start(t, map[string]string{group: "made", createGroup: "true", retention: "30"})
+	s.logs.Deny("PutRetentionPolicy", true)
+	b.Reset()
+	b.Append(s.encoders[0], &router.Record{TimeNano: base.UnixNano(), Line: []byte("a")})
+	if e := s.send(t, b); e == nil || !strings.Contains(e.Error(), "set the retention of log group made") {
+		t.Errorf("without the permission: %v", e)
+	}
+}
+
 func TestOneStreamFails(t *testing.T) {
 	s := start(t, nil)
 	b, lines := routertest.Batch(s.encoders, 20)

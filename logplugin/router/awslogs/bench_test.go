@@ -13,7 +13,9 @@ import (
 )
 
 func TestEncoderAllocs(t *testing.T) {
-	routertest.EncoderAllocs(t, looking(), map[string]string{group: "g", stream: "s"}, "hello", "bad \xff bytes", `{"level":"WARN","msg":"a\nb"}`)
+	for _, options := range []map[string]string{{group: "g", stream: "s"}, {group: "g", stream: "s", "awslogs-fluent-bit": "output=cloudwatch"}} {
+		routertest.EncoderAllocs(t, looking(), options, "hello", "bad \xff bytes", `{"level":"WARN","msg":"a\nb"}`)
+	}
 }
 
 // One op is one line of 100 bytes, encoded, signed and sent to a server in the same process that throws it away.

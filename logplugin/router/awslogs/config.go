@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/secretref/secretref/logplugin/awsrouter"
+	"github.com/secretref/secretref/logplugin/fluentbit"
 	"github.com/secretref/secretref/logplugin/router"
 )
 
@@ -29,6 +30,8 @@ const (
 	flushInterval   = "awslogs-force-flush-interval-seconds"
 	bufferedEvents  = "awslogs-max-buffered-events"
 	format          = "awslogs-format"
+	retention       = "awslogs-retention-days"
+	class           = "awslogs-group-class"
 	embeddedMetrics = "json/emf"
 	op              = "read awslogs log-opts"
 )
@@ -39,7 +42,7 @@ func service() awsrouter.Service {
 
 func options() []router.Option {
 	return slices.Concat([]router.Option{
-		{Name: group, Required: true, Address: true},
+		{Name: group, Required: true, Address: true, Template: true},
 		{Name: stream, Session: true, Apart: true},
 		{Name: streamPrefix, Session: true},
 		{Name: multiline, Session: true},
@@ -47,6 +50,9 @@ func options() []router.Option {
 		{Name: createGroup, Default: "false"},
 		{Name: createStream, Default: "true"},
 		{Name: format},
+		{Name: retention},
+		{Name: class},
+		fluentbit.Option("awslogs"),
 		{Name: flushInterval, Default: "5", Ignored: true},
 		{Name: bufferedEvents, Default: "4096", Ignored: true},
 	}, service().Options())
@@ -81,6 +87,7 @@ type Config struct {
 func (c Config) check() error {
 	v := c.options.Unresolved()
 	settingsOf(v)
+	fluentbit.Read(v, "awslogs")
 	service().Check(v)
 	v.Int(flushInterval, 5, 1, 1<<31)
 	v.Int(bufferedEvents, 4096, 1, 1<<31)
@@ -117,6 +124,9 @@ func (c Config) Encoder(ctx context.Context, s router.Session) (router.Encoder, 
 // the tag; ECS by a prefix, the container and the task, which is the container here.
 func encoderOf(v *router.Values, s router.Session) *Encoder {
 	e := &Encoder{stream: v.String(stream, "")}
+	if fluentbit.Read(v, "awslogs") != nil {
+		e.record = fluentbit.NewRecord(s, fluentbit.Shape{}, maxMessage/2)
+	}
 	if prefix := v.String(streamPrefix, ""); prefix != "" && e.stream == "" {
 		e.stream = prefix + "/" + strings.TrimPrefix(s.ContainerName, "/") + "/" + s.ContainerID
 	}
@@ -135,12 +145,26 @@ func encoderOf(v *router.Values, s router.Session) *Encoder {
 type settings struct {
 	group                     string
 	createGroup, createStream bool
-	metrics                   bool // lines are in the embedded metric format
+	metrics                   bool   // lines are in the embedded metric format
+	retention                 int64  // days, of a group that is created; 0 = for ever
+	class                     string // likewise; "" = the standard one
 }
+
+// retentions are the days that CloudWatch Logs knows.
+var retentions = []int64{0, 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
 
 // settingsOf reads them; the faults are in v.
 func settingsOf(v *router.Values) settings {
 	s := settings{group: groupOf(v), createGroup: v.Bool(createGroup, false), createStream: v.Bool(createStream, true)}
+	if s.retention = v.Int(retention, 0, 0, 3653); !slices.Contains(retentions, s.retention) {
+		v.Refuse("log-opt %s: %s is not a number of days that CloudWatch Logs knows, such as 7, 30 or 365", retention, v.Shown(retention))
+	}
+	if v.Has(class) {
+		s.class = v.OneOf(class, "STANDARD", "INFREQUENT_ACCESS")
+	}
+	if (v.Has(class) || v.Has(retention)) && !s.createGroup && !v.Waits(createGroup) {
+		v.Refuse("log-opts %s and %s are for a group that is created; give %s=true, or remove them", retention, class, createGroup)
+	}
 	if v.Has(format) && !v.Waits(format) {
 		if s.metrics = v.String(format, "") == embeddedMetrics; !s.metrics {
 			v.Refuse("log-opt %s: %s is not a format that there is; write %s, or leave it out", format, v.Shown(format), embeddedMetrics)

@@ -74,25 +74,36 @@ func (r *Router) create(ctx context.Context, u *awsrouter.Use, s settings, strea
 	}
 	key := u.Key + " " + s.group
 	return r.made.once(ctx, key+":"+stream, "create a log stream", func() *router.Error {
-		refused := call(ctx, u, "create log stream "+stream+" of log group "+s.group, "CreateLogStream", map[string]string{"logGroupName": s.group, "logStreamName": stream})
+		refused := call(ctx, u, "create log stream "+stream+" of log group "+s.group, "CreateLogStream", map[string]any{"logGroupName": s.group, "logStreamName": stream})
 		switch {
 		case refused.Is("ResourceNotFoundException") && !s.createGroup:
 			return missingError(s, stream, refused)
 		case refused.Is("ResourceNotFoundException"):
-			failed := r.made.once(ctx, key, "create a log group", func() *router.Error {
-				return errorOf(call(ctx, u, "create log group "+s.group, "CreateLogGroup", map[string]string{"logGroupName": s.group}))
-			})
+			failed := r.made.once(ctx, key, "create a log group", func() *router.Error { return s.createsGroup(ctx, u) })
 			if failed != nil {
 				return failed
 			}
-			refused = call(ctx, u, "create log stream "+stream+" of log group "+s.group, "CreateLogStream", map[string]string{"logGroupName": s.group, "logStreamName": stream})
+			refused = call(ctx, u, "create log stream "+stream+" of log group "+s.group, "CreateLogStream", map[string]any{"logGroupName": s.group, "logStreamName": stream})
 		}
 		return errorOf(refused)
 	})
 }
 
+// createsGroup creates the log group, and says how long it keeps its events.
+func (s settings) createsGroup(ctx context.Context, u *awsrouter.Use) *router.Error {
+	group := map[string]any{"logGroupName": s.group}
+	if s.class != "" {
+		group["logGroupClass"] = s.class
+	}
+	failed := errorOf(call(ctx, u, "create log group "+s.group, "CreateLogGroup", group))
+	if failed != nil || s.retention == 0 {
+		return failed
+	}
+	return errorOf(call(ctx, u, "set the retention of log group "+s.group, "PutRetentionPolicy", map[string]any{"logGroupName": s.group, "retentionInDays": s.retention}))
+}
+
 // call makes one call that creates something. What is there already counts as created.
-func call(ctx context.Context, u *awsrouter.Use, op, operation string, names map[string]string) *awsrouter.Refusal {
+func call(ctx context.Context, u *awsrouter.Use, op, operation string, names map[string]any) *awsrouter.Refusal {
 	body, err := json.Marshal(names)
 	if err != nil {
 		return &awsrouter.Refusal{Error: &router.Error{Class: router.ClassConfig, Op: op, Cause: "the names cannot be written as JSON", Bad: router.NoRecord}}

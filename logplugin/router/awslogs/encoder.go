@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"unicode/utf8"
 
+	"github.com/secretref/secretref/logplugin/fluentbit"
 	"github.com/secretref/secretref/logplugin/jsontext"
 	"github.com/secretref/secretref/logplugin/router"
 )
@@ -23,7 +24,11 @@ const (
 )
 
 // Encoder writes the records of one session as events, each with a comma behind it.
-type Encoder struct{ stream string }
+type Encoder struct {
+	stream string
+	record *fluentbit.Record // the text of an event is a whole record of Fluent Bit, as JSON; nil = it is the line
+	text   []byte            // of a record, at hand
+}
 
 var _ router.Encoder = (*Encoder)(nil)
 
@@ -31,6 +36,12 @@ var _ router.Encoder = (*Encoder)(nil)
 // for an event becomes several of them.
 func (e *Encoder) AppendRecord(dst []byte, r *router.Record) []byte {
 	line := r.Line
+	if e.record != nil {
+		e.text = append(e.record.AppendMembers(append(e.text[:0], '{'), r), '}')
+		if line = e.text; cap(e.text) > maxMessage {
+			e.text = nil
+		}
+	}
 	for len(line) > 0 {
 		n := len(line)
 		if n > maxMessage/3 { // a byte that is not UTF-8 becomes three

@@ -2,10 +2,7 @@ package elasticsearch
 
 import (
 	"cmp"
-	"maps"
-	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/secretref/secretref/logplugin/fluentbit"
 	"github.com/secretref/secretref/logplugin/jsontext"
@@ -66,19 +63,10 @@ func asFluentBit(v *router.Values, s router.Session, f fluentbit.Settings) *Flue
 		without = append(without, name)
 	}
 	if f.Is(withoutDot) {
-		s.Attrs = withoutDots(s.Attrs)
+		s.Attrs = fluentbit.WithoutDots(s.Attrs)
 	}
 	e.record = fluentbit.NewRecord(s, fluentbit.Shape{Without: without}, maxText)
 	return e
-}
-
-// withoutDots returns attributes with underscores in place of the dots of their names.
-func withoutDots(attributes map[string]string) map[string]string {
-	all := map[string]string{}
-	for _, name := range slices.Sorted(maps.Keys(attributes)) {
-		all[strings.ReplaceAll(name, ".", "_")] = attributes[name]
-	}
-	return all
 }
 
 // AppendRecord implements router.Encoder.

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/secretref/secretref/logplugin/awsrouter"
+	"github.com/secretref/secretref/logplugin/fluentbit"
 	"github.com/secretref/secretref/logplugin/jsontext"
 	"github.com/secretref/secretref/logplugin/router"
 )
@@ -42,7 +43,7 @@ func service() awsrouter.Service {
 }
 
 func options() []router.Option {
-	return slices.Concat([]router.Option{{Name: stream, Required: true, Address: true}}, service().Options())
+	return slices.Concat([]router.Option{{Name: stream, Required: true, Address: true}, fluentbit.Option("firehose")}, service().Options())
 }
 
 // Kind describes the router on a host.
@@ -59,6 +60,7 @@ func Kind(h *awsrouter.Host) router.Kind {
 			v := o.Unresolved()
 			streamOf(v)
 			service().Check(v)
+			encoderOf(v, router.Session{})
 			return Config{o, h}, v.Err()
 		},
 	}
@@ -92,7 +94,15 @@ func (c Config) Router() router.Router {
 }
 
 // Encoder implements router.Config.
-func (c Config) Encoder(_ context.Context, s router.Session) (router.Encoder, error) {
+func (c Config) Encoder(ctx context.Context, s router.Session) (router.Encoder, error) {
+	return c.options.NewEncoder(ctx, op, options(), func(v *router.Values) router.Encoder { return encoderOf(v, s) })
+}
+
+// encoderOf makes the encoder of a session; the faults are in v.
+func encoderOf(v *router.Values, s router.Session) *Encoder {
+	if f := settingsOf(v); f != nil {
+		return &Encoder{fluent: asFluentBit(v, s, f)}
+	}
 	e := &Encoder{}
 	all := map[string]string{"container_id": s.ContainerID, "container_name": s.ContainerName}
 	for name, value := range s.Attrs {
@@ -105,21 +115,33 @@ func (c Config) Encoder(_ context.Context, s router.Session) (router.Encoder, er
 		e.tail = jsontext.AppendString(e.tail, []byte(all[name]))
 	}
 	e.tail = append(e.tail, "}\n"...)
-	return e, nil
+	return e
 }
 
 // Encoder writes the records of one session, each as a record of a request with a comma behind it.
 type Encoder struct {
-	tail []byte
-	text []byte // at hand
+	tail   []byte
+	fluent *fluentText // nil = the text of a record is our own
+	text   []byte      // at hand
+}
+
+// appendText appends what a record has as its data.
+func (e *Encoder) appendText(text []byte, r *router.Record) []byte {
+	if e.fluent != nil {
+		return e.fluent.append(text, r)
+	}
+	text = time.Unix(0, r.TimeNano).UTC().AppendFormat(append(text, `{"date":"`...), "2006-01-02T15:04:05.000000Z")
+	text = jsontext.AppendEscaped(append(text, `","source":"`...), r.Source)
+	text = jsontext.AppendCut(append(text, `","log":"`...), r.Line, maxText, router.Cut)
+	return append(append(text, '"'), e.tail...)
 }
 
 // AppendRecord implements router.Encoder.
 func (e *Encoder) AppendRecord(dst []byte, r *router.Record) []byte {
-	text := time.Unix(0, r.TimeNano).UTC().AppendFormat(append(e.text[:0], `{"date":"`...), "2006-01-02T15:04:05.000000Z")
-	text = jsontext.AppendEscaped(append(text, `","source":"`...), r.Source)
-	text = jsontext.AppendCut(append(text, `","log":"`...), r.Line, maxText, router.Cut)
-	text = append(append(text, '"'), e.tail...)
+	text := e.appendText(e.text[:0], r)
+	if len(text) == 0 {
+		return dst
+	}
 	dst = base64.StdEncoding.AppendEncode(append(dst, `{"Data":"`...), text)
 	const kept = 64 << 10
 	if e.text = text; cap(text) > kept {

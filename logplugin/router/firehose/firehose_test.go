@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/klauspost/compress/snappy"
+
 	"github.com/secretref/secretref/logplugin/awsrouter"
 	"github.com/secretref/secretref/logplugin/awsrouter/awstest"
 	"github.com/secretref/secretref/logplugin/router"
@@ -109,4 +111,42 @@ func TestOptions(t *testing.T) {
 		t.Errorf("the address is %s", got)
 	}
 	routertest.EncoderAllocs(t, kind, map[string]string{stream: "s"}, "hello", "bad \xff")
+}
+
+// What firehose-fluent-bit says of the text of a record.
+func TestFluentBit(t *testing.T) {
+	record := &router.Record{TimeNano: 1795428000_123456789, Source: []byte("stdout"), Line: []byte(`{"a":1}`)}
+	for settings, want := range map[string]string{
+		"output=firehose,data_keys=log":                                       `{"log":"{\"a\":1}"}` + "\n",
+		"output=firehose,data_keys=source,replace_dots=true":                  `{"source":"stdout"}` + "\n",
+		`output=firehose,data_keys=source\,com_x,replace_dots=true`:           `{"source":"stdout","com_x":"v"}` + "\n",
+		"output=firehose,log_key=log":                                         `{"a":1}` + "\n",
+		"output=firehose,data_keys=source,time_key=at":                        `{"source":"stdout","at":"2026-11-23T10:00:00"}` + "\n",
+		"output=firehose,data_keys=source,time_key=at,time_key_format=%s.%3N": `{"source":"stdout","at":"1795428000.123"}` + "\n",
+		"output=firehose,data_keys=source,time_key=at,time_key_format=%Q":     "ERROR %Q is not supported",
+		"output=firehose,compression=zip":                                     "ERROR compression is not one of , gzip, snappy",
+		"output=firehose,data_keys=source,compression=snappy":                 `{"source":"stdout"}` + "\n",
+	} {
+		v := router.Options{Plain: map[string]string{stream: "s", "firehose-fluent-bit": settings}}.Unresolved()
+		session := routertest.Session("one")
+		session.Attrs = map[string]string{"com.x": "v"}
+		e := encoderOf(v, session)
+		if text, isError := strings.CutPrefix(want, "ERROR "); isError {
+			if v.Err() == nil || !strings.Contains(v.Err().Error(), text) {
+				t.Errorf("%s: %v, want %q", settings, v.Err(), text)
+			}
+			continue
+		}
+		got := e.appendText(nil, record)
+		if strings.HasSuffix(settings, "snappy") {
+			got, _ = snappy.Decode(nil, got)
+		}
+		if v.Err() != nil || string(got) != want {
+			t.Errorf("%s: %q, %v, want %q", settings, got, v.Err(), want)
+		}
+	}
+	empty := encoderOf(router.Options{Plain: map[string]string{"firehose-fluent-bit": "output=firehose,log_key=log"}}.Unresolved(), routertest.Session("one"))
+	if got := empty.AppendRecord(nil, &router.Record{}); len(got) > 0 {
+		t.Errorf("an empty line alone is sent as %q", got)
+	}
 }

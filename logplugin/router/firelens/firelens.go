@@ -70,6 +70,7 @@ func outputs() []output {
 	served := []output{
 		httpOutput(), datadogOutput(), splunkOutput(), lokiOutput(), grafanaLokiOutput(), newrelicOutput(), nrlogsOutput(), opentelemetryOutput(),
 		forwardOutput(), nullOutput(), esOutput(), opensearchOutput(),
+		cloudwatchLogsOutput(), cloudwatchOutput(), firehoseOutput(), oldFirehoseOutput(),
 	}
 	return append(served, notServed()...)
 }

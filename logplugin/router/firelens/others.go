@@ -16,8 +16,6 @@ func notServed() []output {
 		soon("kafka", "kafka-rest", "nats", "td", "plot", "pgsql"),
 		{names: []string{"exit", "counter", "flowcounter", "lib"}, why: "it is for tests of Fluent Bit"},
 		soon("s3", "logdna", "tcp", "udp", "websocket"),
-		{names: []string{"cloudwatch_logs", "cloudwatch"}, why: "its options are not translated yet; use the log driver awslogs"},
-		soon("kinesis_firehose", "firehose"),
 		soon("kinesis_streams", "kinesis"),
 		{names: []string{"syslog"}, why: "its options are not translated yet; use logDriver=syslog with syslog-address"},
 		{names: []string{"gelf"}, why: "its options are not translated yet; use logDriver=gelf with gelf-address"},

@@ -1,0 +1,86 @@
+package logplugin
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"io"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/secretref/secretref/logplugin/options"
+	"github.com/secretref/secretref/logplugin/router"
+)
+
+// compareSent compares the messages that Fluent Bit has sent with those that are sent here, where they are not requests over HTTP that
+// anybody can read.
+func compareSent(t *testing.T, o options.Options, info options.Info, records []router.Record, sent []textOrBytes) {
+	t.Helper()
+	_, b := encodeAll(t, o, info, records)
+	var got, want []any
+	for i := range b.Len() {
+		for _, m := range messagesOf(t, o.Router, b.Body[b.Start(i):b.Ends[i]]) {
+			got = append(got, messageValue(o.Router, m))
+		}
+	}
+	for _, m := range sent {
+		for _, m := range aggregated(o.Router, m.bytes()) {
+			want = append(want, messageValue(o.Router, m))
+		}
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("sent\n%s\nwant\n%s", show(got), show(want))
+	}
+}
+
+// aggregated are the records of Firehose that Fluent Bit has put into one.
+func aggregated(router string, message []byte) (all [][]byte) {
+	if router != "firehose" {
+		return [][]byte{message}
+	}
+	for line := range bytes.Lines(message) {
+		if len(line) > 1 { // there is one more newline at the end of all
+			all = append(all, line)
+		}
+	}
+	return all
+}
+
+// messagesOf are the messages in one encoded record.
+func messagesOf(t *testing.T, router string, text []byte) (all [][]byte) {
+	t.Helper()
+	switch router {
+	case "awslogs":
+		var events []struct{ Message string }
+		if err := json.Unmarshal([]byte("["+strings.TrimSuffix(string(text), ",")+"]"), &events); err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range events {
+			all = append(all, []byte(e.Message))
+		}
+	case "firehose":
+		var record struct{ Data []byte }
+		if err := json.Unmarshal([]byte(strings.TrimSuffix(string(text), ",")), &record); err != nil {
+			t.Fatal(err)
+		}
+		if z, err := gzip.NewReader(bytes.NewReader(record.Data)); err == nil {
+			if record.Data, err = io.ReadAll(z); err != nil {
+				t.Fatal(err)
+			}
+		}
+		all = append(all, record.Data)
+	default:
+		all = append(all, bytes.TrimRight(text, "\n\x00"))
+	}
+	return all
+}
+
+// messageValue is what a message says: the members of a JSON object may be in another order.
+func messageValue(router string, message []byte) any {
+	var object map[string]any
+	if json.Unmarshal(message, &object) == nil {
+		return plain(any(object))
+	}
+	return plain(strings.ToValidUTF8(string(message), "\ufffd"))
+}

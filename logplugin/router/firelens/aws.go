@@ -1,0 +1,201 @@
+package firelens
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/secretref/secretref/logplugin/fluentbit"
+)
+
+// awsOptions are those that all outputs for AWS have.
+func awsOptions(prefix string) []option {
+	return []option{
+		{name: "region", to: prefix + "-region"}, {name: "role_arn", to: prefix + "-role-arn"}, {name: "external_id", to: prefix + "-external-id"},
+		{name: "endpoint"}, {name: "auto_retry_requests", form: ignored}, {name: "extra_user_agent", form: ignored},
+		{name: "credentials_endpoint", to: prefix + "-credentials-endpoint"},
+		{name: "sts_endpoint", form: refused, why: "set AWS_ENDPOINT_URL_STS in the log driver's environment, or sts_endpoint_url under [aws]"},
+		{name: "profile", form: refused, why: "name a role in role_arn, or set profile under [aws]"},
+		{name: "tls.ca_file", form: refused, why: "set ca_bundle under [aws]"},
+	}
+}
+
+func cloudwatchLogsOutput() output {
+	return output{
+		names: []string{"cloudwatch_logs"}, router: "awslogs", tls: tlsOptions{always: true}, build: buildCloudWatch,
+		options: append(awsOptions("awslogs"),
+			option{name: "log_group_name"}, option{name: "log_stream_name"}, option{name: "log_stream_prefix"},
+			option{name: "log_group_template"}, option{name: "log_stream_template"}, option{name: "log_key"}, option{name: "log_format"},
+			option{name: "auto_create_group"}, option{name: "log_retention_days"}, option{name: "log_group_class"},
+			option{name: "metric_namespace", form: ignored, why: "no metrics are sent"}, option{name: "metric_dimensions", form: ignored, why: "no metrics are sent"},
+			option{name: "add_entity", form: ignored, why: "it is for Kubernetes"}),
+	}
+}
+
+func cloudwatchOutput() output {
+	return output{
+		names: []string{"cloudwatch"}, router: "awslogs", tls: tlsOptions{always: true}, build: buildCloudWatch,
+		options: append(awsOptions("awslogs"),
+			option{name: "log_group_name"}, option{name: "log_stream_name"}, option{name: "log_stream_prefix"},
+			option{name: "default_log_group_name", form: ignored, why: "what $(NAME) stands for is always there"},
+			option{name: "default_log_stream_name", form: ignored, why: "what $(NAME) stands for is always there"},
+			option{name: "log_key"}, option{name: "log_format"}, option{name: "auto_create_group"},
+			option{name: "auto_create_stream", form: toggle, to: "awslogs-create-stream"}, option{name: "log_retention_days"},
+			option{name: "new_log_group_tags", form: refused, why: "create the log group with its tags before"}),
+	}
+}
+
+func buildCloudWatch(t *translation) {
+	t.endpoint("awslogs-endpoint")
+	group := t.fromRecord("log_group_name", "log_group_template")
+	if group == "" {
+		t.fail("log_group_name is missing")
+		return
+	}
+	t.set("awslogs-group", group)
+	tag := t.plain["tag"]
+	if tag == "" {
+		tag = defaultTag
+	}
+	stream, prefix := t.fromRecord("log_stream_name", "log_stream_template"), t.fromRecord("log_stream_prefix", "")
+	switch {
+	case stream != "" && prefix != "":
+		t.fail("log_stream_name and log_stream_prefix both name the stream; keep one")
+	case stream != "":
+		t.plain["tag"] = stream // the name of the stream is the tag
+	default:
+		t.plain["tag"] = prefix + tag
+	}
+	if t.has("log_format") {
+		t.set("awslogs-format", t.oneOf("log_format", "json/emf"))
+	}
+	create := t.is("auto_create_group", false)
+	t.set("awslogs-create-group", fmt.Sprint(create))
+	for _, x := range []struct{ name, to string }{{"log_retention_days", "awslogs-retention-days"}, {"log_group_class", "awslogs-group-class"}} {
+		switch value := t.text(x.name, ""); {
+		case value == "" || value == "0":
+		case !create:
+			t.note("%s has no effect: it is for a log group that is created, with auto_create_group", t.find(x.name).key)
+		default:
+			t.set(x.to, value)
+		}
+	}
+	if !t.lineAlone("log_key") {
+		t.setting(fluentbit.Output, t.out.names[0])
+	}
+}
+
+func firehoseOutput() output {
+	return output{
+		names: []string{"kinesis_firehose"}, router: "firehose", tls: tlsOptions{always: true}, build: buildFirehose,
+		options: append(awsOptions("firehose"),
+			option{name: "delivery_stream", to: "firehose-stream"}, option{name: "time_key", setting: true}, option{name: "time_key_format"},
+			option{name: "log_key"}, option{name: "compression"}, option{name: "simple_aggregation", form: ignored, why: "each line is a record, and many go in one request"}),
+	}
+}
+
+func oldFirehoseOutput() output {
+	return output{
+		names: []string{"firehose"}, router: "firehose", tls: tlsOptions{always: true}, build: buildFirehose,
+		options: append(awsOptions("firehose"),
+			option{name: "delivery_stream", to: "firehose-stream"}, option{name: "time_key", setting: true}, option{name: "time_key_format"},
+			option{name: "log_key"}, option{name: "data_keys", setting: true}, option{name: "replace_dots", form: toggle, setting: true},
+			option{name: "simple_aggregation", form: ignored, why: "each line is a record, and many go in one request"}),
+	}
+}
+
+func buildFirehose(t *translation) {
+	t.setting(fluentbit.Output, t.out.names[0])
+	t.endpoint("firehose-endpoint")
+	if !t.has("delivery_stream") {
+		t.fail("delivery_stream is missing")
+	}
+	if t.lineAlone("log_key") {
+		t.setting("log_key", fluentbit.Log)
+	}
+	t.timeFormat("time_key_format", true)
+	switch word := t.oneOf("compression", "", "gzip", "snappy", "zstd"); word {
+	case "zstd":
+		t.fail("compression zstd is not supported; write gzip or snappy")
+	case "":
+	default:
+		t.setting("compression", word)
+	}
+}
+
+// lineAlone reports whether the option names the line, which is then sent alone. A record has no other member that differs from line to line.
+func (t *translation) lineAlone(name string) bool {
+	key := strings.TrimPrefix(t.text(name, ""), "$")
+	if key != "" && key != fluentbit.Log {
+		t.fail("%s is %s; only log is possible, which is the line: Fluent Bit sends nothing of records without such a member", t.find(name).key, key)
+	}
+	return key != ""
+}
+
+// endpoint gives the address in place of the public one. The outputs in C take the name of a host, those in Go a URL.
+func (t *translation) endpoint(to string) {
+	e := t.find("endpoint")
+	if e == nil {
+		return
+	}
+	value := t.text("endpoint", "")
+	if !strings.Contains(value, "://") {
+		value = "https://" + value
+	}
+	if port := t.text("port", ""); port != "" {
+		value = strings.TrimSuffix(value, "/") + ":" + port
+	}
+	t.set(to, value)
+}
+
+// member is a member of the record in the name of a group or of a stream: $(NAME), $(NAME['SUB']) and $(NAME[1]), as the output cloudwatch writes
+// it, or $NAME, as the templates of cloudwatch_logs do.
+var (
+	inParentheses = regexp.MustCompile(`\$\(([^)]*)\)`)
+	afterDollar   = regexp.MustCompile(`\$([A-Za-z_][A-Za-z0-9_]*(?:\['[^']*'\])*)`)
+)
+
+// members are those that are known before there is a record, as templates.
+func (t *translation) members() map[string]string {
+	tag := t.plain["tag"]
+	if tag == "" {
+		tag = defaultTag
+	}
+	return map[string]string{
+		"container_id": "{{.FullID}}", "container_name": "/{{.Name}}", "tag": tag, "TAG": tag, "ecs_task_id": "{{.FullID}}",
+		"ecs_cluster": `{{or (index .ContainerLabels "com.amazonaws.ecs.cluster") "default"}}`,
+	}
+}
+
+// fromRecord returns the template that an option gives in whose value members of the record may stand, or that of the option with the
+// templates of cloudwatch_logs.
+func (t *translation) fromRecord(option, templates string) string {
+	pattern, name := inParentheses, option
+	if templates != "" && t.has(templates) {
+		pattern, name = afterDollar, templates
+	}
+	e := t.find(name)
+	switch {
+	case e == nil:
+		return ""
+	case e.secret:
+		t.fail("%s cannot be in secretOptions here; write it into options", e.key)
+		return ""
+	}
+	// ${NAME} is expanded first, so that no member is found in it.
+	value := t.expand(*e, true)
+	known := t.members()
+	return pattern.ReplaceAllStringFunc(value, func(found string) string {
+		key := pattern.FindStringSubmatch(found)[1]
+		label, isLabel := strings.CutPrefix(key, "label:")
+		switch with, ok := known[key]; {
+		case ok:
+			return with
+		case isLabel:
+			return fmt.Sprintf("{{index .ContainerLabels %q}}", label)
+		}
+		t.fail("%s has %s, which is not known before there is a line; known are $(container_name), $(container_id), $(tag), $(ecs_task_id), which is the container's id, "+
+			"$(ecs_cluster), which is the label com.amazonaws.ecs.cluster or default, and ${label:NAME}", e.key, found)
+		return found
+	})
+}
