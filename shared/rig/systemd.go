@@ -71,7 +71,7 @@ func (s *Systemd) start(ctx context.Context, o SystemdOptions) error {
 	if err := s.makeFiles(o); err != nil {
 		return err
 	}
-	cgroup, err := s.makeCgroup()
+	cgroup, err := makeCgroup(s.name)
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func (s *Systemd) start(ctx context.Context, o SystemdOptions) error {
 		return err
 	}
 	return s.proc.ready(ctx, func(ctx context.Context) error {
-		if err := s.findPID(); err != nil {
+		if s.pid, err = childSystemd(s.proc); err != nil {
 			return err
 		}
 		_, err := s.Systemctl(ctx, "is-active", "--quiet", "rig.target")
@@ -133,30 +133,31 @@ func (s *Systemd) makeFiles(o SystemdOptions) error {
 }
 
 // makeCgroup makes one of version 2, which stands beside those of version 1 on some machines.
-func (s *Systemd) makeCgroup() (string, error) {
+func makeCgroup(name string) (string, error) {
 	for _, top := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
 		if _, err := os.Stat(filepath.Join(top, "cgroup.controllers")); err == nil {
-			dir := filepath.Join(top, s.name)
+			dir := filepath.Join(top, name)
 			return dir, os.Mkdir(dir, 0o755)
 		}
 	}
 	return "", errors.New("no cgroup file system of version 2 is mounted")
 }
 
-// findPID finds the child of unshare, which becomes systemd.
-func (s *Systemd) findPID() error {
-	pid := s.proc.cmd.Process.Pid
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+// childSystemd finds the child of unshare, which becomes systemd.
+func childSystemd(p *process) (int, error) {
+	parent := p.cmd.Process.Pid
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", parent, parent))
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if s.pid, err = strconv.Atoi(strings.TrimSpace(string(b))); err != nil {
-		return errors.New("it has not begun yet")
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		return 0, errors.New("it has not begun yet")
 	}
-	if comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", s.pid)); err != nil || string(comm) != "systemd\n" {
-		return fmt.Errorf("process %d is %q, %w", s.pid, comm, err)
+	if comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); err != nil || string(comm) != "systemd\n" {
+		return 0, fmt.Errorf("process %d is %q, %w", pid, comm, err)
 	}
-	return nil
+	return pid, nil
 }
 
 // Run runs a program inside, for at most a minute.
