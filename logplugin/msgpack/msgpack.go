@@ -24,17 +24,27 @@ func AppendMap(dst []byte, n int) []byte {
 
 // AppendStr appends a text.
 func AppendStr[T []byte | string](dst []byte, s T) []byte {
-	switch n := len(s); {
+	return append(AppendStrHead(dst, len(s)), s...)
+}
+
+// AppendStrHead appends what comes before n bytes of a text.
+func AppendStrHead(dst []byte, n int) []byte {
+	switch {
 	case n < 32:
-		dst = append(dst, 0xa0|byte(n))
+		return append(dst, 0xa0|byte(n))
 	case n <= math.MaxUint8:
-		dst = append(dst, 0xd9, byte(n))
+		return append(dst, 0xd9, byte(n))
 	case n <= math.MaxUint16:
-		dst = binary.BigEndian.AppendUint16(append(dst, 0xda), uint16(n))
-	default:
-		dst = binary.BigEndian.AppendUint32(append(dst, 0xdb), uint32(n))
+		return binary.BigEndian.AppendUint16(append(dst, 0xda), uint16(n))
 	}
-	return append(dst, s...)
+	return binary.BigEndian.AppendUint32(append(dst, 0xdb), uint32(n))
+}
+
+// AppendEventTime appends a time of 32 bits of seconds and the nanoseconds after them:
+// https://github.com/fluent/fluentd/wiki/Forward-Protocol-Specification-v1#eventtime-ext-format
+func AppendEventTime(dst []byte, sec, nano uint32) []byte {
+	dst = binary.BigEndian.AppendUint32(append(dst, 0xd7, 0x00), sec)
+	return binary.BigEndian.AppendUint32(dst, nano)
 }
 
 // AppendBinHead appends what comes before n bytes of bin.

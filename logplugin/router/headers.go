@@ -38,6 +38,27 @@ func (f Headers) Check(o Options, v *Values) {
 	}
 }
 
+// Named returns the name of the header that an option names, which is none of those that o gives otherwise; "" means that the option is
+// not given. The faults are in v.
+func (f Headers) Named(o Options, v *Values, option string) string {
+	if !v.Has(option) || v.Waits(option) {
+		return ""
+	}
+	name := textproto.CanonicalMIMEHeaderKey(v.String(option, ""))
+	switch {
+	case !isToken(name):
+		v.Refuse("log-opt %s: %s is not the name of a header", option, v.Shown(option))
+	case slices.Contains(ofConnection, name) || slices.Contains(f.Own, name) || name == "Content-Type" || name == "Authorization":
+		v.Refuse("log-opt %s: this header is the log driver's own", option)
+	}
+	for _, other := range o.Members(f.Family) {
+		if f.name(other) == name {
+			v.Refuse("log-opts %s and %s give the same header; give one", other, option)
+		}
+	}
+	return name
+}
+
 // Set sets the headers that o gives.
 func (f Headers) Set(o Options, h http.Header, v *Values) {
 	for _, option := range o.Members(f.Family) {

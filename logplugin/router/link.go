@@ -135,10 +135,15 @@ func (l *Link[C]) With(ctx context.Context, do func(*Use[C]) *Error) error {
 // SendParts is With for a batch of which a request has at most so many records and bytes: do is called for each part of it, as
 // by Batch.SendParts.
 func (l *Link[C]) SendParts(ctx context.Context, b *Batch, records, bytes int, do func(u *Use[C], part *Batch) *Error) error {
+	return l.SendFitting(ctx, b, func(_ *Use[C], b *Batch, from int) int { return b.Fit(from, records, bytes) }, do)
+}
+
+// SendFitting is SendParts where fit returns the end of the records from from on that fit into one request, one record at least.
+func (l *Link[C]) SendFitting(ctx context.Context, b *Batch, fit func(u *Use[C], b *Batch, from int) int, do func(u *Use[C], part *Batch) *Error) error {
 	if b.Len() == 0 {
 		return nil
 	}
 	return l.With(ctx, func(u *Use[C]) *Error {
-		return b.sendParts(records, bytes, func(part *Batch) *Error { return do(u, part) })
+		return b.sendParts(func(from int) int { return fit(u, b, from) }, func(part *Batch) *Error { return do(u, part) })
 	})
 }

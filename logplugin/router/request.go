@@ -18,16 +18,16 @@ func (b *Batch) Fit(from, records, bytes int) (to int) {
 // SendParts calls send for the parts of b that fit into one request each, in order, until one leaves records that are to be sent
 // again. Its error counts the records of b.
 func (b *Batch) SendParts(records, bytes int, send func(part *Batch) *Error) error {
-	if failed := b.sendParts(records, bytes, send); failed != nil {
+	if failed := b.sendParts(func(from int) int { return b.Fit(from, records, bytes) }, send); failed != nil {
 		return failed
 	}
 	return nil
 }
 
-func (b *Batch) sendParts(records, bytes int, send func(part *Batch) *Error) *Error {
+func (b *Batch) sendParts(fit func(from int) (to int), send func(part *Batch) *Error) *Error {
 	var refused *Error // of parts of which nothing is left to send
 	for from := 0; from < b.Len(); {
-		to := b.Fit(from, records, bytes)
+		to := fit(from)
 		failed := b.sendPart(from, to, send)
 		switch {
 		case failed == nil && refused != nil:

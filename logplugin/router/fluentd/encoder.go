@@ -96,8 +96,7 @@ func (e *Encoder) AppendRecord(dst []byte, r *router.Record) []byte {
 	return msgpack.AppendStr(msgpack.AppendStr(dst, "partial_last"), strconv.FormatBool(r.Last))
 }
 
-// appendTime appends seconds, or with sub-second precision an EventTime:
-// https://github.com/fluent/fluentd/wiki/Forward-Protocol-Specification-v1#eventtime-ext-format
+// appendTime appends seconds, or with sub-second precision an EventTime.
 func (e *Encoder) appendTime(dst []byte, nano int64) []byte {
 	sec, rest := nano/1e9, nano%1e9
 	if rest < 0 {
@@ -106,8 +105,7 @@ func (e *Encoder) appendTime(dst []byte, nano int64) []byte {
 	}
 	switch {
 	case e.subSecond && sec >= 0 && sec <= math.MaxUint32:
-		dst = binary.BigEndian.AppendUint32(append(dst, 0xd7, 0x00), uint32(sec))
-		return binary.BigEndian.AppendUint32(dst, uint32(rest))
+		return msgpack.AppendEventTime(dst, uint32(sec), uint32(rest))
 	case sec >= math.MinInt32 && sec <= math.MaxInt32:
 		return binary.BigEndian.AppendUint32(append(dst, 0xd2), uint32(int32(sec)))
 	case sec > 0 && sec <= math.MaxUint32:

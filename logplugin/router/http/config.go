@@ -23,6 +23,7 @@ const (
 	method       = "http-method"
 	format       = "http-format"
 	headers      = "http-header"
+	headerTag    = "http-header-tag"
 	compress     = "http-compress"
 	dateKey      = "http-date-key"
 	dateFormat   = "http-date-format"
@@ -40,6 +41,8 @@ const (
 	jsonArray  = "json"
 	jsonStream = "json_stream"
 	raw        = "raw"
+	msgPack    = "msgpack"
+	gelf       = "gelf"
 )
 
 // Words of http-date-format.
@@ -57,6 +60,7 @@ var options = slices.Concat([]router.Option{
 	{Name: method, Default: http.MethodPost},
 	{Name: format, Session: true, Apart: true, Default: jsonLines},
 	{Name: headers, Family: true, Credential: true},
+	{Name: headerTag},
 	{Name: "http-user"},
 	{Name: "http-password", Credential: true},
 	{Name: "http-bearer-token", Credential: true},
@@ -109,7 +113,7 @@ func check(o router.Options, v *router.Values) {
 }
 
 var form = router.ReceiverForm{
-	Router: "http", Addresses: []string{address}, Compress: compress, Encodings: []string{noneEncoding, router.Gzip, router.Zstd},
+	Router: "http", Addresses: []string{address}, Compress: compress, Encodings: []string{noneEncoding, router.Gzip, router.Zstd, router.Snappy},
 	Timeout: timeout, Wait: 30 * time.Second, TLS: tlsNames, Redact: redact,
 }
 
@@ -117,6 +121,7 @@ var form = router.ReceiverForm{
 type connection struct {
 	router.Receiver
 	method string
+	tag    string // the header for it; "" = none
 }
 
 // connectionOf reads the connection's options; the faults are in v. nil certificates are read from their files now.
@@ -129,7 +134,7 @@ func connectionOf(o router.Options, v *router.Values, certificates *router.Certi
 		secrets = append(secrets, uri)
 	}
 	all := v.AddressList(addressForm)
-	conn := connection{v.Receiver(form, all, certificates, secrets...), v.OneOf(method, http.MethodPost, http.MethodPut)}
+	conn := connection{v.Receiver(form, all, certificates, secrets...), v.OneOf(method, http.MethodPost, http.MethodPut), given.Named(o, v, headerTag)}
 	path := pathOf(v, all)
 	conn.Base += path
 	for i := range conn.Others {

@@ -16,33 +16,72 @@ import (
 // maxText is how long a line may be in a request.
 const maxText = 900_000
 
-// Encoder writes the records of one session: objects of JSON, with what is between two of them behind each, or lines as they are.
+// Encoder writes the records of one session, in one of the formats.
 type Encoder struct {
 	format string
-	date   string // how the time is written
-	clock  router.Clock
-	head   []byte // before the time; with a key of "" for it, before the line
-	middle []byte // before the line
-	tail   []byte // behind all, up to the end of the object
-	taken  map[string]bool
-	parse  bool // members of a line that is a JSON object are those of the record
-	line   jsontext.Members
-
-	fluent *fluentbit.Object // nil = the payload is our own
+	tag    string // as a header
+	writer writer
 }
 
-var _ router.Encoder = (*Encoder)(nil)
+// writer appends a record in one format, or nothing when the format has no place for it.
+type writer interface {
+	append(dst []byte, r *router.Record) []byte
+}
 
 // sessionOf makes the encoder of a session; the faults are in v.
 func sessionOf(v *router.Values, s router.Session) *Encoder {
-	e := &Encoder{
-		format: v.OneOf(format, jsonLines, jsonArray, jsonStream, raw), parse: v.Bool(parseJSON, false),
-		date: v.OneOf(dateFormat, iso8601, double, epoch, epochMS, epochNano),
+	e := &Encoder{format: v.OneOf(format, jsonLines, jsonArray, jsonStream, raw, msgPack, gelf), tag: inHeader(s.Tag)}
+	date := v.OneOf(dateFormat, iso8601, double, epoch, epochMS, epochNano)
+	parse := v.Bool(parseJSON, false)
+	if parse && (e.format == msgPack || e.format == gelf) {
+		v.Refuse("log-opt %s: lines are parsed for the formats of JSON; write %s=%s, or leave it out", parseJSON, format, jsonLines)
 	}
 	if f := fluentbit.Read(v, "http", dateKeyOf, dateFormOf); f != nil {
-		return e.asFluentBit(v, s, f)
+		e.writer = asFluentBit(v, s, f, e.format)
+		return e
 	}
-	date, message := v.String(dateKey, "date"), v.String(messageKey, "message")
+	m := membersOf(v, s)
+	switch e.format {
+	case raw:
+		e.writer = rawLines{}
+	case msgPack:
+		e.writer = newPacker(m, timeWriter{form: date})
+	case gelf:
+		e.writer = newMessages(m, s)
+	default:
+		e.writer = newObjects(m, timeWriter{form: date}, separator(e.format), parse)
+	}
+	return e
+}
+
+// AppendRecord implements router.Encoder.
+func (e *Encoder) AppendRecord(dst []byte, r *router.Record) []byte { return e.writer.append(dst, r) }
+
+// isOurs reports whether the payload is our own, and not Fluent Bit's.
+func (e *Encoder) isOurs() bool {
+	_, fluent := e.writer.(*events)
+	return !fluent
+}
+
+// inHeader returns a tag as a header can have it.
+func inHeader(tag string) string {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f {
+			return '_'
+		}
+		return r
+	}, tag))
+}
+
+// members are what the records of a session have besides the line, its source and its time.
+type members struct {
+	date, message string // names
+	fixed         []router.Pair
+}
+
+// membersOf reads them; the faults are in v.
+func membersOf(v *router.Values, s router.Session) members {
+	m := members{date: v.String(dateKey, "date"), message: v.String(messageKey, "message")}
 	all := map[string]string{
 		"container_id": s.ContainerID, "container_name": strings.TrimPrefix(s.ContainerName, "/"), "image": s.About.Image,
 		"compose_project": s.About.Project, "compose_service": s.About.Service, "host": s.Host,
@@ -52,24 +91,44 @@ func sessionOf(v *router.Values, s router.Session) *Encoder {
 	for _, p := range v.Pairs(fields, "host="+s.Host) {
 		all[p.Name] = p.Value
 	}
-	e.taken = map[string]bool{date: true, message: true, "stream": true}
-	e.head = append(jsontext.AppendString([]byte("{"), []byte(date)), ':')
-	e.middle = append(jsontext.AppendString([]byte(","), []byte(message)), `:"`...)
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		if all[name] == "" || e.taken[name] {
-			continue
+		if all[name] != "" && name != m.date && name != m.message && name != "stream" {
+			m.fixed = append(m.fixed, router.Pair{Name: name, Value: all[name]})
 		}
-		e.taken[name] = true
-		e.tail = append(jsontext.AppendString(append(e.tail, ','), []byte(name)), ':')
-		e.tail = jsontext.AppendString(e.tail, []byte(all[name]))
 	}
-	e.tail = append(append(e.tail, '}'), e.separator()...)
-	return e
+	return m
+}
+
+// objects writes objects of JSON, with what is between two of them behind each.
+type objects struct {
+	time   timeWriter
+	head   []byte // before the time
+	middle []byte // before the line
+	tail   []byte // behind all, up to the end of the object
+	taken  map[string]bool
+	parse  bool // members of a line that is a JSON object are those of the record
+	line   jsontext.Members
+}
+
+func newObjects(m members, t timeWriter, separator string, parse bool) *objects {
+	o := &objects{time: t, parse: parse, taken: map[string]bool{m.date: true, m.message: true, "stream": true}}
+	o.head = append(jsontext.AppendString([]byte("{"), []byte(m.date)), ':')
+	o.middle = append(jsontext.AppendString([]byte(","), []byte(m.message)), `:"`...)
+	for _, p := range m.fixed {
+		o.taken[p.Name] = true
+		o.tail = appendMember(append(o.tail, ','), p.Name, p.Value)
+	}
+	o.tail = append(append(o.tail, '}'), separator...)
+	return o
+}
+
+func appendMember(dst []byte, name, value string) []byte {
+	return jsontext.AppendString(append(jsontext.AppendString(dst, []byte(name)), ':'), []byte(value))
 }
 
 // separator is what is behind each object.
-func (e *Encoder) separator() string {
-	switch e.format {
+func separator(format string) string {
+	switch format {
 	case jsonArray:
 		return ","
 	case jsonStream:
@@ -78,42 +137,14 @@ func (e *Encoder) separator() string {
 	return "\n"
 }
 
-// Settings of http-fluent-bit.
-const (
-	dateKeyOf  = "json_date_key"
-	dateFormOf = "json_date_format"
-)
-
-// asFluentBit makes e write what Fluent Bit's output of that name writes.
-func (e *Encoder) asFluentBit(v *router.Values, s router.Session, f fluentbit.Settings) *Encoder {
-	key := "date"
-	if given, ok := f[dateKeyOf]; ok {
-		key = given
-	}
-	if e.format == raw {
-		v.Refuse("log-opt %s is raw, which Fluent Bit does not have; leave out %s", format, fluentbit.Option("http").Name)
-	}
-	form := f.OneOf(v, "http", dateFormOf, fluentbit.DateForms()...)
-	e.fluent = fluentbit.NewObject(key, form, fluentbit.NewRecord(s, fluentbit.Shape{}, maxText))
-	e.tail = []byte(e.separator())
-	return e
-}
-
-// AppendRecord implements router.Encoder. A line of the format raw that is empty is left out.
-func (e *Encoder) AppendRecord(dst []byte, r *router.Record) []byte {
-	if e.format == raw {
-		return appendRaw(dst, r.Line)
-	}
-	if e.fluent != nil {
-		return append(e.fluent.AppendObject(dst, r), e.tail...)
-	}
+func (o *objects) append(dst []byte, r *router.Record) []byte {
 	message := r.Line
-	e.line.Reset()
-	if e.parse {
-		message = e.line.Read(message, func(name []byte) bool { return e.taken[string(name)] })
+	o.line.Reset()
+	if o.parse {
+		message = o.line.Read(message, func(name []byte) bool { return o.taken[string(name)] })
 	}
-	dst = e.appendTime(append(dst, e.head...), r.TimeNano)
-	dst = jsontext.AppendCut(append(dst, e.middle...), message, maxText, router.Cut)
+	dst = o.time.append(append(dst, o.head...), r.TimeNano)
+	dst = jsontext.AppendCut(append(dst, o.middle...), message, maxText, router.Cut)
 	dst = append(dst, '"')
 	switch string(r.Source) {
 	case "stdout":
@@ -121,28 +152,44 @@ func (e *Encoder) AppendRecord(dst []byte, r *router.Record) []byte {
 	case "stderr":
 		dst = append(dst, `,"stream":"stderr"`...)
 	}
-	return append(append(dst, e.line.Text...), e.tail...)
+	return append(append(dst, o.line.Text...), o.tail...)
 }
 
-func appendRaw(dst, line []byte) []byte {
-	head, mark := router.Cut(bytes.TrimRight(line, "\n"), maxText)
+// rawLines writes lines as they are. An empty one is left out.
+type rawLines struct{}
+
+func (rawLines) append(dst []byte, r *router.Record) []byte {
+	head, mark := router.Cut(bytes.TrimRight(r.Line, "\n"), maxText)
 	if len(head) == 0 {
 		return dst
 	}
 	return append(append(append(dst, head...), mark...), '\n')
 }
 
-func (e *Encoder) appendTime(dst []byte, nano int64) []byte {
-	switch e.date {
+// timeWriter writes times as http-date-format says, as JSON.
+type timeWriter struct {
+	form  string
+	clock router.Clock
+}
+
+func (t *timeWriter) append(dst []byte, nano int64) []byte {
+	switch t.form {
 	case double:
 		sec, rest := router.Second(nano)
 		return router.AppendNano(append(strconv.AppendInt(dst, sec, 10), '.'), rest)
-	case epoch:
-		return strconv.AppendInt(dst, nano/int64(time.Second), 10)
-	case epochMS:
-		return strconv.AppendInt(dst, nano/int64(time.Millisecond), 10)
-	case epochNano:
-		return strconv.AppendInt(dst, nano, 10)
+	case iso8601:
+		return append(t.clock.Append(append(dst, '"'), nano), '"')
 	}
-	return append(e.clock.Append(append(dst, '"'), nano), '"')
+	return strconv.AppendInt(dst, t.number(nano), 10)
+}
+
+// number returns a time in whole units of the form.
+func (t *timeWriter) number(nano int64) int64 {
+	switch t.form {
+	case epoch:
+		return nano / int64(time.Second)
+	case epochMS:
+		return nano / int64(time.Millisecond)
+	}
+	return nano
 }

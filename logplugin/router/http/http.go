@@ -34,13 +34,39 @@ func newRouter(o router.Options) router.Router {
 
 // Send implements router.Router. A large batch goes in several requests.
 func (r *Router) Send(ctx context.Context, b *router.Batch) error {
-	return r.SendParts(ctx, b, maxLines, maxBytes, func(u *router.Use[connection], part *router.Batch) *router.Error {
+	return r.SendFitting(ctx, b, r.fit, func(u *router.Use[connection], part *router.Batch) *router.Error {
 		return r.send(ctx, u, part)
 	})
 }
 
+// fit returns the end of the records from from on that fit into one request. When a header has the tag, all must have the same.
+func (r *Router) fit(u *router.Use[connection], b *router.Batch, from int) int {
+	to := b.Fit(from, maxLines, maxBytes)
+	if u.Conn.tag == "" {
+		return to
+	}
+	tag, start := "", from // of the run
+	for _, run := range b.Runs {
+		if run.End <= from {
+			continue
+		}
+		e, _ := run.Encoder.(*Encoder)
+		switch {
+		case start == from:
+			tag = e.tag
+		case start >= to:
+			return to
+		case e.tag != tag:
+			return start
+		}
+		start = run.End
+	}
+	return to
+}
+
 // types are what the formats are called in a request.
-var types = map[string]string{jsonLines: "application/x-ndjson", jsonArray: "application/json", jsonStream: "application/json", raw: "text/plain; charset=utf-8"}
+var types = map[string]string{jsonLines: "application/x-ndjson", jsonArray: "application/json", jsonStream: "application/json", raw: "text/plain; charset=utf-8",
+	msgPack: "application/msgpack", gelf: "application/json"}
 
 // send makes one request.
 func (r *Router) send(ctx context.Context, u *router.Use[connection], b *router.Batch) *router.Error {
@@ -50,8 +76,16 @@ func (r *Router) send(ctx context.Context, u *router.Use[connection], b *router.
 	login.Set(header, u.Values)
 	given.Set(r.options, header, u.Values)
 	request := router.Request{Op: doing, Method: u.Conn.method, Header: header, Body: b.Body}
-	if e.format == jsonArray {
+	if u.Conn.tag != "" && e.tag != "" {
+		header.Set(u.Conn.tag, e.tag)
+	}
+	switch e.format {
+	case jsonArray:
 		request.Before, request.Body, request.After = "[", b.Body[:len(b.Body)-1], "]" // in place of the last comma
+	case msgPack:
+		if e.isOurs() {
+			request.Before = arrayHead(b.Len())
+		}
 	}
 	a, failed := u.Do(ctx, request)
 	if failed != nil {

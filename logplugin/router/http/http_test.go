@@ -1,6 +1,7 @@
 package http
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"maps"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/secretref/secretref/logplugin/router"
+	"github.com/secretref/secretref/logplugin/router/fluentd/forwardtest"
 	"github.com/secretref/secretref/logplugin/router/routertest"
 	"github.com/secretref/secretref/shared/secret"
 )
@@ -52,6 +54,10 @@ func (s *receiver) take(w http.ResponseWriter, r *http.Request, body []byte) {
 		}
 		return
 	}
+	if r.Header.Get("Content-Type") == types[msgPack] {
+		s.unpack(w, body)
+		return
+	}
 	if d := json.NewDecoder(bytes.NewReader(body)); body[0] == '[' {
 		var all []map[string]any
 		if d.Decode(&all) != nil {
@@ -70,11 +76,36 @@ func (s *receiver) take(w http.ResponseWriter, r *http.Request, body []byte) {
 	}
 }
 
+// unpack takes an array of maps.
+func (s *receiver) unpack(w http.ResponseWriter, body []byte) {
+	v, err := forwardtest.Decode(bufio.NewReader(bytes.NewReader(body)))
+	all, ok := v.([]any)
+	if err != nil || !ok {
+		w.WriteHeader(http.StatusBadRequest)
+	}
+	for _, one := range all {
+		record := map[string]any{}
+		pairs, _ := one.([]forwardtest.Pair)
+		for _, p := range pairs {
+			name, _ := p.Key.(forwardtest.Str)
+			if text, ok := p.Value.(forwardtest.Str); ok {
+				record[string(name)] = string(text)
+			} else {
+				record[string(name)] = p.Value
+			}
+		}
+		s.records = append(s.records, record)
+	}
+}
+
 func (s *receiver) messages() (lines []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range s.records {
 		line, _ := r["message"].(string)
+		if short, ok := r["short_message"].(string); ok {
+			line = short
+		}
 		lines = append(lines, line)
 	}
 	for _, text := range s.texts {
@@ -97,7 +128,7 @@ func start(t testing.TB, options map[string]string) *setup {
 }
 
 func TestSuite(t *testing.T) {
-	for _, how := range []string{jsonLines, jsonArray, jsonStream, raw} {
+	for _, how := range []string{jsonLines, jsonArray, jsonStream, raw, msgPack, gelf} {
 		t.Run(how, func(t *testing.T) {
 			routertest.Run(t, func(t *testing.T) *routertest.Subject {
 				s := start(t, map[string]string{format: how, compress: router.Zstd})
@@ -129,8 +160,8 @@ func TestAnswers(t *testing.T) {
 // What arrives is what was sent, with what is known of the container.
 func TestRecords(t *testing.T) {
 	lines := []string{"plain", "", " ", "é€😀", `"quoted" \ back`, "\x00\x01\t", "bad \xff\xfe bytes", "<&>\u2028", `{"level":"error","msg":"m"}`}
-	for _, how := range []string{jsonLines, jsonArray, jsonStream} {
-		s := start(t, map[string]string{fields: "env=prod,container_name=other", format: how, dateKey: "@timestamp"})
+	for _, how := range []string{jsonLines, jsonArray, jsonStream, msgPack} {
+		s := start(t, map[string]string{fields: "env=prod,container_name=other", format: how, dateKey: "@timestamp", compress: router.Snappy})
 		b := &router.Batch{}
 		for i, l := range lines {
 			b.Append(s.Encoders[i%2], &router.Record{TimeNano: 1795463301547679123, Source: []byte([]string{"stdout", "stderr", "odd"}[i%3]), Line: []byte(l)})
@@ -144,11 +175,16 @@ func TestRecords(t *testing.T) {
 		for i, record := range s.api.records {
 			name := []string{"one", "two"}[i%2]
 			want := map[string]any{
-				"@timestamp": "2026-11-23T19:48:21.547679123Z", "message": string([]rune(lines[i])), "container_id": strings.Repeat(name[:1], 64), "container_name": "other",
+				"@timestamp": "2026-11-23T19:48:21.547679123Z", "message": lines[i], "container_id": strings.Repeat(name[:1], 64), "container_name": "other",
 				"image": "nginx:1", "compose_project": "shop", "host": "h", "app": name, "service": "not this", "env": "prod",
 			}
 			if i%3 < 2 {
 				want["stream"] = []string{"stdout", "stderr"}[i%3]
+			}
+			if how != msgPack { // which has no rule for what is not UTF-8, and can have any source
+				want["message"] = string([]rune(lines[i]))
+			} else if i%3 == 2 {
+				want["stream"] = "odd"
 			}
 			if !maps.Equal(record, want) {
 				t.Errorf("%s: record %d is %v, want %v", how, i, record, want)
@@ -178,17 +214,17 @@ func TestRaw(t *testing.T) {
 }
 
 func TestDates(t *testing.T) {
-	const nano = 1795463301047679123
+
 	for how, want := range map[string]string{
 		iso8601: `"2026-11-23T19:48:21.047679123Z"`, double: "1795463301.047679123", epoch: "1795463301", epochMS: "1795463301047", epochNano: "1795463301047679123",
 	} {
-		e := sessionOf(router.Options{Plain: map[string]string{dateFormat: how}}.Unresolved(), router.Session{})
-		if got := string(e.appendTime(nil, nano)); got != want {
+		w := timeWriter{form: how}
+		if got := string(w.append(nil, nano)); got != want {
 			t.Errorf("%s: %s, want %s", how, got, want)
 		}
 	}
-	e := sessionOf(router.Options{Plain: map[string]string{dateFormat: double}}.Unresolved(), router.Session{})
-	if got := string(e.appendTime(nil, -1)); got != "-1.999999999" {
+	w := timeWriter{form: double}
+	if got := string(w.append(nil, -1)); got != "-1.999999999" {
 		t.Errorf("before 1970: %s", got)
 	}
 }

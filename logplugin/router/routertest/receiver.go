@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/secretref/secretref/logplugin/router"
@@ -45,7 +46,7 @@ type Mishap struct {
 type Exchange struct {
 	Method, Path string
 	Header       http.Header // without Authorization
-	Body         []byte      // decompressed, when it was gzip or zstd
+	Body         []byte      // decompressed, when it was gzip, zstd or snappy
 }
 
 // Receiver is an HTTP server with faults on demand. What it answers to a request without a fault is its user's.
@@ -161,6 +162,8 @@ func decompress(req *http.Request) ([]byte, error) {
 		return from, nil
 	case router.Gzip:
 		plain, err = gzip.NewReader(bytes.NewReader(from))
+	case router.Snappy:
+		return snappy.Decode(nil, from)
 	case router.Zstd:
 		var z *zstd.Decoder
 		if z, err = zstd.NewReader(bytes.NewReader(from)); err == nil {
