@@ -30,7 +30,7 @@ type option struct {
 func commands() []command {
 	common := func(more ...string) []string { return append(more, "config", "state-dir") }
 	return []command{
-		{"serve", "", "answer the daemon, in the foreground; logs to standard error", common("socket", "volume-socket", "volume-dir", "log-level", "log-format"), Program.serve},
+		{"serve", "", "answer the daemon, in the foreground; logs to standard error", common("socket", "volume-socket", "volume-dir", "runtime-socket", "log-level", "log-format"), Program.serve},
 		{"status", "", "one line for each container's log; exit status 3 if one needs attention", common("json", "watch"), Program.status},
 		{"forget", "ID", "end a session that waits for a FIFO which the daemon has leaked; ID is the first column of status",
 			common("discard", "force", "ended", "volume"), Program.forget},
@@ -54,12 +54,14 @@ func (p Program) options() []option {
 			func(s *flag.FlagSet, f *flags) { s.StringVar(&f.stateDir, "state-dir", "", "") }},
 		{"socket", "PATH", "where the daemon looks; default: /run/docker/plugins/secretref.sock; a socket of systemd wins",
 			func(s *flag.FlagSet, f *flags) {
-				s.StringVar(&f.socket, "socket", "/run/docker/plugins/secretref.sock", "")
+				s.StringVar(&f.sockets.logs, "socket", "/run/docker/plugins/secretref.sock", "")
 			}},
 		{"volume-socket", "PATH", "serve volumes there, as in /run/docker/plugins/secretref-files.sock; default: none; a socket of systemd wins",
-			func(s *flag.FlagSet, f *flags) { s.StringVar(&f.volumeSocket, "volume-socket", "", "") }},
+			func(s *flag.FlagSet, f *flags) { s.StringVar(&f.sockets.volumes, "volume-socket", "", "") }},
 		{"volume-dir", "DIR", "tmpfs of volumes, which containers mount as well; default: values_dir and volumes_dir under [secrets]",
 			func(s *flag.FlagSet, f *flags) { s.StringVar(&f.volumeDir, "volume-dir", "", "") }},
+		{"runtime-socket", "PATH", "answer secretref-runtime there, as on /run/secretref/resolve.sock; default: nowhere; a socket of systemd wins",
+			func(s *flag.FlagSet, f *flags) { s.StringVar(&f.sockets.runtime, "runtime-socket", "", "") }},
 		{"log-level", "LEVEL", "debug, info, warn or error; default: info",
 			func(s *flag.FlagSet, f *flags) { s.TextVar(&f.logLevel, "log-level", f.logLevel, "") }},
 		{"log-format", "FORMAT", "text or json; default: text, for journald with its priorities",

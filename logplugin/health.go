@@ -13,6 +13,7 @@ import (
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/session"
 	"github.com/secretref/secretref/logplugin/swarm"
+	"github.com/secretref/secretref/logplugin/variables"
 	"github.com/secretref/secretref/logplugin/volume"
 	"github.com/secretref/secretref/shared/config"
 	"github.com/secretref/secretref/shared/fault"
@@ -21,13 +22,14 @@ import (
 
 // service is the running driver, as people and programs ask it.
 type service struct {
-	version  string
-	sessions *session.Sessions
-	volumes  *volume.Volumes // nil = this host has no volumes
-	swarm    *swarm.Secrets  // nil exactly when volumes is
-	resolver *resolve.Resolver
-	kinds    []router.Kind
-	resolves *metrics.Resolves
+	version   string
+	sessions  *session.Sessions
+	volumes   *volume.Volumes    // nil = this host has no volumes
+	swarm     *swarm.Secrets     // nil exactly when volumes is
+	variables *variables.Service // nil = secretref-runtime cannot ask
+	resolver  *resolve.Resolver
+	kinds     []router.Kind
+	resolves  *metrics.Resolves
 
 	unusable bool // there was never a configuration that can be used: config is a fallback
 
@@ -86,6 +88,9 @@ func (s *service) attention(all []session.Status) []string {
 	if s.volumes != nil {
 		reasons = append(append(reasons, s.volumes.Attention()...), s.swarm.Attention()...)
 	}
+	if s.variables != nil {
+		reasons = append(reasons, s.variables.Attention()...)
+	}
 	return append(reasons, control.Attention(all)...)
 }
 
@@ -95,6 +100,9 @@ func (s *service) Report() control.Report {
 	r := control.Report{Version: control.ReportVersion, Program: s.version, Attention: s.attention(all), Sessions: all, History: s.sessions.History()}
 	if s.volumes != nil {
 		r.Volumes, r.Swarm = s.volumes.Status(), s.swarm.Status()
+	}
+	if s.variables != nil {
+		r.Variables = s.variables.Status()
 	}
 	return r
 }

@@ -40,8 +40,7 @@ type Program struct {
 // flags are those of all commands; each reads its own.
 type flags struct {
 	config, stateDir string // all but version and help
-	socket           string // serve
-	volumeSocket     string // serve; "" = no volumes, unless systemd passes a socket for them
+	sockets          socketFlags
 	volumeDir        string // serve; "" = values_dir and volumes_dir
 	logLevel         slog.Level
 	logFormat        logFormat // "" is text
@@ -52,6 +51,13 @@ type flags struct {
 	volumeOpts       map[string]string // check
 	send             bool              // check
 	output           outputFlags
+}
+
+// socketFlags are those of serve: where the daemon and secretref-runtime ask. Sockets that systemd passes win.
+type socketFlags struct {
+	logs    string
+	volumes string // "" = no volumes
+	runtime string // "" = secretref-runtime cannot ask
 }
 
 // outputFlags are those of import and iam-policy; "" is all parts, and the first format.
@@ -117,7 +123,9 @@ func addTo(options map[string]string) func(text string) error {
 }
 
 // oneSocket reports whether the daemon asks for logs and volumes on the same socket, as it does with a managed plugin.
-func (f flags) oneSocket() bool { return f.volumeSocket != "" && f.volumeSocket == f.socket }
+func (f flags) oneSocket() bool {
+	return f.sockets.volumes != "" && f.sockets.volumes == f.sockets.logs
+}
 
 func (p Program) load(f flags) (*config.Config, error) {
 	cfg, err := config.Load(p.sources(f))

@@ -18,6 +18,7 @@ import (
 	"github.com/secretref/secretref/logplugin/spool"
 	"github.com/secretref/secretref/logplugin/state"
 	"github.com/secretref/secretref/logplugin/swarm"
+	"github.com/secretref/secretref/logplugin/variables"
 	"github.com/secretref/secretref/logplugin/volume"
 	"github.com/secretref/secretref/shared/awsconf"
 	"github.com/secretref/secretref/shared/config"
@@ -32,6 +33,7 @@ type server struct {
 	files    filebudget.Budget
 	socket   net.Listener
 	volumes  net.Listener // nil = none, or the daemon asks for volumes on socket too
+	runtime  net.Listener // nil = secretref-runtime cannot ask
 	resolves metrics.Resolves
 	instance instance
 	looking  sync.WaitGroup // for instance
@@ -56,7 +58,7 @@ func (p Program) serve(ctx context.Context, f flags) error {
 		return err
 	}
 	defer s.close()
-	s.files = filebudget.For(limit, s.volumes != nil)
+	s.files = filebudget.For(limit, s.volumes != nil, s.runtime != nil)
 	cfg, broken := p.load(f)
 	if broken != nil {
 		cfg = p.fallback(f)
@@ -77,12 +79,15 @@ func (s *server) listen() error {
 	if err != nil {
 		return err
 	}
-	s.socket, s.volumes = passed.Logs, passed.Volumes
+	s.socket, s.volumes, s.runtime = passed.Logs, passed.Volumes, passed.Runtime
 	if s.socket == nil {
-		s.socket, err = dockerplugin.ListenLate(s.flags.socket, s.log)
+		s.socket, err = dockerplugin.ListenLate(s.flags.sockets.logs, s.log)
 	}
-	if err == nil && s.volumes == nil && s.flags.volumeSocket != "" && !s.flags.oneSocket() {
-		s.volumes, err = dockerplugin.ListenLate(s.flags.volumeSocket, s.log)
+	if err == nil && s.volumes == nil && s.flags.sockets.volumes != "" && !s.flags.oneSocket() {
+		s.volumes, err = dockerplugin.ListenLate(s.flags.sockets.volumes, s.log)
+	}
+	if err == nil && s.runtime == nil && s.flags.sockets.runtime != "" {
+		s.runtime, err = dockerplugin.ListenLate(s.flags.sockets.runtime, s.log)
 	}
 	if err != nil {
 		s.close()
@@ -91,7 +96,7 @@ func (s *server) listen() error {
 }
 
 func (s *server) close() {
-	for _, l := range []net.Listener{s.socket, s.volumes} {
+	for _, l := range []net.Listener{s.socket, s.volumes, s.runtime} {
 		if l != nil {
 			_ = l.Close() // the process is about to end
 		}
@@ -113,6 +118,16 @@ func (s *server) serveVolumes(ctx context.Context, d *service) error {
 		Volumes: d.volumes, Secrets: d.swarm,
 	})
 	return plugin.Serve(ctx, dockerplugin.Lend(s.volumes))
+}
+
+// serveVariables answers secretref-runtime until ctx ends.
+func (s *server) serveVariables(ctx context.Context, d *service) error {
+	if s.runtime == nil {
+		<-ctx.Done()
+		return nil
+	}
+	s.log.Info("variables are served", "socket", s.runtime.Addr().String())
+	return d.variables.Serve(ctx, dockerplugin.Lend(s.runtime), s.files.Runtime)
 }
 
 // serveLogs answers the daemon's calls for logs until ctx ends, and with one socket for both also those for volumes.
@@ -156,6 +171,14 @@ func (s *server) with(ctx context.Context, cfg *config.Config, broken error) (ne
 		d.swarm = swarm.New(swarm.Config{Config: cfg, Resolver: resolver, Broken: broken, Log: s.log})
 		numbers.Volumes, numbers.Swarm = d.volumes, d.swarm
 	}
+	if s.runtime != nil {
+		o := variables.Config{StateDir: dir.Path(), Config: cfg, Resolver: resolver, Broken: broken, Log: s.log}
+		if d.volumes != nil {
+			o.Volumes = d.volumes
+		}
+		d.variables = variables.New(o)
+		numbers.Variables = d.variables
+	}
 	stop := listeners{s.files, s.log}.answer(cfg.Logs.MetricsAddress, dir.Path(), d, metrics.Handler(numbers))
 	sessions.Attach()
 	ctx, end := context.WithCancel(ctx)
@@ -165,12 +188,13 @@ func (s *server) with(ctx context.Context, cfg *config.Config, broken error) (ne
 		next = s.awaitConfig(ctx, d)
 	})
 	s.log.Info("ready", "version", s.program.Version, "socket", s.socket.Addr().String(), "stateDir", dir.Path(), "files", s.files.Limit)
-	var volumesErr error
+	var volumesErr, variablesErr error
 	looking.Go(func() { defer end(); volumesErr = s.serveVolumes(ctx, d) })
+	looking.Go(func() { defer end(); variablesErr = s.serveVariables(ctx, d) })
 	err = s.serveLogs(ctx, d, cfg.Logs.ReadLogs)
 	end()
 	looking.Wait()
-	return next, errors.Join(err, volumesErr, stop(), sessions.Close())
+	return next, errors.Join(err, volumesErr, variablesErr, stop(), sessions.Close())
 }
 
 // lookForInstance returns what gives the EC2 instance of this process, or nil when the configuration does not want it. The first call

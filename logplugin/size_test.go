@@ -8,6 +8,23 @@ import (
 	"testing"
 )
 
+// secretref-runtime starts with every call of the container runtime.
+func TestRuntimeSize(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "secretref-runtime")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-trimpath", "-ldflags", "-s -w", "-o", program, "./cmd/secretref-runtime")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	info, err := os.Stat(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if most := int64(4_000_000); info.Size() > most {
+		t.Errorf("the program has %d bytes, want at most %d", info.Size(), most)
+	}
+}
+
 // The program stays small. A function that looks methods up by names that are known at run time only makes the linker
 // keep every exported method of every type: package text/template's Execute has such a function, and every operation of
 // every client of AWS is such a method.

@@ -17,9 +17,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/secretref/secretref/logplugin/control"
+	"github.com/secretref/secretref/logplugin/requests"
 	"github.com/secretref/secretref/logplugin/session"
 	"github.com/secretref/secretref/logplugin/spool"
-	"github.com/secretref/secretref/logplugin/swarm"
 	"github.com/secretref/secretref/logplugin/volume"
 )
 
@@ -194,7 +194,7 @@ func writeStatus(w io.Writer, report control.Report) error {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%v\t%d\t%d\t%d\t%d\t%d\t%s\n", s.Session, containerName(s), routerName(s), s.State, s.Mode,
 			inBytes(s.WaitingBytes), s.WaitingFor.Round(time.Second), s.SentLines, s.DroppedLines, s.RejectedLines, s.FilteredLines, s.LimitedLines, lastError(s))
 	}
-	if err := errors.Join(t.Flush(), writeVolumes(w, report.Volumes), writeSwarm(w, report.Swarm)); err != nil || report.History.Bytes == 0 {
+	if err := errors.Join(t.Flush(), writeVolumes(w, report.Volumes), writeRequests(w, "SWARM SECRET", report.Swarm), writeRequests(w, "VARIABLES OF", report.Variables)); err != nil || report.History.Bytes == 0 {
 		return err
 	}
 	_, err := fmt.Fprintf(w, "kept for docker logs: %s of %d containers\n", inBytes(report.History.Bytes), report.History.Containers)
@@ -223,15 +223,15 @@ func ago(at time.Time) string {
 	return time.Since(at).Round(time.Second).String()
 }
 
-// writeSwarm shows the secrets that managers of a swarm have asked for, if there are any.
-func writeSwarm(w io.Writer, all []swarm.Status) error {
+// writeRequests shows who has asked for secrets, if anybody has.
+func writeRequests(w io.Writer, who string, all []requests.Status) error {
 	if len(all) == 0 {
 		return nil
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "SWARM SECRET\tREFERENCE\tASKED\tLAST ERROR")
+	fmt.Fprintln(t, who+"\tREFERENCES\tASKED\tLAST ERROR")
 	for _, s := range all {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", s.Name, s.Reference, ago(s.Asked), s.LastError)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", s.Name, strings.Join(s.References, " "), ago(s.Asked), s.LastError)
 	}
 	return t.Flush()
 }

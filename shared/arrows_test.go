@@ -40,6 +40,8 @@ var rules = []rule{
 	{name: "the programs do not know each other", from: []string{"logplugin/..."}, to: []string{"credhelper/..."}},
 	{name: "the warm path links no network", from: []string{"credhelper/cmd/docker-credential-secretref"},
 		to: []string{awsSDK, "std:net/http", "std:crypto/tls"}},
+	{name: "what starts with every call of the container runtime links no HTTP and no AWS", from: []string{"logplugin/cmd/secretref-runtime"},
+		to: []string{awsSDK, "std:net/http", "std:crypto/tls"}},
 	{name: "what the warm path is made of links no network", to: []string{awsSDK, "std:net/http"}, from: []string{
 		"shared/secret", "shared/fault", "shared/ttl", "shared/secretref", "shared/registryhost", "shared/ecrhost", "shared/safefile", "shared/size",
 		"shared/config", "shared/hostcache"}},
@@ -201,6 +203,8 @@ func TestArrowsCanFail(t *testing.T) {
 			"credhelper/cmd/docker-credential-secretref -> credhelper -> " + tls},
 		{"the warm path links no network", "credhelper/cmd/docker-credential-secretref " + net, "credhelper/cmd/docker-credential-secretref -> " + net},
 		{"the warm path links no network", "credhelper/cmd/secretref-resolve " + net, ""},
+		{"what starts with every call of the container runtime links no HTTP and no AWS", "logplugin/cmd/secretref-runtime logplugin/ociruntime, logplugin/ociruntime " + net,
+			"logplugin/cmd/secretref-runtime -> logplugin/ociruntime -> " + net},
 		{"what the warm path is made of links no network", "shared/config os, os " + sdk, "shared/config -> os -> " + sdk},
 		{"what the warm path is made of links no network", "shared/awsconf " + sdk, ""},
 		{"a router knows no AWS, but for those to its services", "logplugin/router/splunk " + sdk, "logplugin/router/splunk -> " + sdk},

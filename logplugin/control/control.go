@@ -34,8 +34,8 @@ import (
 
 	"github.com/secretref/secretref/logplugin/filebudget"
 	"github.com/secretref/secretref/logplugin/history"
+	"github.com/secretref/secretref/logplugin/requests"
 	"github.com/secretref/secretref/logplugin/session"
-	"github.com/secretref/secretref/logplugin/swarm"
 	"github.com/secretref/secretref/logplugin/volume"
 	"github.com/secretref/secretref/shared/fault"
 )
@@ -44,13 +44,14 @@ const socketName = "status.sock"
 
 // Report is the answer to GET /status.
 type Report struct {
-	Version   int              `json:"version"`           // of this form: 1
-	Program   string           `json:"program"`           // the driver's own version
-	Attention []string         `json:"attention"`         // why a person should look, one line each; empty means that all is well
-	Sessions  []session.Status `json:"sessions"`          // the oldest first
-	History   history.Stats    `json:"history"`           // kept of delivered lines for docker logs
-	Volumes   []volume.Status  `json:"volumes,omitempty"` // by name
-	Swarm     []swarm.Status   `json:"swarm,omitempty"`   // secrets that managers of a swarm have asked for since the start, by name
+	Version   int               `json:"version"`             // of this form: 1
+	Program   string            `json:"program"`             // the driver's own version
+	Attention []string          `json:"attention"`           // why a person should look, one line each; empty means that all is well
+	Sessions  []session.Status  `json:"sessions"`            // the oldest first
+	History   history.Stats     `json:"history"`             // kept of delivered lines for docker logs
+	Volumes   []volume.Status   `json:"volumes,omitempty"`   // by name
+	Swarm     []requests.Status `json:"swarm,omitempty"`     // secrets that managers of a swarm have asked for since the start, by name
+	Variables []requests.Status `json:"variables,omitempty"` // containers of secretref-runtime that have asked for variables since the start, by id
 }
 
 // ReportVersion is Report.Version of this program.

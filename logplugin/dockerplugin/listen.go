@@ -18,11 +18,14 @@ import (
 // firstFD is the first file that systemd passes, see sd_listen_fds(3).
 const firstFD = 3
 
-// VolumesUnit is the socket unit of volumes; the socket of any other unit is that of the log driver.
-const VolumesUnit = "secretref-files.socket"
+// The socket units of volumes and of secretref-runtime; the socket of any other unit is that of the log driver.
+const (
+	VolumesUnit = "secretref-files.socket"
+	RuntimeUnit = "secretref-runtime.socket"
+)
 
 // Sockets are those that systemd has passed; nil means that there is none.
-type Sockets struct{ Logs, Volumes net.Listener }
+type Sockets struct{ Logs, Volumes, Runtime net.Listener }
 
 // Passed returns the sockets that systemd has passed to this process. Call it once, early: it takes the variables
 // LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES out of the environment.
@@ -36,13 +39,18 @@ func Passed() (Sockets, error) {
 		return s, nil // none, or meant for the process that started this one
 	}
 	n, err := strconv.Atoi(fds)
-	if err != nil || n < 1 || n > 2 {
-		return s, fmt.Errorf("systemd passes %q sockets, and one for logs and one for volumes are wanted; check the ListenStream lines of the socket units", fds)
+	if err != nil || n < 1 || n > 3 {
+		return s, fmt.Errorf("systemd passes %q sockets, and one each for logs, volumes and secretref-runtime are wanted; check the ListenStream lines of the socket units", fds)
 	}
 	for i := range n {
 		to, what := &s.Logs, "logs"
-		if i < len(names) && names[i] == VolumesUnit {
-			to, what = &s.Volumes, "volumes"
+		if i < len(names) {
+			switch names[i] {
+			case VolumesUnit:
+				to, what = &s.Volumes, "volumes"
+			case RuntimeUnit:
+				to, what = &s.Runtime, "secretref-runtime"
+			}
 		}
 		l, err := passed(firstFD + i)
 		if err == nil && *to != nil {
@@ -57,7 +65,7 @@ func Passed() (Sockets, error) {
 }
 
 func (s Sockets) close() (err error) {
-	for _, l := range []net.Listener{s.Logs, s.Volumes} {
+	for _, l := range []net.Listener{s.Logs, s.Volumes, s.Runtime} {
 		if l != nil {
 			err = errors.Join(err, l.Close())
 		}
@@ -68,7 +76,7 @@ func (s Sockets) close() (err error) {
 // passed returns the socket that is file fd.
 func passed(fd int) (net.Listener, error) {
 	unix.CloseOnExec(fd)
-	f := os.NewFile(uintptr(fd), "systemd socket") //nolint:gosec // 3 or 4
+	f := os.NewFile(uintptr(fd), "systemd socket") //nolint:gosec // 3 to 5
 	defer f.Close()                                // FileListener works on a copy
 	l, err := net.FileListener(f)
 	if err != nil {

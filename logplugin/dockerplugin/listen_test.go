@@ -144,10 +144,10 @@ func TestBadActivation(t *testing.T) {
 		fds  string
 		want string
 	}{
-		"three sockets": {null, "3", `systemd passes "3" sockets`},
-		"no number":     {null, "", `systemd passes "" sockets`},
-		"TCP":           {tcpFile, "1", "systemd passes a socket of tcp"},
-		"no socket":     {null, "1", "is not a listening socket"},
+		"four sockets": {null, "4", `systemd passes "4" sockets`},
+		"no number":    {null, "", `systemd passes "" sockets`},
+		"TCP":          {tcpFile, "1", "systemd passes a socket of tcp"},
+		"no socket":    {null, "1", "is not a listening socket"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cmd, out, _ := startChild(t, c.file, "LISTEN_FDS="+c.fds, "API_TEST_PATH=/proc/none")

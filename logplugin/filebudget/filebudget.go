@@ -17,6 +17,7 @@ type Budget struct {
 	Fixed        int // standard files, listeners, the lock, the runtime, spare files, and files that are read and closed at once
 	Daemon       int // connections of the daemon
 	Volumes      int // connections of the daemon to the socket of volumes
+	Runtime      int // connections of secretref-runtime
 	Status       int // connections to the status socket
 	Metrics      int // connections to metrics_address
 	Destinations int // connections to routers and to AWS
@@ -29,9 +30,9 @@ type Budget struct {
 	Accepted int
 }
 
-// For shares out limit, with a part for volumes where they are served. A limit that is too small for all leaves at least one file to
+// For shares out limit, with a part for volumes and for secretref-runtime where they are served. A limit that is too small for all leaves at least one file to
 // each part.
-func For(limit int, volumes bool) Budget {
+func For(limit int, volumes, runtime bool) Budget {
 	b := Budget{
 		Limit:        limit,
 		Fixed:        between(16, limit/8, 24),
@@ -44,9 +45,12 @@ func For(limit int, volumes bool) Budget {
 	if volumes {
 		b.Volumes = between(2, limit/32, 32)
 	}
+	if runtime {
+		b.Runtime = between(2, limit/32, 32)
+	}
 	b.Destinations = max(4, b.Destinations-2*b.Readers)
-	b.Sessions = max(1, limit-b.Fixed-b.Daemon-b.Volumes-b.Status-b.Metrics-b.Destinations-2*b.Readers)
-	b.Accepted = max(b.Sessions, limit-b.Fixed-b.Daemon-b.Volumes-b.Status-2*b.Readers)
+	b.Sessions = max(1, limit-b.Fixed-b.Daemon-b.Volumes-b.Runtime-b.Status-b.Metrics-b.Destinations-2*b.Readers)
+	b.Accepted = max(b.Sessions, limit-b.Fixed-b.Daemon-b.Volumes-b.Runtime-b.Status-2*b.Readers)
 	return b
 }
 

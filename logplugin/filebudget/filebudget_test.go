@@ -10,21 +10,22 @@ func TestFor(t *testing.T) {
 	for _, tt := range []struct {
 		limit   int
 		volumes bool
+		runtime bool
 		want    Budget
 	}{
-		{0, true, Budget{0, 16, 4, 2, 2, 2, 4, 1, 1, 1}},
-		{60, true, Budget{60, 16, 4, 2, 2, 2, 5, 1, 27, 34}},
-		{64, true, Budget{64, 16, 4, 2, 2, 2, 6, 1, 30, 38}},
-		{128, true, Budget{128, 16, 8, 4, 4, 4, 12, 2, 76, 92}},
-		{128, false, Budget{128, 16, 8, 0, 4, 4, 12, 2, 80, 96}},
-		{1024, true, Budget{1024, 24, 64, 32, 8, 8, 96, 16, 760, 864}},
-		{65536, true, Budget{65536, 24, 64, 32, 8, 8, 512, 256, 64376, 64896}},
+		{0, true, true, Budget{0, 16, 4, 2, 2, 2, 2, 4, 1, 1, 1}},
+		{60, true, false, Budget{60, 16, 4, 2, 0, 2, 2, 5, 1, 27, 34}},
+		{64, true, true, Budget{64, 16, 4, 2, 2, 2, 2, 6, 1, 28, 36}},
+		{128, true, true, Budget{128, 16, 8, 4, 4, 4, 4, 12, 2, 72, 88}},
+		{128, false, false, Budget{128, 16, 8, 0, 0, 4, 4, 12, 2, 80, 96}},
+		{1024, true, true, Budget{1024, 24, 64, 32, 32, 8, 8, 96, 16, 728, 832}},
+		{65536, true, false, Budget{65536, 24, 64, 32, 0, 8, 8, 512, 256, 64376, 64896}},
 	} {
-		got := For(tt.limit, tt.volumes)
+		got := For(tt.limit, tt.volumes, tt.runtime)
 		if got != tt.want {
 			t.Errorf("For(%d, %v) = %+v, want %+v", tt.limit, tt.volumes, got, tt.want)
 		}
-		if all := got.Fixed + got.Daemon + got.Volumes + got.Status + got.Metrics + got.Destinations + 2*got.Readers + got.Sessions; tt.limit > 32 && all != tt.limit {
+		if all := got.Fixed + got.Daemon + got.Volumes + got.Runtime + got.Status + got.Metrics + got.Destinations + 2*got.Readers + got.Sessions; tt.limit > 32 && all != tt.limit {
 			t.Errorf("For(%d): the parts are %d files together", tt.limit, all)
 		}
 		if got.Accepted < got.Sessions {

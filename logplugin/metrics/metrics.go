@@ -44,19 +44,26 @@ type Volumes interface {
 	Space() (free, all uint64) // of the tmpfs, in bytes
 }
 
-// Swarm is where the numbers of secrets of a swarm come from.
-type Swarm interface {
+// Requests is where the numbers of requests for secrets come from.
+type Requests interface {
 	Requests() (given, refused int64) // since the start
 }
 
-// Options of Handler. All but Volumes and Swarm must be set.
+// Variables is where the numbers of containers of secretref-runtime come from.
+type Variables interface {
+	Requests
+	Containers() int
+}
+
+// Options of Handler. All but Volumes, Swarm and Variables must be set.
 type Options struct {
 	Version      string // of the program
 	Sessions     Sessions
 	Health       Health
 	Resolves     *Resolves
 	Volumes      Volumes     // nil = the host has none
-	Swarm        Swarm       // nil = no swarm can ask this host
+	Swarm        Requests    // nil = no swarm can ask this host
+	Variables    Variables   // nil = secretref-runtime cannot ask
 	PerContainer func() bool // whether each session and each volume has metrics of its own; asked for each scrape
 	Log          *slog.Logger
 }
@@ -91,7 +98,7 @@ func Labels() map[string][]string {
 	for _, m := range []metric{
 		buildInfo, broken, attention, refused, sessions, lines, requests, took, waiting, age, failing, success, sentBytes, containerLines, containerWaiting, containerAge,
 		spoolDisk, spoolLimit, spoolMemory, spoolMemoryLimit, spoolLow, spoolModes, spoolFiles, spoolFailures, pipes, stateFailures, resolved,
-		volumes, volumeWaiting, volumeSize, volumeFree, volumeMissing, volumeFailing, volumeChanged, volumeRead, volumeVersion, swarmRequests,
+		volumes, volumeWaiting, volumeSize, volumeFree, volumeMissing, volumeFailing, volumeChanged, volumeRead, volumeVersion, swarmRequests, variableRequests, variableContainers,
 	} {
 		all[m.name] = m.labels
 	}
@@ -137,10 +144,13 @@ var (
 	volumeSize    = desc("volume_space_bytes", "Size of the tmpfs of all volumes; 0 = it is not mounted.")
 	volumeFree    = desc("volume_space_free_bytes", "What is free of it.")
 
-	volumeMissing = desc("volume_missing_files", "Files of a mounted volume that wait for AWS.", "volume")
-	volumeFailing = desc("volume_failing_seconds", "For how long the files of a volume cannot be brought up to date; 0 = they can.", "volume")
-	volumeChanged = desc("volume_changed_timestamp_seconds", "When a file of a volume last changed; missing before it has files.", "volume")
-	volumeRead    = desc("volume_read_timestamp_seconds", "When all values of a volume were last read; missing before the first time since the start.", "volume")
+	volumeMissing      = desc("volume_missing_files", "Files of a mounted volume that wait for AWS.", "volume")
+	volumeFailing      = desc("volume_failing_seconds", "For how long the files of a volume cannot be brought up to date; 0 = they can.", "volume")
+	volumeChanged      = desc("volume_changed_timestamp_seconds", "When a file of a volume last changed; missing before it has files.", "volume")
+	volumeRead         = desc("volume_read_timestamp_seconds", "When all values of a volume were last read; missing before the first time since the start.", "volume")
+	variableRequests   = desc("variable_requests_total", "Requests of secretref-runtime for the variables of a container: ok, or refused.", "result")
+	variableContainers = desc("variable_containers", "Containers that were given variables and are remembered.")
+
 	swarmRequests = desc("swarm_secret_requests_total", "Requests of a swarm's manager for a secret: ok, or refused.", "result")
 	volumeVersion = desc("volume_version_info", "Always 1; the version of the secret that a file has.", "volume", "file", "version")
 
@@ -181,9 +191,11 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		o.volumes(c.o.Volumes, c.o.PerContainer())
 	}
 	if c.o.Swarm != nil {
-		given, refused := c.o.Swarm.Requests()
-		o.counter(swarmRequests, float64(given), "ok")
-		o.counter(swarmRequests, float64(refused), "refused")
+		o.requests(swarmRequests, c.o.Swarm)
+	}
+	if c.o.Variables != nil {
+		o.requests(variableRequests, c.o.Variables)
+		o.gauge(variableContainers, float64(c.o.Variables.Containers()))
 	}
 	count := c.o.Resolves.counts()
 	o.counter(resolved, count[""], "ok")
@@ -245,6 +257,12 @@ func (o output) store(st spool.StoreStats) {
 	o.counter(spoolFailures, float64(st.Failures))
 	o.gauge(spoolLow, bit(st.LowSpace))
 	o.gauge(pipes, float64(st.PipeBytes))
+}
+
+func (o output) requests(m metric, from Requests) {
+	given, refused := from.Requests()
+	o.counter(m, float64(given), "ok")
+	o.counter(m, float64(refused), "refused")
 }
 
 func (o output) volumes(from Volumes, each bool) {

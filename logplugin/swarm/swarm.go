@@ -13,11 +13,10 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/secretref/secretref/logplugin/references"
+	"github.com/secretref/secretref/logplugin/requests"
 	"github.com/secretref/secretref/shared/config"
 	"github.com/secretref/secretref/shared/fault"
 	"github.com/secretref/secretref/shared/resolve"
@@ -29,7 +28,6 @@ const Label = "valueFrom"
 
 const (
 	maxReference = 4096 // bytes
-	maxKnown     = 1000 // secrets of which Status knows; those that nobody has asked for go first
 	maxShown     = 200  // bytes of a name
 )
 
@@ -46,39 +44,27 @@ type Secrets struct {
 	o       Config
 	allowed references.Allowed
 	asker   *references.Asker
-
-	mu             sync.Mutex
-	known          map[string]Status // by name
-	given, refused int64
-}
-
-// Status is what `status` shows of a secret that a manager has asked for since the start.
-type Status struct {
-	Name      string    `json:"name"`
-	Reference string    `json:"reference,omitempty"` // missing when the label is missing or no reference
-	Version   string    `json:"version,omitempty"`   // of the value that was given last
-	Asked     time.Time `json:"asked"`               // when a manager last asked
-	LastError string    `json:"lastError,omitempty"` // of the last answer
+	requests.Table
 }
 
 // New returns Secrets. It may name what volumes may: allow_references in [secrets].
 func New(o Config) *Secrets {
-	return &Secrets{o: o, allowed: references.InSecrets(o.Config.Secrets), asker: references.NewAsker(o.Config, o.Resolver), known: map[string]Status{}}
+	return &Secrets{o: o, allowed: references.InSecrets(o.Config.Secrets), asker: references.NewAsker(o.Config, o.Resolver)}
 }
 
 // Secret returns the value of the secret name with these labels. An error is for people, in one line.
 func (s *Secrets) Secret(ctx context.Context, name string, labels map[string]string) (secret.Value, error) {
-	at := Status{Name: name[:min(len(name), maxShown)], Asked: time.Now().UTC()}
+	at := requests.Status{Name: name[:min(len(name), maxShown)], Asked: time.Now().UTC()}
 	v, err := s.resolve(ctx, &at, labels)
 	if err != nil {
 		at.LastError = fault.OneLine(err.Error())
 		s.o.Log.Error("a secret of the swarm is refused, and its task does not start", "secret", at.Name, "error", at.LastError)
 	}
-	s.note(at)
+	s.Note(at)
 	return v, err
 }
 
-func (s *Secrets) resolve(ctx context.Context, at *Status, labels map[string]string) (secret.Value, error) {
+func (s *Secrets) resolve(ctx context.Context, at *requests.Status, labels map[string]string) (secret.Value, error) {
 	text, err := labelOf(labels)
 	if err != nil {
 		return secret.Value{}, err
@@ -87,7 +73,7 @@ func (s *Secrets) resolve(ctx context.Context, at *Status, labels map[string]str
 	if err != nil {
 		return secret.Value{}, fmt.Errorf("label %s: %w", Label, err)
 	}
-	at.Reference = ref.String()
+	at.References = []string{ref.String()}
 	if s.o.Broken != nil {
 		return secret.Value{}, fmt.Errorf("the configuration of secretref is broken: %w", s.o.Broken)
 	}
@@ -99,9 +85,8 @@ func (s *Secrets) resolve(ctx context.Context, at *Status, labels map[string]str
 		return secret.Value{}, fmt.Errorf("label %s: %w", Label, r.Err)
 	}
 	if r.Value.IsEmpty() {
-		return secret.Value{}, fmt.Errorf("%s is empty, and Docker takes no empty secret", at.Reference)
+		return secret.Value{}, fmt.Errorf("%s is empty, and Docker takes no empty secret", ref)
 	}
-	at.Version = r.VersionID
 	return r.Value, nil
 }
 
@@ -122,51 +107,5 @@ func labelOf(labels map[string]string) (string, error) {
 	return "", errors.New("the secret has no label " + Label + "; create it with docker secret create --driver PLUGIN --label " + Label + "=REFERENCE NAME")
 }
 
-// note keeps the status of a secret, and how many requests there were.
-func (s *Secrets) note(at Status) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if at.LastError == "" {
-		s.given++
-	} else {
-		s.refused++
-	}
-	if _, known := s.known[at.Name]; !known && len(s.known) >= maxKnown {
-		oldest := ""
-		for name, k := range s.known {
-			if oldest == "" || k.Asked.Before(s.known[oldest].Asked) {
-				oldest = name
-			}
-		}
-		delete(s.known, oldest)
-	}
-	s.known[at.Name] = at
-}
-
-// Status returns the secrets that managers have asked for since the start, by name.
-func (s *Secrets) Status() []Status {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.SortedFunc(maps.Values(s.known), func(a, b Status) int { return strings.Compare(a.Name, b.Name) })
-}
-
-// Requests returns how many requests for a secret were answered with a value, and how many with an error, since the start.
-func (s *Secrets) Requests() (given, refused int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.given, s.refused
-}
-
-// recent is for how long a refusal is a reason to look. The manager of a task that waits for its secret asks again within seconds.
-const recent = 10 * time.Minute
-
 // Attention returns why a person should look, one line each: a secret that was refused keeps a task from starting.
-func (s *Secrets) Attention() []string {
-	var reasons []string
-	for _, at := range s.Status() {
-		if at.LastError != "" && time.Since(at.Asked) < recent {
-			reasons = append(reasons, fmt.Sprintf("secret %s of the swarm: %s", at.Name, at.LastError))
-		}
-	}
-	return reasons
-}
+func (s *Secrets) Attention() []string { return s.Refused("secret %s of the swarm: %s") }

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/secretref/secretref/shared/awsconf"
@@ -52,7 +52,7 @@ func TestSecret(t *testing.T) {
 		if err != nil || v.Reveal() != want {
 			t.Fatalf("value %q, %v, want %q", v.Reveal(), err, want)
 		}
-		if got := m.Status(); len(got) != 1 || got[0].Name != "dbpw" || got[0].Reference != reference || got[0].Version == "" || got[0].LastError != "" || got[0].Asked.IsZero() {
+		if got := m.Status(); len(got) != 1 || got[0].Name != "dbpw" || !slices.Equal(got[0].References, []string{reference}) || got[0].LastError != "" || got[0].Asked.IsZero() {
 			t.Errorf("status %+v", got)
 		}
 	}
@@ -106,31 +106,5 @@ func TestRefused(t *testing.T) {
 	broken := newManager(t, errors.New("config.toml: line 3"))
 	if _, err := broken.Secret(t.Context(), "db", map[string]string{Label: empty}); err == nil || !strings.Contains(err.Error(), "config.toml: line 3") {
 		t.Errorf("with a broken configuration: %v", err)
-	}
-}
-
-// A refusal that was not repeated for a while stops being a reason to look: its service was removed.
-func TestAttentionEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := &Secrets{known: map[string]Status{}}
-		s.note(Status{Name: "db", Asked: time.Now(), LastError: "denied"})
-		if got := s.Attention(); len(got) != 1 || got[0] != "secret db of the swarm: denied" {
-			t.Errorf("attention %q", got)
-		}
-		time.Sleep(recent)
-		if got := s.Attention(); len(got) != 0 {
-			t.Errorf("attention after %v: %q", recent, got)
-		}
-	})
-}
-
-// However many names are asked for, status keeps the latest.
-func TestBound(t *testing.T) {
-	s := &Secrets{known: map[string]Status{}}
-	for i := range maxKnown + 10 {
-		s.note(Status{Name: fmt.Sprintf("%04d", i), Asked: time.Unix(int64(i), 0)})
-	}
-	if all := s.Status(); len(all) != maxKnown || all[0].Name != "0010" {
-		t.Errorf("%d names from %s on, want %d from 0010 on", len(all), all[0].Name, maxKnown)
 	}
 }

@@ -44,7 +44,8 @@ func newHost(t *testing.T, o rig.DockerdOptions) *host {
 	h := &host{t: t, dir: t.TempDir(), name: fmt.Sprintf("srvol%d-%d", os.Getpid(), daemons), aws: fakeaws.New(t, fakeaws.Options{})}
 	h.program = h.build("secretref-logdriver", "./logplugin/cmd/secretref-logdriver")
 	h.mount()
-	h.write(`allow_references = ["arn:aws:secretsmanager:*:*:secret:prod/*"]`)
+	h.write(`allow_references = ["arn:aws:secretsmanager:*:*:secret:prod/*", "arn:aws:s3:::config/*"]`)
+	o.Args = append(o.Args, h.runtimes()...)
 	h.dockerd = rig.Use(t, rig.StartDockerd, o) // it has the mounts of this moment
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -122,7 +123,7 @@ func (h *host) start() {
 		h.t.Fatal(err)
 	}
 	defer log.Close()
-	h.driver = exec.Command("/bin/sh", "-c", `ulimit -c unlimited; exec "$@"`, "sh", h.program, "serve", "--socket", h.socket(""), "--volume-socket", h.socket("-files"), "--config", h.dir+"/config.toml")
+	h.driver = exec.Command("/bin/sh", "-c", `ulimit -c unlimited; exec "$@"`, "sh", h.program, "serve", "--socket", h.socket(""), "--volume-socket", h.socket("-files"), "--runtime-socket", h.dir+"/resolve.sock", "--config", h.dir+"/config.toml")
 	h.driver.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	h.driver.Dir = h.dir // where a core dump would be
 	h.driver.Env = append(rig.Env(h.dir), append(h.aws.Environ(), "GOTRACEBACK=crash")...)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/secretref/secretref/shared/fault"
@@ -50,6 +51,25 @@ func (v *Volumes) Status() []Status {
 		all = append(all, s)
 	}
 	return all
+}
+
+// Incomplete returns why a container would not find all files of a volume, or nil. It may be called while the volume is mounted.
+func (v *Volumes) Incomplete(name string) error {
+	x, err := v.find(name)
+	if err != nil {
+		return fmt.Errorf("volume %s: %w", name, err)
+	}
+	files, _ := v.tree.present(name)
+	lacks := missing(x.spec, files)
+	if len(lacks) == 0 {
+		return nil
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if x.lastErr != nil {
+		return fmt.Errorf("volume %s lacks %s: %w", name, strings.Join(lacks, ", "), x.lastErr)
+	}
+	return fmt.Errorf("volume %s lacks %s", name, strings.Join(lacks, ", "))
 }
 
 // Space returns how many bytes of the tmpfs are free, and how many there are; 0 and 0 when it is not there.

@@ -12,6 +12,7 @@ _secretref_logdriver() {
 		serve:--socket) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 		serve:--volume-socket) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 		serve:--volume-dir) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+		serve:--runtime-socket) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 		serve:--log-level) ;;
 		serve:--log-format) ;;
 		status:--config) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
@@ -29,7 +30,7 @@ _secretref_logdriver() {
 		iam-policy:--config) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 		iam-policy:--state-dir) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 		iam-policy:--format) ;;
-		serve:*) words='--config --state-dir --socket --volume-socket --volume-dir --log-level --log-format --help' ;;
+		serve:*) words='--config --state-dir --socket --volume-socket --volume-dir --runtime-socket --log-level --log-format --help' ;;
 		status:*) words='--config --state-dir --json --watch --help' ;;
 		forget:*) words='--config --state-dir --discard --force --ended --volume --help' ;;
 		check:*) words='--config --state-dir --log-opt --volume-opt --send --help' ;;

@@ -16,6 +16,7 @@ complete -c secretref-logdriver -n '__fish_seen_subcommand_from serve' -l state-
 complete -c secretref-logdriver -n '__fish_seen_subcommand_from serve' -l socket -r -F -d 'where the daemon looks; default, /run/docker/plugins/secretref.sock; a socket of systemd wins'
 complete -c secretref-logdriver -n '__fish_seen_subcommand_from serve' -l volume-socket -r -F -d 'serve volumes there, as in /run/docker/plugins/secretref-files.sock; default, none; a socket of systemd wins'
 complete -c secretref-logdriver -n '__fish_seen_subcommand_from serve' -l volume-dir -r -F -d 'tmpfs of volumes, which containers mount as well; default, values_dir and volumes_dir under (secrets)'
+complete -c secretref-logdriver -n '__fish_seen_subcommand_from serve' -l runtime-socket -r -F -d 'answer secretref-runtime there, as on /run/secretref/resolve.sock; default, nowhere; a socket of systemd wins'
 complete -c secretref-logdriver -n '__fish_seen_subcommand_from serve' -l log-level -x -d 'debug, info, warn or error; default, info'
 complete -c secretref-logdriver -n '__fish_seen_subcommand_from serve' -l log-format -x -d 'text or json; default, text, for journald with its priorities'
 complete -c secretref-logdriver -n '__fish_seen_subcommand_from status' -l config -r -F -d 'in place of /etc/secretref/config.toml and its drop-ins'
