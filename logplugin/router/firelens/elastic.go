@@ -33,7 +33,7 @@ func elasticOptions() []option {
 		{name: "generate_id", form: ignored, why: place}, {name: "id_key", form: refused, why: place}, {name: "write_operation"},
 		{name: "current_time_index", form: ignored, why: "a date in the index is that of the line"}, {name: "buffer_size", form: ignored},
 		{name: "trace_output", form: ignored}, {name: "trace_error", form: ignored, why: "what the server refuses is counted and shown by status"},
-		{name: "aws_auth"}, {name: "aws_region", form: ignored, why: signed}, {name: "aws_service_name", form: ignored, why: signed},
+		{name: "aws_auth", form: refusedOn, why: "requests are not signed; give a user and a password, or an API key"}, {name: "aws_region", form: ignored, why: signed}, {name: "aws_service_name", form: ignored, why: signed},
 		{name: "aws_role_arn", form: ignored, why: signed}, {name: "aws_external_id", form: ignored, why: signed},
 		{name: "aws_sts_endpoint", form: ignored, why: signed}, {name: "aws_profile", form: ignored, why: signed},
 	}
@@ -42,9 +42,6 @@ func elasticOptions() []option {
 func buildElastic(t *translation) {
 	t.setting(fluentbit.Output, t.out.names[0])
 	t.protect("http_passwd", "http_api_key", "cloud_auth")
-	if t.is("aws_auth", false) {
-		t.fail("aws_auth is not supported here: requests are not signed; give a user and a password, or an API key")
-	}
 	if t.oneOf("write_operation", "create", "index", "update", "upsert"); strings.HasPrefix(t.text("write_operation", ""), "up") {
 		t.fail("write_operation is %q; write create or index: each line is a document of its own", t.text("write_operation", ""))
 	}

@@ -48,11 +48,12 @@ type output struct {
 type form int
 
 const (
-	text     form = iota // as it is
-	template             // may have variables, because the router's own option is a template
-	toggle               // on, off and the like
-	ignored              // taken and without effect here
-	refused              // not supported, with the reason
+	text      form = iota // as it is
+	template              // may have variables, because the router's own option is a template
+	toggle                // on, off and the like
+	ignored               // taken and without effect here
+	refused               // not supported, with the reason
+	refusedOn             // a switch that is refused when it is on
 )
 
 // option is one option of an output.
@@ -63,6 +64,14 @@ type option struct {
 	setting bool   // it changes the payload, and goes into the router's PREFIX-fluent-bit under its own name
 	repeats bool   // it may stand several times
 	why     string // with refused: what to do; with ignored: why, or nothing
+}
+
+// options returns options of one form, for one reason.
+func options(f form, why string, names ...string) (all []option) {
+	for _, name := range names {
+		all = append(all, option{name: name, form: f, why: why})
+	}
+	return all
 }
 
 // outputs lists all that are served and those of which something can be said.

@@ -2,6 +2,7 @@ package firelens
 
 import (
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -88,6 +89,8 @@ func TestTranslate(t *testing.T) {
 		{"cloud without TLS", m{"Name": "es", "Host": "es.example.com"}, m{"Cloud_Auth": "ref"}, nil, "Cloud_Auth would be sent to es.example.com"},
 		{"time_key_format", m{"Name": "es", "time_key_format": "%Y %Q"}, nil, nil, "%Q is not supported"},
 		{"write_operation", m{"Name": "es", "write_operation": "upsert"}, nil, nil, "write create or index"},
+		{"signing that is off", http(m{"aws_auth": "off", "oauth2.enable": "No"}), nil, m{"http-format": "json"}, ""},
+		{"tokens", http(m{"oauth2.enable": "on"}), nil, nil, "give a token as the header Authorization"},
 		{"signed", m{"Name": "es", "AWS_Auth": "On"}, nil, nil, "requests are not signed"},
 		{"CloudWatch Logs", m{"Name": "cloudwatch_logs", "region": "eu-west-1", "log_group_name": "g", "log_stream_prefix": "p-", "auto_create_group": "True", "log_retention_days": "30", "role_arn": "r"}, nil,
 			m{"awslogs-region": "eu-west-1", "awslogs-group": "g", "tag": "p-" + defaultTag, "awslogs-create-group": "true", "awslogs-retention-days": "30", "awslogs-role-arn": "r", "awslogs-fluent-bit": "output=cloudwatch_logs"}, ""},
@@ -203,4 +206,36 @@ func FuzzTranslate(f *testing.F) {
 			t.Errorf("Translate(%q, %q) = %+v", name, key, got.Router)
 		}
 	})
+}
+
+// Every option that Fluent Bit has for an output that is served is known here: it has an effect, or is taken without one, or is refused and
+// it is said what to do.
+func TestEveryOptionIsKnown(t *testing.T) {
+	text, err := os.ReadFile("testdata/options.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := map[string][]string{}
+	for line := range strings.Lines(string(text)) {
+		if names := strings.Fields(line); !strings.HasPrefix(line, "#") {
+			of[names[0]] = names[1:]
+		}
+	}
+	for name := range Outputs() {
+		o, err := find(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if own := of[o.names[0]]; len(own) == 0 {
+			t.Errorf("the options of %s are not in testdata/options.txt", o.names[0])
+		}
+		for _, option := range slices.Concat(of["(all)"], of[o.names[0]]) {
+			switch x := o.option(strings.ToLower(option)); {
+			case x == nil:
+				t.Errorf("%s does not know %s", name, option)
+			case (x.form == refused || x.form == refusedOn) && x.why == "":
+				t.Errorf("%s refuses %s and does not say what to do", name, option)
+			}
+		}
+	}
 }

@@ -11,7 +11,7 @@ func httpOutput() output {
 	const aws = "requests are not signed; send to a receiver that takes a token"
 	return output{
 		names: []string{"http"}, router: "http", tls: prefixTLS("http"), build: buildHTTP,
-		options: []option{
+		options: slices.Concat(oauthOptions(), options(refusedOn, aws, "aws_auth"), options(refused, aws, "aws_service", "aws_region", "aws_role_arn", "aws_external_id", "aws_profile", "aws_sts_endpoint"), []option{
 			{name: "uri"}, {name: "format"}, {name: "header", repeats: true},
 			{name: "json_date_key", setting: true}, {name: "json_date_format"},
 			{name: "http_user", to: "http-user"}, {name: "http_passwd", to: "http-password"},
@@ -22,11 +22,16 @@ func httpOutput() output {
 			{name: "gelf_timestamp_key", form: refused, why: "use Name=gelf"}, {name: "gelf_host_key", form: refused, why: "use Name=gelf"},
 			{name: "gelf_short_message_key", form: refused, why: "use Name=gelf"}, {name: "gelf_full_message_key", form: refused, why: "use Name=gelf"},
 			{name: "gelf_level_key", form: refused, why: "use Name=gelf"},
-			{name: "aws_auth", form: refused, why: aws}, {name: "aws_service", form: refused, why: aws}, {name: "aws_region", form: refused, why: aws},
-			{name: "aws_role_arn", form: refused, why: aws}, {name: "aws_external_id", form: refused, why: aws}, {name: "aws_profile", form: refused, why: aws},
-			{name: "oauth2.enable", form: refused, why: "give a token as the header Authorization"},
-		},
+			{name: "http.read_idle_timeout", form: ignored},
+		}),
 	}
+}
+
+// oauthOptions are those with which Fluent Bit asks for a token.
+func oauthOptions() []option {
+	return append(options(refusedOn, "give a token as the header Authorization", "oauth2.enable"), options(refused, "give a token as the header Authorization", "oauth2.token_url", "oauth2.client_id", "oauth2.client_secret", "oauth2.user_agent",
+		"oauth2.scope", "oauth2.audience", "oauth2.resource", "oauth2.auth_method", "oauth2.jwt_key_file", "oauth2.jwt_cert_file", "oauth2.jwt_aud", "oauth2.jwt_header",
+		"oauth2.jwt_ttl_seconds", "oauth2.refresh_skew_seconds", "oauth2.timeout", "oauth2.connect_timeout")...)
 }
 
 func buildHTTP(t *translation) {

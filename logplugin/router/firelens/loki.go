@@ -16,7 +16,7 @@ func lokiOutput() output {
 			{name: "uri"}, {name: "tenant_id", to: "loki-tenant-id"}, {name: "http_user", to: "loki-user"}, {name: "http_passwd", to: "loki-password"},
 			{name: "bearer_token", to: "loki-bearer-token"}, {name: "labels"}, {name: "label_keys", setting: true}, {name: "remove_keys", setting: true},
 			{name: "structured_metadata", setting: true}, {name: "line_format"}, {name: "drop_single_key"}, {name: "compress"},
-			{name: "buffer_size", form: ignored}, {name: "auto_kubernetes_labels", form: ignored},
+			{name: "buffer_size", form: ignored}, {name: "tenant_id_key_error_handling", form: ignored}, {name: "auto_kubernetes_labels", form: ignored},
 			{name: "label_map_path", form: refused, why: "give labels and label_keys"}, {name: "tenant_id_key", form: refused, why: "give tenant_id"},
 			{name: "structured_metadata_map_keys", form: refused, why: "give structured_metadata"}, {name: "header", form: refused, repeats: true, why: "give tenant_id, http_user or bearer_token"},
 		},

@@ -277,6 +277,10 @@ func (t *translation) move() {
 		case o == nil:
 		case o.form == refused:
 			t.fail("%s is not supported here: %s", e.key, o.why)
+		case o.form == refusedOn:
+			if t.is(o.name, false) {
+				t.fail("%s is not supported here: %s", e.key, o.why)
+			}
 		case o.setting && e.secret:
 			t.fail("%s cannot be in secretOptions here; write it into options", e.key)
 		case o.setting && o.form == toggle:

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/secretref/secretref/logplugin/fluentbit"
@@ -44,7 +45,7 @@ func splunkOutput() output {
 			{name: "http_user", form: refused, why: "give the token in splunk_token"}, {name: "http_passwd", form: refused, why: "give the token in splunk_token"},
 			{name: "event_sourcetype_key", form: refused, why: "give event_sourcetype"}, {name: "event_index_key", form: refused, why: "give event_index"},
 			{name: "event_field", form: refused, repeats: true, why: "the members of the event are fields at search time"},
-			{name: "auto_extract_timestamp", form: refused, why: "the time is that of the line"},
+			{name: "auto_extract_timestamp", form: refusedOn, why: "the time is that of the line"},
 		},
 		build: func(t *translation) {
 			t.setting(fluentbit.Output, "splunk")
@@ -70,7 +71,7 @@ func newrelicOutput() output {
 			{name: "apikey", to: "newrelic-api-key"}, {name: "licensekey", to: "newrelic-license-key"}, {name: "endpoint"},
 			{name: "compression", to: "newrelic-compression"}, {name: "compress", form: ignored}, {name: "httpclienttimeout", form: ignored},
 			{name: "maxbuffersize", form: ignored}, {name: "maxrecords", form: ignored}, {name: "maxtimebetweenflushes", form: ignored},
-			{name: "sendmetrics", form: ignored}, {name: "lowdatamode"}, {name: "ignoresystemproxy", form: refused, why: "set NO_PROXY in the log driver's environment"},
+			{name: "sendmetrics", form: ignored}, {name: "lowdatamode", form: refusedOn, why: "the whole record is sent"}, {name: "ignoresystemproxy", form: refusedOn, why: "set NO_PROXY in the log driver's environment"},
 			{name: "cabundlefile", to: "newrelic-ca-cert"}, {name: "cabundledir", form: refused, why: "give one file of certificates in caBundleFile"},
 			{name: "validateproxycerts", form: ignored},
 		},
@@ -78,9 +79,6 @@ func newrelicOutput() output {
 			t.setting(fluentbit.Output, "newrelic")
 			t.either("apiKey", "licenseKey")
 			t.url("endpoint", "newrelic-endpoint")
-			if t.is("lowdatamode", false) {
-				t.fail("lowDataMode is not supported; remove it")
-			}
 		},
 	}
 }
@@ -111,16 +109,22 @@ func opentelemetryOutput() output {
 	const body = "the line is the body, and the rest are attributes"
 	return output{
 		names: []string{"opentelemetry", "otel-collector"}, router: "otlp", tls: prefixTLS("otlp"),
-		options: []option{
-			{name: "logs_uri"}, {name: "header", repeats: true}, {name: "compress"}, {name: "batch_size", form: ignored},
-			{name: "logs_body_key"}, {name: "logs_body_key_attributes", form: toggle}, {name: "add_label", form: ignored, repeats: true},
-			{name: "metrics_uri", form: ignored}, {name: "traces_uri", form: ignored}, {name: "log_response_payload", form: ignored},
-			{name: "http2"}, {name: "grpc"}, {name: "max_resources", form: ignored}, {name: "max_scopes", form: ignored},
-			{name: "http_user", form: refused, why: "give the header Authorization, as a secret"}, {name: "http_passwd", form: refused, why: "give the header Authorization, as a secret"},
-			{name: "logs_metadata_key", form: refused, why: body}, {name: "logs_severity_text_message_key", form: refused, why: body},
-			{name: "logs_severity_number_message_key", form: refused, why: body}, {name: "logs_timestamp_metadata_key", form: refused, why: body},
-			{name: "aws_auth", form: refused, why: "requests are not signed; send to a Collector on the host"},
-		},
+		options: slices.Concat(
+			options(ignored, "only logs are sent, over HTTP", "grpc_logs_uri", "grpc_metrics_uri", "grpc_profiles_uri", "grpc_traces_uri", "profiles_uri"),
+			options(ignored, "a container's lines have no metadata", "logs_attributes_metadata_key", "logs_instrumentation_scope_metadata_key", "logs_metadata_key",
+				"logs_observed_timestamp_metadata_key", "logs_resource_metadata_key", "logs_severity_number_metadata_key", "logs_severity_text_metadata_key",
+				"logs_span_id_metadata_key", "logs_trace_flags_metadata_key", "logs_trace_id_metadata_key", "logs_timestamp_metadata_key"),
+			options(ignored, "a request has the records of one batch", "logs_max_resources", "logs_max_scopes", "max_resources", "max_scopes"),
+			options(refused, body, "logs_severity_text_message_key", "logs_severity_number_message_key", "logs_span_id_message_key", "logs_trace_id_message_key"),
+			options(refusedOn, "requests are not signed; send to a Collector on the host", "aws_auth"),
+			options(refused, "requests are not signed; send to a Collector on the host", "aws_service", "aws_region", "aws_role_arn", "aws_external_id", "aws_profile", "aws_sts_endpoint"),
+			[]option{
+				{name: "logs_uri"}, {name: "header", repeats: true}, {name: "compress"}, {name: "batch_size", form: ignored},
+				{name: "logs_body_key"}, {name: "logs_body_key_attributes", form: toggle}, {name: "add_label", form: ignored, repeats: true},
+				{name: "metrics_uri", form: ignored}, {name: "traces_uri", form: ignored}, {name: "log_response_payload", form: ignored},
+				{name: "http2"}, {name: "grpc", form: refusedOn, why: "remove it, and give the collector's port for OTLP over HTTP, which is 4318 for most"},
+				{name: "http_user", form: refused, why: "give the header Authorization, as a secret"}, {name: "http_passwd", form: refused, why: "give the header Authorization, as a secret"},
+			}),
 		build: buildOTLP,
 	}
 }
@@ -136,8 +140,6 @@ func buildOTLP(t *translation) {
 	switch {
 	case !strings.HasSuffix(path, "/v1/logs"):
 		t.fail("logs_uri is %q; the path of OTLP ends in /v1/logs", path)
-	case t.is("grpc", false):
-		t.fail("grpc is not supported; remove it, and give the collector's port for OTLP over HTTP, which is 4318 for most")
 	}
 	if key := t.text("logs_body_key", "$log"); strings.TrimPrefix(key, "$") != fluentbit.Log {
 		t.fail("logs_body_key is %s; only $log is possible, which is the line", key)
@@ -159,7 +161,7 @@ func forwardOutput() output {
 			{name: "username", to: "fluentd-username"}, {name: "password", to: "fluentd-password"}, {name: "require_ack_response", form: toggle, to: "fluentd-request-ack"},
 			{name: "compress"}, {name: "time_as_integer"}, {name: "tag", form: template, to: "tag"}, {name: "send_options", form: ignored},
 			{name: "retain_metadata_in_forward_mode", form: ignored}, {name: "fluentd_compat", form: ignored},
-			{name: "empty_shared_key", form: refused, why: "give a key in shared_key"}, {name: "add_option", form: refused, repeats: true, why: "a record has no options"},
+			{name: "empty_shared_key", form: refusedOn, why: "give a key in shared_key"}, {name: "add_option", form: refused, repeats: true, why: "a record has no options"},
 			{name: "upstream", form: refused, why: "give one Host"},
 		},
 		build: func(t *translation) {
@@ -176,7 +178,7 @@ func forwardOutput() output {
 }
 
 func nullOutput() output {
-	return output{names: []string{"null"}, router: "null", options: []option{{name: "format", form: ignored}}, build: func(*translation) {}}
+	return output{names: []string{"null"}, router: "null", options: options(ignored, "", "format", "json_date_key", "json_date_format"), build: func(*translation) {}}
 }
 
 // required refuses options without the one of that name.
