@@ -259,7 +259,7 @@ func (u *Use) try(ctx context.Context, op, operation string, body []byte, header
 	if err := u.client.signer.SignHTTP(ctx, u.creds, r, hex.EncodeToString(hash[:]), u.client.config.Service.Name, u.Region, now); err != nil {
 		return router.Answer{}, u.client.wrong("the request cannot be signed")
 	}
-	return u.http.Do(ctx, router.Request{Op: op, Method: r.Method, Path: "/", Header: r.Header, Body: body, Values: u.Values})
+	return u.http.Do(ctx, router.Request{Op: op, Method: r.Method, Path: "/", Header: r.Header, Body: body, Answer: u.client.config.Service.Answer, Values: u.Values})
 }
 
 // leastSkew is how far two clocks may be apart that count as equal: AWS takes signatures of five minutes.

@@ -59,6 +59,7 @@ type Service struct {
 	Target   string // before the operation, in the header X-Amz-Target
 	Prefix   string // of the options
 	Resource string // before the name of the resource, in ARNs: "log-group:"
+	Answer   int    // bytes of an answer that are read; 0 = router.MaxAnswer
 }
 
 // Options returns the options that every service has.

@@ -7,6 +7,9 @@ import (
 	"sync"
 )
 
+// recordID is how long the ids of records are that Firehose answers with.
+const recordID = 224
+
 // Firehose is Amazon Data Firehose with one stream.
 type Firehose struct {
 	*Server
@@ -77,7 +80,7 @@ func (f *Firehose) call(operation string, body []byte) Answer {
 			failed++
 			continue
 		}
-		each = append(each, map[string]string{"RecordId": "r"})
+		each = append(each, map[string]string{"RecordId": strings.Repeat("r", recordID)})
 		taken = append(taken, string(record.Data))
 	}
 	f.records = append(f.records, taken...)

@@ -36,10 +36,11 @@ const (
 	maxRecords = 500
 	maxBytes   = 4 << 20
 	maxText    = 900_000 // of a line, in JSON: a record may have 1,000 KiB
+	maxAnswer  = 1 << 20 // the id of a record has 224 bytes, and the reason of one that was not taken may have more
 )
 
 func service() awsrouter.Service {
-	return awsrouter.Service{Name: "firehose", SDKID: "Firehose", Target: "Firehose_20150804.", Prefix: "firehose", Resource: "deliverystream/"}
+	return awsrouter.Service{Name: "firehose", SDKID: "Firehose", Target: "Firehose_20150804.", Prefix: "firehose", Resource: "deliverystream/", Answer: maxAnswer}
 }
 
 func options() []router.Option {

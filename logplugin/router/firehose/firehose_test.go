@@ -84,6 +84,18 @@ func TestEachRecord(t *testing.T) {
 	}
 }
 
+// The answer to a request of as many records as Firehose takes is read whole.
+func TestFullRequest(t *testing.T) {
+	s := start(t, nil)
+	b, _ := routertest.Batch(s.encoders, 2*maxRecords)
+	if e := routertest.Send(t, s.router, b); e != nil {
+		t.Fatal(e)
+	}
+	if n := len(s.firehose.Records()); n != 2*maxRecords {
+		t.Errorf("%d records were taken, want %d", n, 2*maxRecords)
+	}
+}
+
 func TestRecords(t *testing.T) {
 	s := start(t, nil)
 	b := &router.Batch{}
