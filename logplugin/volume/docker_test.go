@@ -264,7 +264,7 @@ func (h *host) hostRestarts(t *testing.T) {
 // With --live-restore containers outlive their daemon, and their files follow rotations while it is away and afterwards.
 func TestLiveRestore(t *testing.T) {
 	h := newHost(t, rig.DockerdOptions{Args: []string{"--live-restore"}})
-	h.run("app", "app-secrets", h.put("db", "value-0"), "--restart", "always")
+	h.run("app", "app-secrets", h.put("db", "value-0"), "--restart", "always", "--runtime", "secretref", "-e", "secrets.VARIABLE="+h.put("variable", "v"))
 	h.reads("app", "value-0")
 	for i, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		h.step(sig.String(), func(t *testing.T) {
@@ -281,6 +281,9 @@ func TestLiveRestore(t *testing.T) {
 				t.Fatal(err)
 			}
 			h.reads("app", away)
+			if environ := h.mustDocker("exec", "app", "/app", "/proc/self/environ"); !strings.Contains("\x00"+environ, "\x00VARIABLE=v\x00") {
+				t.Errorf("docker exec after the daemon has come back: %q", environ)
+			}
 			h.mustDocker("cp", "app:/run/secrets/db", h.dir+"/copied-"+away)
 			h.put("db", back)
 			h.reads("app", back)

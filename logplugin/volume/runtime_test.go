@@ -4,9 +4,11 @@ package volume_test
 
 import (
 	"crypto/sha256"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,6 +18,8 @@ import (
 	"github.com/secretref/secretref/shared/polltest"
 	"github.com/secretref/secretref/shared/rig"
 )
+
+var pairs = flag.Int("pairs", 3, "how often docker run is timed with variables and without")
 
 // runtimes returns arguments of dockerd: two runtimes in front of runc, one of them with another runtime between.
 func (h *host) runtimes() []string {
@@ -53,6 +57,7 @@ func TestVariables(t *testing.T) {
 	h.step("AWS is away", h.variablesAway)
 	h.step("the service is away", h.serviceAway)
 	h.step("a volume is not complete", h.incomplete)
+	h.step("what it costs", h.cost)
 }
 
 // with returns the arguments of a container with variables, behind those of docker run.
@@ -222,6 +227,43 @@ func (h *host) variablesAway(t *testing.T) {
 		return strings.HasSuffix(h.mustDocker("logs", "app"), line("DB", "value-2")) && h.mustDocker("inspect", "-f", "{{.State.Status}}", "app") == "running\n"
 	})
 	h.mustDocker("rm", "-f", "app")
+}
+
+// cost prints what two variables add to docker run, and the program to a call that is not its own. Both are taken in turns, because machines
+// are noisy: the figures are medians, and -pairs 50 gives the documents' ones.
+func (h *host) cost(t *testing.T) {
+	a, b := h.put("a", "1"), h.put("b", "2")
+	want := line("A", "1") + line("B", "2")
+	var runs, calls [2][]time.Duration
+	took := func(to *[]time.Duration, do func()) {
+		began := time.Now()
+		do()
+		*to = append(*to, time.Since(began))
+	}
+	for range *pairs {
+		for i, args := range [][]string{
+			{"run", "--rm", "--network", "none", "-e", "A=1", "-e", "B=2", "environ", "A", "B"},
+			{"run", "--rm", "--network", "none", "--runtime", "secretref", "-e", "secrets.A=" + a, "-e", "secrets.B=" + b, "environ", "A", "B"},
+		} {
+			took(&runs[i], func() {
+				if out := h.mustDocker(args...); out != want {
+					t.Errorf("docker %q: %s", args, out)
+				}
+			})
+		}
+		for i, program := range []string{"runc", h.dir + "/secretref-runtime"} {
+			took(&calls[i], func() {
+				if _, err := (rig.Cmd{Args: []string{program, "--version"}}).Run(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	median := func(of []time.Duration) time.Duration { slices.Sort(of); return of[len(of)/2] }
+	for what, of := range map[string][2][]time.Duration{"docker run with two variables": runs, "a call that is not its own": calls} {
+		without, with := median(of[0]), median(of[1])
+		t.Logf("%s: %v without, %v with, %v more (median of %d)", what, without.Round(100*time.Microsecond), with.Round(100*time.Microsecond), (with - without).Round(100*time.Microsecond), *pairs)
+	}
 }
 
 // standsIn waits until a stand-in has said why the application does not run.
