@@ -43,7 +43,7 @@ func (f *findings) note(text string) { fmt.Fprintf(f.w, "note   %s\n", text) }
 // check tries all that can be tried without a container. The running driver does what depends on its sandbox, its
 // environment and its files; without one this process does, and says so.
 func (p Program) check(ctx context.Context, f flags) error {
-	if f.send && len(f.logOpts) == 0 {
+	if f.check.send && len(f.check.logOpts) == 0 {
 		return errors.New("check: --send needs --log-opt: where is the line to go?")
 	}
 	found := &findings{w: p.Stdout}
@@ -107,7 +107,7 @@ func (p Program) checkWith(ctx context.Context, found *findings, cfg *config.Con
 		return nil
 	}
 	what := "log options"
-	if len(f.volumeOpts) > 0 {
+	if len(f.check.volumeOpts) > 0 {
 		what = "options"
 	}
 	found.note("the " + what + " are tried by this process: the service may have other files, variables and credentials")
@@ -124,11 +124,11 @@ func (p Program) checkWith(ctx context.Context, found *findings, cfg *config.Con
 // trialsOf returns what is to be tried: the given options, or without any each destination of the configuration.
 func trialsOf(cfg *config.Config, f flags) []control.Trial {
 	var all []control.Trial
-	if len(f.volumeOpts) > 0 {
-		all = append(all, control.Trial{VolumeOpts: f.volumeOpts})
+	if len(f.check.volumeOpts) > 0 {
+		all = append(all, control.Trial{VolumeOpts: f.check.volumeOpts})
 	}
-	if len(f.logOpts) > 0 {
-		all = append(all, control.Trial{LogOpts: f.logOpts, Send: f.send})
+	if len(f.check.logOpts) > 0 {
+		all = append(all, control.Trial{LogOpts: f.check.logOpts, Send: f.check.send})
 	}
 	if len(all) > 0 {
 		return all

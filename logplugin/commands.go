@@ -37,6 +37,8 @@ func commands() []command {
 		{"check", "", "try the configuration, and with --log-opt or --volume-opt a container's options, references and router, without a container",
 			common("log-opt", "send", "volume-opt"), Program.check},
 		{"refresh", "VOLUME", "read the values of a volume again at once, or without VOLUME those of all mounted ones", common(), Program.refresh},
+		{"configure", "runtime", "write secretref-runtime into daemon.json, so that containers can have --runtime secretref and variables by reference",
+			[]string{"runtime", "default", "undo", "dry-run", "daemon-config", "config"}, Program.configure},
 		{"routers", "NAME", "list the log routers, or the options of one with their defaults", nil, Program.routers},
 		{"import", "FILE", "print what an ECS task definition, a compose file, a daemon.json or an ecs.config becomes here", []string{"part", "format"}, Program.importFile},
 		{"iam-policy", "", "print the IAM policy that the destinations of the configuration need", append(common(), "format"), Program.iamPolicy},
@@ -74,13 +76,20 @@ func (p Program) options() []option {
 			func(s *flag.FlagSet, f *flags) { s.BoolVar(&f.forget.ended, "ended", false, "") }},
 		{"volume", "", "remove a volume that the daemon has forgotten; ID is its name",
 			func(s *flag.FlagSet, f *flags) { s.BoolVar(&f.forget.volume, "volume", false, "") }},
-		{"log-opt", "NAME=VALUE", "as of docker run; any number of them", func(s *flag.FlagSet, f *flags) { s.Func("log-opt", "", addTo(f.logOpts)) }},
-		{"volume-opt", "NAME=VALUE", "as of docker run --mount; any number of them", func(s *flag.FlagSet, f *flags) { s.Func("volume-opt", "", addTo(f.volumeOpts)) }},
+		{"log-opt", "NAME=VALUE", "as of docker run; any number of them", func(s *flag.FlagSet, f *flags) { s.Func("log-opt", "", addTo(f.check.logOpts)) }},
+		{"volume-opt", "NAME=VALUE", "as of docker run --mount; any number of them", func(s *flag.FlagSet, f *flags) { s.Func("volume-opt", "", addTo(f.check.volumeOpts)) }},
 		{"part", "PART", "destinations, registries, compose, run or policy alone; default: all, and what is to be done first",
 			func(s *flag.FlagSet, f *flags) { s.StringVar(&f.output.part, "part", "", "") }},
 		{"format", "FORMAT", "of the policy: json, terraform or cloudformation; default: json",
 			func(s *flag.FlagSet, f *flags) { s.StringVar(&f.output.format, "format", "", "") }},
-		{"send", "", "send one marked line there, and show the answer", func(s *flag.FlagSet, f *flags) { s.BoolVar(&f.send, "send", false, "") }},
+		{"runtime", "NAME", "the runtime that does the work behind secretref-runtime; default: runc",
+			func(s *flag.FlagSet, f *flags) { s.StringVar(&f.configure.behind, "runtime", "", "") }},
+		{"default", "", "also for containers that name no runtime", func(s *flag.FlagSet, f *flags) { s.BoolVar(&f.configure.asDefault, "default", false, "") }},
+		{"undo", "", "take out what configure has written", func(s *flag.FlagSet, f *flags) { s.BoolVar(&f.configure.undo, "undo", false, "") }},
+		{"dry-run", "", "only say what would change", func(s *flag.FlagSet, f *flags) { s.BoolVar(&f.configure.dryRun, "dry-run", false, "") }},
+		{"daemon-config", "FILE", "of the Docker daemon, in place of /etc/docker/daemon.json",
+			func(s *flag.FlagSet, f *flags) { s.StringVar(&f.configure.daemonConfig, "daemon-config", "", "") }},
+		{"send", "", "send one marked line there, and show the answer", func(s *flag.FlagSet, f *flags) { s.BoolVar(&f.check.send, "send", false, "") }},
 	}
 }
 
@@ -100,7 +109,7 @@ func (p Program) usage() string {
 	b.WriteString("Usage: " + Name + " COMMAND\n\n" +
 		"A Docker log driver that takes its log router's credentials by reference (docker run --log-driver secretref).\n\n")
 	for _, c := range commands() {
-		fmt.Fprintf(&b, "  %-15s %s\n", strings.TrimSpace(c.name+" "+c.arg), c.text)
+		fmt.Fprintf(&b, "  %-18s %s\n", strings.TrimSpace(c.name+" "+c.arg), c.text)
 	}
 	b.WriteString("\nOptions:\n")
 	for _, o := range p.options() {
@@ -163,7 +172,7 @@ func didYouMean(dashes, name string, known []string) string {
 
 // flags parses what follows the command.
 func (p Program) flags(c command, args []string) (flags, error) {
-	f := flags{logOpts: map[string]string{}, volumeOpts: map[string]string{}}
+	f := flags{check: checkFlags{logOpts: map[string]string{}, volumeOpts: map[string]string{}}}
 	set := flag.NewFlagSet(c.name, flag.ContinueOnError)
 	set.SetOutput(io.Discard)
 	for _, o := range p.options() {
@@ -176,8 +185,12 @@ func (p Program) flags(c command, args []string) (flags, error) {
 		if f.id = set.Arg(0); f.id != "" {
 			err = parse(set, c, set.Args()[1:]) // options may stand behind it
 		}
-		if err == nil && c.name == "forget" {
+		switch {
+		case err != nil:
+		case c.name == "forget":
 			err = f.forget.check(f.id)
+		case c.name == "configure":
+			err = f.configure.check(f.id)
 		}
 	}
 	if err != nil {

@@ -57,7 +57,7 @@ func TestMistakes(t *testing.T) {
 
 // remedies are the forms in which a text says what to do, and places what it may name.
 var (
-	remedies = regexp.MustCompile(`(; |: |, |\()(write|give|remove|put|set|add|did you mean|use|names of keys|known are|a duration|a list|if it comes from|take|does the service run|it names the log router|see|keys are|where is|move|correct it|allow_[a-z]+ in \[logs\]|which session)`)
+	remedies = regexp.MustCompile(`(; |: |, |\()(write|give|remove|put|set|add|did you mean|use|names of keys|known are|a duration|a list|if it comes from|take|does the service run|it names the log router|see|keys are|where is|move|correct it|install it|stop |allow_[a-z]+ in \[logs\]|which session)`)
 	places   = regexp.MustCompile(`log-opts? |a destination|\[logs|\$WORK/|command "|--[a-z]|daemon\.json|option`)
 )
 
@@ -109,6 +109,7 @@ func (m *mistake) make(t *testing.T) {
 	var out bytes.Buffer
 	code := Run(t.Context(), Program{
 		Args: args, Stdout: &out, Stderr: &out, Getenv: func(string) string { return "" }, Version: "1", DaemonConfig: dir + "/daemon.json",
+		Runtime: dir + "/secretref-runtime", RuntimeSocket: dir + "/resolve.sock",
 	})
 	m.says = strings.ReplaceAll(out.String(), dir, "$WORK") + fmt.Sprintf("exit %d\n", code)
 	if code == 0 {

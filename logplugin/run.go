@@ -33,7 +33,9 @@ type Program struct {
 	Getenv         func(string) string
 	Environ        []string // as os.Environ
 	Version        string
-	DaemonConfig   string           // of the Docker daemon, for check; "" means /etc/docker/daemon.json
+	DaemonConfig   string           // of the Docker daemon, for check and configure; "" means /etc/docker/daemon.json
+	Runtime        string           // for configure; "" means secretref-runtime beside this program
+	RuntimeSocket  string           // for configure; "" means the socket of secretref-runtime.socket
 	Reload         <-chan os.Signal // asks serve to read its configuration again; nil means never
 }
 
@@ -47,9 +49,8 @@ type flags struct {
 	json, watch      bool      // status
 	forget           forgetFlags
 	id               string
-	logOpts          map[string]string // check
-	volumeOpts       map[string]string // check
-	send             bool              // check
+	check            checkFlags
+	configure        configureFlags
 	output           outputFlags
 }
 
@@ -58,6 +59,12 @@ type socketFlags struct {
 	logs    string
 	volumes string // "" = no volumes
 	runtime string // "" = secretref-runtime cannot ask
+}
+
+// checkFlags are those of check.
+type checkFlags struct {
+	logOpts, volumeOpts map[string]string
+	send                bool
 }
 
 // outputFlags are those of import and iam-policy; "" is all parts, and the first format.

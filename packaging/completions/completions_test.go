@@ -65,6 +65,8 @@ func (p program) commands(t *testing.T) (all []command) {
 		c := command{name: m[1], text: strings.TrimSuffix(text, ".")}
 		if words := regexp.MustCompile(`[a-z]+(?:\|[a-z]+)+$`).FindString(usage); words != "" {
 			c.words = strings.Split(words, "|")
+		} else if word := regexp.MustCompile(`^Usage: \S+ [a-z-]+ ([a-z]+) `).FindStringSubmatch(usage); word != nil {
+			c.words = word[1:]
 		}
 		for _, o := range regexp.MustCompile(`(?m)^  --([a-z-]+)(?: ([A-Z=]+))?  +(\S.*)$`).FindAllStringSubmatch(help, -1) {
 			c.options = append(c.options, option{o[1], o[2], o[3]})
@@ -197,6 +199,7 @@ func TestBash(t *testing.T) {
 		{"secretref-logdriver status --wa", "--watch"},
 		{"secretref-logdriver check --config completions_t", "completions_test.go"},
 		{"secretref-logdriver check --log-opt x", ""},
+		{"secretref-logdriver configure run", "runtime"},
 		{"docker-credential-secretref configure po", "podman"},
 		{"docker-credential-secretref explain --js", "--json"},
 	} {

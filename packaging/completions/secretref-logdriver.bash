@@ -4,7 +4,7 @@ _secretref_logdriver() {
 	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} words=
 	COMPREPLY=()
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		words='serve status forget check refresh routers import iam-policy version help'
+		words='serve status forget check refresh configure routers import iam-policy version help'
 	else
 		case ${COMP_WORDS[1]}:$before in
 		serve:--config) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
@@ -25,6 +25,9 @@ _secretref_logdriver() {
 		check:--volume-opt) ;;
 		refresh:--config) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 		refresh:--state-dir) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+		configure:--config) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+		configure:--runtime) ;;
+		configure:--daemon-config) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 		import:--part) ;;
 		import:--format) ;;
 		iam-policy:--config) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
@@ -35,6 +38,7 @@ _secretref_logdriver() {
 		forget:*) words='--config --state-dir --discard --force --ended --volume --help' ;;
 		check:*) words='--config --state-dir --log-opt --volume-opt --send --help' ;;
 		refresh:*) words='--config --state-dir --help' ;;
+		configure:*) words='--config --runtime --default --undo --dry-run --daemon-config runtime --help' ;;
 		routers:*) words='--help' ;;
 		import:*) words='--part --format --help' ;;
 		iam-policy:*) words='--config --state-dir --format --help' ;;

@@ -59,7 +59,7 @@ func TestCommandsAndOptions(t *testing.T) {
 
 // Pages that name each other exist, and every line is one that a man program can read.
 func TestPages(t *testing.T) {
-	for _, name := range []string{"docker-credential-secretref.1", "secretref-logdriver.1", "secretref-config.5"} {
+	for _, name := range []string{"docker-credential-secretref.1", "secretref-logdriver.1", "secretref-runtime.1", "secretref-config.5"} {
 		page, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
@@ -109,7 +109,7 @@ func same(t *testing.T, what string, got, want []string) {
 // secretref-logdriver(1) has every command and option of --help, and no other.
 func TestLogDriverCommands(t *testing.T) {
 	text := section(t, "secretref-logdriver.1", "COMMANDS")
-	got := all(text, `(?m)^\.It Cm ([a-z-]+)(?:$| Ar )`)
+	got := all(text, `(?m)^\.It Cm ([a-z-]+(?: runtime)?)(?:$| Ar )`)
 	for _, option := range all(text, `(?m)^\.It Fl (-[a-z-]+)(?:$| Ar )`) {
 		got = append(got, "-"+option)
 	}
@@ -117,7 +117,7 @@ func TestLogDriverCommands(t *testing.T) {
 	if code := logplugin.Run(t.Context(), logplugin.Program{Args: []string{"help"}, Stdout: &help, Stderr: &help, Getenv: os.Getenv}); code != 0 {
 		t.Fatalf("help: exit status %d", code)
 	}
-	same(t, "commands and options", got, all(help.String(), `(?m)^  ([a-z-]+|--[a-z-]+)(?: [A-Z=]+)?  +\S`))
+	same(t, "commands and options", got, all(help.String(), `(?m)^  ([a-z-]+(?: runtime)?|--[a-z-]+)(?: [A-Z=]+)?  +\S`))
 }
 
 // It has every log option that a container may give, and no other.
