@@ -106,7 +106,7 @@ func build(t *testing.T, version string) (deb, rpm string) {
 const (
 	enable  = "enable secretref-logdriver.socket secretref-logdriver.service"
 	started = enable + "; daemon-reload; start secretref-logdriver.socket secretref-logdriver.service"
-	all     = "secretref-logdriver.socket secretref-files.socket secretref-logdriver.service"
+	all     = "secretref-logdriver.socket secretref-files.socket secretref-runtime.socket secretref-logdriver.service"
 	stopped = "stop " + all + "; stop run-secretref-volumes.mount run-secretref-values.mount; disable " + all + "; daemon-reload"
 )
 
@@ -164,6 +164,7 @@ func life(t *testing.T, deb, newer string) {
 	for file, mode := range map[string]os.FileMode{
 		"usr/bin/docker-credential-secretref": 0o755, "usr/bin/secretref-logdriver": 0o755, "usr/libexec/secretref/secretref-resolve": 0o755,
 		"usr/lib/systemd/system/secretref-logdriver.socket": 0o644, "usr/lib/systemd/system/secretref-logdriver.service": 0o644,
+		"usr/bin/secretref-runtime": 0o755, "usr/lib/systemd/system/secretref-runtime.socket": 0o644, "usr/share/man/man1/secretref-runtime.1.gz": 0o644,
 		"usr/lib/systemd/system/secretref-files.socket": 0o644, "usr/lib/systemd/system/run-secretref-values.mount": 0o644,
 		"usr/lib/systemd/system/run-secretref-volumes.mount":  0o644,
 		"usr/share/man/man1/docker-credential-secretref.1.gz": 0o644, "usr/share/man/man5/secretref-config.5.gz": 0o644,
@@ -205,6 +206,17 @@ func life(t *testing.T, deb, newer string) {
 	if got := h.asked(t); strings.Contains(got, "stop") {
 		t.Errorf("a removal that is refused asks systemctl for %q", got)
 	}
+	write(t, h.path("usr/bin/secretref-logdriver"), "#!/bin/sh\nexit 1\n", 0o755) // no driver runs
+	if err := os.MkdirAll(h.path("etc/docker"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, h.path("etc/docker/daemon.json"), `{"runtimes":{"secretref":{"path":"/usr/bin/secretref-runtime"}}}`, 0o644)
+	if out, err := h.dpkg(t, nil, "-r", "secretref"); err == nil || !strings.Contains(out, "configure runtime --undo first") || !exists(h.path("usr/bin/secretref-runtime")) {
+		t.Errorf("removed while the daemon has the runtime: %v\n%s", err, out)
+	}
+	if got := h.asked(t); strings.Contains(got, "stop") {
+		t.Errorf("a removal that is refused asks systemctl for %q", got)
+	}
 	if out, err := h.dpkg(t, []string{"SECRETREF_FORCE=1"}, "-r", "secretref"); err != nil {
 		t.Fatalf("removal by force: %v\n%s", err, out)
 	}
@@ -213,6 +225,9 @@ func life(t *testing.T, deb, newer string) {
 	}
 	if exists(h.path("usr/bin/secretref-logdriver")) || read(t, h.path("var/lib/secretref/line")) != "undelivered" || read(t, config) != "# mine\n" {
 		t.Error("a removal must delete the programs, and keep the state and the configuration")
+	}
+	if err := os.RemoveAll(h.path("etc/docker")); err != nil {
+		t.Fatal(err)
 	}
 	if h.must(t, "-i", deb); h.asked(t) != started {
 		t.Error("an installation after a removal does not start the units")

@@ -100,7 +100,7 @@ func TestRelease(t *testing.T) {
 	}
 }
 
-var programs = []string{"docker-credential-secretref", "secretref-logdriver", "secretref-resolve"}
+var programs = []string{"docker-credential-secretref", "secretref-logdriver", "secretref-resolve", "secretref-runtime"}
 
 // materials looks for the modules that a program is made of in what is said of it.
 func materials(t *testing.T, dir string) {
@@ -169,9 +169,10 @@ func programsOf(t *testing.T, dir, arch string) {
 			t.Errorf("%s %q of %s: %v\n%s", program, args, arch, err, out)
 		}
 	}
-	for _, program := range programs {
+	for _, program := range programs[:3] {
 		try(version, "", program, "version")
 	}
+	try("state of app", "", "secretref-runtime", "--runtime", "/bin/echo", "state", "of", "app") // it becomes the runtime behind
 	try(ref, "", helper, "explain", "registry.example.com")
 	try("the password", "registry.example.com", "secretref-resolve", "get")
 	try("splunk-url", "", "secretref-logdriver", "routers", "splunk")

@@ -22,7 +22,7 @@ func TestAnalyze(t *testing.T) {
 		t.Fatal(err)
 	}
 	units := map[string]string{}
-	for _, name := range []string{service, socket, files, memory, volumes} {
+	for _, name := range []string{service, socket, files, runtime, memory, volumes} {
 		units[name] = read(t, name)
 	}
 	for _, name := range []string{"docker.service", "docker.socket", "containerd.service"} {
@@ -32,7 +32,7 @@ func TestAnalyze(t *testing.T) {
 	const at = "/etc/systemd/system/"
 	verify := func() string {
 		t.Helper()
-		r, err := s.Run(t.Context(), "systemd-analyze", "verify", "--man=no", at+service, at+socket, at+files, at+memory, at+volumes, at+"docker.service")
+		r, err := s.Run(t.Context(), "systemd-analyze", "verify", "--man=no", at+service, at+socket, at+files, at+runtime, at+memory, at+volumes, at+"docker.service")
 		if err != nil {
 			t.Errorf("%v", err)
 		}

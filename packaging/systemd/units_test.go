@@ -9,12 +9,14 @@ import (
 
 	"github.com/secretref/secretref/logplugin"
 	"github.com/secretref/secretref/logplugin/dockerplugin"
+	"github.com/secretref/secretref/logplugin/ociruntime/ask"
 )
 
 const (
 	service = "secretref-logdriver.service"
 	socket  = "secretref-logdriver.socket"
 	files   = "secretref-files.socket"
+	runtime = "secretref-runtime.socket"
 	memory  = "run-secretref-values.mount"
 	volumes = "run-secretref-volumes.mount"
 	program = "/usr/bin/" + logplugin.Name // where the document installs it
@@ -59,6 +61,11 @@ func TestPaths(t *testing.T) {
 		{files, "ListenStream", "/run/docker/plugins/secretref-files.sock"},
 		{files, "Service", service},
 		{files, "Before", "docker.service"},
+		{runtime, "ListenStream", ask.Socket},
+		{runtime, "Service", service},
+		{runtime, "Before", "docker.service"},
+		{runtime, "SocketMode", "0600"},
+		{runtime, "DirectoryMode", "0700"}, // as of values
 		{memory, "Where", "/run/secretref/values"},
 		{memory, "DirectoryMode", "0700"}, // the cache of root's credential helper is there, too
 		{volumes, "What", "/run/secretref/values"},
@@ -76,6 +83,9 @@ func TestPaths(t *testing.T) {
 	if files != dockerplugin.VolumesUnit {
 		t.Errorf("the program takes the socket of %s for that of volumes, and the unit is %s", dockerplugin.VolumesUnit, files)
 	}
+	if runtime != dockerplugin.RuntimeUnit {
+		t.Errorf("the program takes the socket of %s for that of secretref-runtime, and the unit is %s", dockerplugin.RuntimeUnit, runtime)
+	}
 	sample, err := os.ReadFile("../config/config.toml")
 	if want := `Default: "/var/lib/` + values(read(t, service), "StateDirectory")[0] + `"`; err != nil || !strings.Contains(string(sample), want) {
 		t.Errorf("the sample configuration does not say %s (%v)", want, err)
@@ -84,7 +94,7 @@ func TestPaths(t *testing.T) {
 
 // Nothing that may take its time stands before the daemon.
 func TestNothingDelaysTheDaemon(t *testing.T) {
-	for _, name := range []string{service, socket, files} {
+	for _, name := range []string{service, socket, files, runtime} {
 		for _, key := range []string{"After", "Wants", "Requires", "BindsTo", "Requisite", "RequiresMountsFor"} {
 			for _, v := range values(read(t, name), key) {
 				// A tmpfs and a bind mount take no time.
