@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/secretref/secretref/logplugin/daemonjson"
+	"github.com/secretref/secretref/logplugin/ociruntime"
 	"github.com/secretref/secretref/logplugin/ociruntime/ask"
 )
 
@@ -43,7 +44,7 @@ func (p Program) configure(_ context.Context, f flags) error {
 	}
 	o := daemonjson.Options{
 		File:    cmp.Or(f.configure.daemonConfig, p.DaemonConfig, daemonjson.Path),
-		Program: cmp.Or(p.Runtime, filepath.Join(filepath.Dir(self), daemonjson.ProgramName)),
+		Program: cmp.Or(p.Runtime, filepath.Join(filepath.Dir(self), ociruntime.Name)),
 		Socket:  cmp.Or(p.RuntimeSocket, ask.Socket),
 		Behind:  f.configure.behind, Default: f.configure.asDefault, Undo: f.configure.undo, DryRun: f.configure.dryRun,
 	}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/secretref/secretref/logplugin/ociruntime"
 	"github.com/secretref/secretref/shared/conffile"
 )
 
@@ -21,9 +22,6 @@ const Path = "/etc/docker/daemon.json"
 
 // RuntimeName is the name of the runtime for containers: docker run --runtime.
 const RuntimeName = "secretref"
-
-// ProgramName is the file name of the runtime.
-const ProgramName = "secretref-runtime"
 
 // The keys of daemon.json that are looked at.
 const (
@@ -117,7 +115,7 @@ func (r *Result) writeRuntime(d *conffile.Document, o Options) error {
 	want := entry{Path: o.Program}
 	if o.Behind != "" {
 		want.RuntimeArgs = []string{"--runtime", o.Behind}
-		if base := filepath.Base(o.Behind); base == ProgramName || base == RuntimeName {
+		if base := filepath.Base(o.Behind); base == ociruntime.Name || base == RuntimeName {
 			return fmt.Errorf("--runtime %s is this runtime itself; name the one that is to work behind it", o.Behind)
 		}
 	}
@@ -149,7 +147,7 @@ func (r *Result) writeRuntime(d *conffile.Document, o Options) error {
 func (r *Result) undo(d *conffile.Document) error {
 	names := d.Drop(runtimesKey, func(_ string, value json.RawMessage) bool {
 		var e entry
-		return json.Unmarshal(value, &e) == nil && filepath.Base(e.Path) == ProgramName
+		return json.Unmarshal(value, &e) == nil && filepath.Base(e.Path) == ociruntime.Name
 	})
 	for _, name := range names {
 		r.changed("%s[%q] removed", runtimesKey, name)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/secretref/secretref/logplugin/ociruntime"
 )
 
 // newOptions returns options with a program and a socket that are there, and with a daemon.json that has text, or is missing if that
@@ -14,7 +16,7 @@ import (
 func newOptions(t *testing.T, text string) Options {
 	t.Helper()
 	dir := t.TempDir()
-	o := Options{File: dir + "/docker/daemon.json", Program: dir + "/" + ProgramName, Socket: dir + "/resolve.sock", Proc: dir + "/proc"}
+	o := Options{File: dir + "/docker/daemon.json", Program: dir + "/" + ociruntime.Name, Socket: dir + "/resolve.sock", Proc: dir + "/proc"}
 	write(t, o.Program, "#!/bin/sh\n", 0o755)
 	l, err := net.Listen("unix", o.Socket)
 	if err != nil {
