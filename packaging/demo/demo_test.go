@@ -67,8 +67,9 @@ func TestDemo(t *testing.T) {
 		"\n14. Kill the driver", "kill -9 ", "missing: 0; out of order: none",
 		"\n15. Give a container", "password read, SHA-256 ", `"secrets.password":"arn:aws:secretsmanager:`,
 		"\n16. Rotate that password", "values: 1", "VOLUME", "in the tmpfs /dev/shm/secretref-demo-",
+		"\n17. Give a container that password as a variable", "variable DB_PASSWORD, SHA-256 ", "variable DB_PASSWORD, SHA-256 ", "secrets.DB_PASSWORD=arn:aws:secretsmanager:", "VARIABLES OF",
 		"found: none", "-rw-------", "/run/secretref/",
-		"\n18. Clean up", "of this demo is left",
+		"\n19. Clean up", "of this demo is left",
 	} {
 		_, after, ok := strings.Cut(rest, want)
 		if !ok {

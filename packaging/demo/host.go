@@ -54,7 +54,7 @@ func start(ctx context.Context, h *host) error {
 	if err := h.makeDir(); err != nil {
 		return err
 	}
-	h.out.lines("building docker-credential-secretref, secretref-resolve and secretref-logdriver (static, no cgo)")
+	h.out.lines("building docker-credential-secretref, secretref-resolve, secretref-logdriver and secretref-runtime (static, no cgo)")
 	for _, pkg := range []string{"./credhelper/cmd/...", "./logplugin/cmd/...", "./packaging/demo/hello", "./packaging/demo/counter", "./packaging/demo/watcher"} {
 		if _, err := rig.Build(ctx, h.dir+"/bin", pkg); err != nil {
 			return err
@@ -91,7 +91,12 @@ func start(ctx context.Context, h *host) error {
 	h.pubN = public + ":" + h.mirror.port()
 	h.out.lines("open registry    " + h.pubN + ", TLS, no password")
 
+	runtime, err := h.addRuntime()
+	if err != nil {
+		return err
+	}
 	h.dockerd, err = rig.StartDockerd(ctx, rig.DockerdOptions{
+		Args:  runtime,
 		Hosts: map[string]string{private: h.registry.IP(), public: h.registry.IP()},
 		CAs:   map[string]*rig.CA{h.privateN: ca, h.pubN: ca},
 	})

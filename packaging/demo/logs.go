@@ -108,8 +108,9 @@ func (l *logs) logOpts(h *host) string {
 
 // start starts the driver and waits until it answers.
 func (l *logs) start(ctx context.Context, h *host) error {
-	h.out.command("secretref-logdriver serve --config etc/logs.toml --socket " + l.socket("") + " --volume-socket " + l.socket("-files") + " &")
-	l.driver = exec.Command(h.dir+"/bin/secretref-logdriver", "serve", "--config", h.dir+"/etc/logs.toml", "--socket", l.socket(""), "--volume-socket", l.socket("-files"))
+	sockets := []string{"--socket", l.socket(""), "--volume-socket", l.socket("-files"), "--runtime-socket", l.runtimeSocket(h)}
+	h.out.command("secretref-logdriver serve --config etc/logs.toml " + strings.Join(sockets, " ") + " &")
+	l.driver = exec.Command(h.dir+"/bin/secretref-logdriver", append([]string{"serve", "--config", h.dir + "/etc/logs.toml"}, sockets...)...)
 	l.driver.Env, l.driver.Stdout, l.driver.Stderr = h.env(), l.output, l.output
 	l.driver.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	if err := l.driver.Start(); err != nil {

@@ -31,6 +31,7 @@ func story() []step {
 		{"Kill the driver with -9 and start it again: the container notices nothing, and no line is missing.", logKill},
 		{"Give a container its database password as a file: docker inspect and docker volume inspect show only the reference.", fileRun},
 		{"Rotate that password while the container runs: the file changes, nothing is restarted, and no disk has the value.", fileRotate},
+		{"Give a container that password as a variable: the application and docker exec have it, and docker inspect shows only the reference.", variable},
 		{"Search the host: files, environments and command lines hold no password and no token, neither old nor new.", search},
 		{"Clean up, and see that nothing is left.", end},
 	}
