@@ -90,6 +90,7 @@ func (s *Sessions) attach() (all bool) {
 			s.log.Error("a session cannot go on", named(&meta), "error", err)
 		}
 	}
+	s.wait.Go(s.tidy)
 	if len(loaded.Sessions) > 0 {
 		s.log.Info("sessions of an earlier process go on", "sessions", len(loaded.Sessions))
 	}
@@ -98,6 +99,26 @@ func (s *Sessions) attach() (all bool) {
 	}
 	s.sweep()
 	return true
+}
+
+// tidy moves what an earlier process has delivered into the history, once every FIFO was opened: a container whose pipe is full waits
+// for that. One that cannot be opened does not hold the others for ever.
+func (s *Sessions) tidy() {
+	all := s.sessions()
+	enough := time.NewTimer(s.pauses.hold)
+	defer enough.Stop()
+	for _, x := range all {
+		select {
+		case <-x.input.tried:
+		case <-s.ctx.Done():
+			return
+		case <-enough.C:
+			enough.Reset(0)
+		}
+	}
+	for _, x := range all {
+		x.spool.Tidy()
+	}
 }
 
 // noteUnread keeps how many state files cannot be read, for status, and reports whether all could be read before.

@@ -47,11 +47,14 @@ func (s *Sessions) begin(meta state.Session, b beginning) error {
 		b.parked = err
 	}
 	x := &session{table: s, meta: meta, first: b.first, done: make(chan struct{})}
-	x.input.path, x.input.file = meta.File, b.fifo
+	x.input.path, x.input.file, x.input.tried = meta.File, b.fifo, make(chan struct{})
 	x.output.config, x.output.parked = b.config, b.parked
 	x.spool = s.store.Open(s.spoolDir(meta.File), spool.Options{
 		MaxBytes: cmp.Or(meta.Options.SpoolMaxBytes, s.admission.spoolMaxBytes), Notify: x.wake, History: s.keeper(x), About: x.attrs(),
 	})
+	if !b.again { // for the others attach waits
+		x.spool.Tidy()
+	}
 	k := s.admission.kinds[meta.Options.Router] // nil = none that is known here, and the session is parked
 	x.output.wrong = x.feed.begin(x, k != nil && k.Pieces)
 	ctx, stop := context.WithCancel(s.ctx)

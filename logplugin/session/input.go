@@ -14,6 +14,9 @@ type input struct {
 	path string
 	gone atomic.Bool // it was not there when it was to be opened
 
+	tried     chan struct{} // closed once somebody has tried to open it
+	triedOnce sync.Once
+
 	mu     sync.Mutex
 	file   *os.File // nil = not open
 	unread error    // why it cannot be read; nil = it is, or has ended
@@ -22,6 +25,7 @@ type input struct {
 
 // open returns the open FIFO.
 func (i *input) open() (*os.File, error) {
+	defer i.triedOnce.Do(func() { close(i.tried) })
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.file != nil {

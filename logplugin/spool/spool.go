@@ -39,7 +39,7 @@ const closeWait = 5 * time.Second
 type Options struct {
 	MaxBytes int64     // on disk; must be set. What the delivery holds may come on top
 	Notify   func()    // called when there may be more to read; only passes that on, and returns at once; may be nil
-	History  History   // takes what has been accepted; nil means that it is removed
+	History  History   // takes what has been accepted, after Tidy; nil means that it is removed
 	About    slog.Attr // whose log it is, for log messages
 
 	segmentBytes int64 // 0 = an eighth of MaxBytes, within bounds
@@ -71,6 +71,7 @@ type Spool struct {
 	again   timer
 	last    atomic.Int64 // when the last byte came in, an instant; never = none since Open
 	inRAM   atomic.Bool  // the drain goes on in memory
+	tidy    atomic.Bool  // see Tidy
 	drops   sync.Mutex   // one drop at a time, and no load; taken before all other locks of the spool
 
 	life
@@ -123,6 +124,16 @@ func (st *Store) Open(dir string, o Options) *Spool {
 	st.mu.Unlock()
 	s.trim()
 	return s
+}
+
+// Tidy lets the spool give to its History what was accepted, which nothing does before: else the files of many spools would be moved
+// before the last FIFO is open. Call it once, after Open. A spool without a History does not wait for it.
+func (s *Spool) Tidy() {
+	s.drops.Lock() // the spool is not removed meanwhile
+	defer s.drops.Unlock()
+	if s.tidy.Store(true); !s.isReleased() && s.segs.isLoaded() {
+		s.trim()
+	}
 }
 
 // retry does once more what the file system has refused. It is called a while after a failure, as long as there are any.
@@ -378,6 +389,9 @@ func (s *Spool) persist() error {
 
 // trim removes the segments of which everything has been accepted.
 func (s *Spool) trim() {
+	if s.segs.history != nil && !s.tidy.Load() {
+		return
+	}
 	commit, persisted := s.ledger.position()
 	s.segs.trim(commit, persisted)
 	s.removeLeft()
@@ -439,10 +453,10 @@ func (s *Spool) settle(m mark, known bool, segs []*segment) {
 		if g.size == 0 || g.end() <= m.cursor || inGap {
 			// Its removal was under way. An empty one may be removed while its end still counts.
 			end = max(end, g.end())
-			if inGap || s.segs.history == nil || s.segs.keep(g, false) != nil {
+			if inGap || g.size == 0 || s.segs.history == nil {
 				old = append(old, g)
+				continue
 			}
-			continue
 		}
 		keep = append(keep, g)
 		there = g.end()
