@@ -20,7 +20,7 @@ import (
 type socketTarget struct {
 	name    string
 	server  routertest.SocketOptions
-	options map[string]string // ADDRESS in a value is the receiver's
+	options map[string]string // ADDRESS, HOST and PORT in a value are the receiver's
 	mayLose int               // bytes that an outage may lose: what the receiver's buffer holds
 }
 
@@ -42,6 +42,8 @@ func socketTargets() []socketTarget {
 		{"gelf tcp", routertest.SocketOptions{Network: "tcp", Split: splitAtZero, Buffer: receiverBuffer}, map[string]string{"logDriver": "gelf", "gelf-address": "tcp://ADDRESS"}, receiverKeeps},
 		{"syslog unix", routertest.SocketOptions{Network: "unix", Split: lf}, map[string]string{"logDriver": "syslog", "syslog-address": "unix://ADDRESS", "syslog-format": "rfc5424"}, 0},
 		{"syslog unixgram", routertest.SocketOptions{Network: "unixgram"}, map[string]string{"logDriver": "syslog", "syslog-address": "unixgram://ADDRESS", "syslog-format": "rfc5424"}, 0},
+		{"FireLens syslog", routertest.SocketOptions{Network: "tcp", Split: lf, Buffer: receiverBuffer}, map[string]string{"logDriver": "awsfirelens", "Name": "syslog", "Mode": "tcp", "Host": "HOST", "Port": "PORT"}, receiverKeeps},
+		{"FireLens gelf", routertest.SocketOptions{Network: "tcp", Split: splitAtZero, Buffer: receiverBuffer}, map[string]string{"logDriver": "awsfirelens", "Name": "gelf", "Mode": "tcp", "Host": "HOST", "Port": "PORT"}, receiverKeeps},
 	}
 }
 
@@ -50,6 +52,9 @@ func socketTargets() []socketTarget {
 func TestSocketsLoseNothing(t *testing.T) {
 	for _, x := range socketTargets() {
 		t.Run(x.name, func(t *testing.T) {
+			if strings.HasPrefix(x.name, "FireLens") { // the router itself has its own
+				t.Parallel()
+			}
 			if strings.HasPrefix(x.server.Network, "unix") {
 				x.server.Address = filepath.Join(t.TempDir(), "s")
 			}
@@ -79,7 +84,8 @@ var socketNames = []string{"c1", "c2"}
 func (s *socketRun) run(t *testing.T) {
 	options := map[string]string{}
 	for name, value := range s.options {
-		options[name] = strings.ReplaceAll(value, "ADDRESS", s.receiver.Address())
+		host, port, _ := strings.Cut(s.receiver.Address(), ":")
+		options[name] = strings.NewReplacer("ADDRESS", s.receiver.Address(), "HOST", host, "PORT", port).Replace(value)
 	}
 	for _, name := range socketNames {
 		s.files[name] = s.k.fifo(t, name)
@@ -143,7 +149,9 @@ func (s *socketRun) put(t *testing.T, from, to int) (done func()) {
 // lines are the whole lines of ours that have arrived: one that was cut by the end of a connection is none.
 func (s *socketRun) lines() (lines []string) {
 	for _, m := range s.receiver.Messages() {
-		_, line, ok := strings.Cut(strings.TrimSpace(string(m)), " - ")
+		text := strings.TrimSpace(string(m))
+		ok := strings.Contains(text, " - ")
+		line := strings.TrimPrefix(text[strings.LastIndex(text, " - ")+len(" - "):], "\ufeff")
 		if _, text, isGELF := strings.Cut(string(m), `"short_message":"`); isGELF {
 			line, _, ok = strings.Cut(text, `"`)
 		}

@@ -103,6 +103,9 @@ func (t *translation) secure() {
 		t.note("tls off has no effect: this output always uses TLS")
 		t.tls = true
 	}
+	if t.out.option("mode") != nil && strings.EqualFold(t.text("mode", ""), "tls") {
+		t.tls = true
+	}
 	for _, x := range []struct{ name, to string }{
 		{"tls.ca_file", t.out.tls.ca}, {"tls.crt_file", t.out.tls.cert}, {"tls.key_file", t.out.tls.key}, {"tls.vhost", t.out.tls.serverName},
 	} {

@@ -17,7 +17,5 @@ func notServed() []output {
 		{names: []string{"exit", "counter", "flowcounter", "lib"}, why: "it is for tests of Fluent Bit"},
 		soon("s3", "logdna", "tcp", "udp", "websocket"),
 		soon("kinesis_streams", "kinesis"),
-		{names: []string{"syslog"}, why: "its options are not translated yet; use logDriver=syslog with syslog-address"},
-		{names: []string{"gelf"}, why: "its options are not translated yet; use logDriver=gelf with gelf-address"},
 	}
 }

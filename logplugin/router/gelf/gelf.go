@@ -14,6 +14,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/secretref/secretref/logplugin/fluentbit"
 	"github.com/secretref/secretref/logplugin/router"
 )
 
@@ -41,6 +42,7 @@ var options = []router.Option{
 	{Name: "gelf-tls-server-name"},
 	{Name: "gelf-tls-skip-verify", Default: "false"},
 	{Name: timeout, Default: router.DefaultSocketTimeout.String()},
+	fluentbit.Option("gelf"),
 }
 
 var tlsNames = router.TLSNames{
@@ -79,6 +81,7 @@ func Parse(o router.Options) (Config, error) {
 	v.Int(reconnects, 0, 0, 1<<62)
 	v.Int(delay, 0, 0, 1<<62)
 	checkProtocols(v)
+	settingsOf(v)
 	if err := v.Err(); err != nil {
 		return Config{}, err
 	}
@@ -125,6 +128,11 @@ func (c Config) socket(z *compressor) router.SocketConfig {
 }
 
 // Encoder implements router.Config.
-func (c Config) Encoder(_ context.Context, s router.Session) (router.Encoder, error) {
-	return newEncoder(s), nil
+func (c Config) Encoder(ctx context.Context, s router.Session) (router.Encoder, error) {
+	return c.options.NewEncoder(ctx, "read gelf log-opts", options, func(v *router.Values) router.Encoder {
+		if f := settingsOf(v); f != nil {
+			return asFluentBit(s, f)
+		}
+		return newEncoder(s)
+	})
 }

@@ -310,3 +310,27 @@ func BenchmarkDatagrams(b *testing.B) {
 		})
 	}
 }
+
+func TestFluentBit(t *testing.T) {
+	session := routertest.Session("web")
+	session.Tag, session.Attrs = "t", map[string]string{"id": "i", "a b": "x"}
+	record := &router.Record{TimeNano: 1795428000_123456789, Source: []byte("stdout"), Line: []byte(`"`)}
+	for settings, want := range map[string]string{
+		"output=gelf": `{"version":"1.1","host":"` + session.Host + `","short_message":"\"","timestamp":1795428000.123,"_source":"stdout","_a_b":"x","_container_id":"` + session.ContainerID + `","_container_name":"/web","_id_":"i"}` + "\x00",
+		"output=gelf,gelf_host_key=container_name,gelf_tag_key=tag": `{"version":"1.1","host":"/web","short_message":"\"","timestamp":1795428000.123,"_source":"stdout","_a_b":"x","_container_id":"` + session.ContainerID + `","_id_":"i","_tag":"t"}` + "\x00",
+	} {
+		options := map[string]string{address: "udp://127.0.0.1", "gelf-fluent-bit": settings}
+		c, err := Parse(router.Options{Plain: options})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := c.Encoder(t.Context(), session)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(e.AppendRecord(nil, record)); got != want {
+			t.Errorf("%s:\n%q, want\n%q", settings, got, want)
+		}
+		routertest.EncoderAllocs(t, Kind(), options, "hello", "bad \xff bytes")
+	}
+}

@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/secretref/secretref/logplugin/fluentbit"
 	"github.com/secretref/secretref/logplugin/router"
 )
 
@@ -41,6 +42,7 @@ var options = []router.Option{
 	{Name: "syslog-tls-server-name"},
 	{Name: framing, Default: framings[0]},
 	{Name: timeout, Default: router.DefaultSocketTimeout.String()},
+	fluentbit.Option("syslog"),
 }
 
 var tlsNames = router.TLSNames{
@@ -85,7 +87,7 @@ type Config struct {
 // Parse checks o as far as that is possible without asking for a secret. Options of other drivers are not looked at.
 func Parse(o router.Options) (Config, error) {
 	v := o.Unresolved()
-	styleOf(v)
+	encoderOf(v, router.Session{})
 	if err := v.Err(); err != nil {
 		return Config{}, err
 	}
@@ -144,14 +146,14 @@ func styleOf(v *router.Values) style {
 
 // Encoder implements router.Config.
 func (c Config) Encoder(ctx context.Context, s router.Session) (router.Encoder, error) {
-	const op = "read syslog log-opts"
-	v, err := c.options.Session(ctx, options)
-	if err != nil {
-		return nil, router.FromSource(op, err)
-	}
+	return c.options.NewEncoder(ctx, "read syslog log-opts", options, func(v *router.Values) router.Encoder { return encoderOf(v, s) })
+}
+
+// encoderOf makes the encoder of a session; the faults are in v.
+func encoderOf(v *router.Values, s router.Session) router.Encoder {
 	style := styleOf(v)
-	if err := v.Err(); err != nil {
-		return nil, &router.Error{Class: router.ClassConfig, Op: op, Cause: err.Error(), Bad: router.NoRecord}
+	if f := settingsOf(v); f != nil {
+		return asFluentBit(v, f)
 	}
-	return newEncoder(style, s), nil
+	return newEncoder(style, s)
 }
