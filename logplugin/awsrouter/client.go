@@ -150,7 +150,11 @@ func (c *Client) wrong(cause string) *router.Error {
 // unavailable is a region, credentials or an account that could not be had. None of them stops a container, and all of them may
 // come: a host without a role gets one.
 func (c *Client) unavailable(err error) *router.Error {
-	e := router.FromSource("prepare to send to "+c.config.Service.SDKID, err)
+	return unavailable("prepare to send to "+c.config.Service.SDKID, err)
+}
+
+func unavailable(op string, err error) *router.Error {
+	e := router.FromSource(op, err)
 	if e.Class == router.ClassRetry && fault.KindOf(err) == fault.NoCredentials {
 		e.Class = router.ClassCredentials
 	}
@@ -197,15 +201,7 @@ func (c *Client) connections(m made) *router.HTTP {
 
 // redact takes out of a text what is secret, and an endpoint that came by reference.
 func (c *Client) redact(v *router.Values, text string) string {
-	var more []string
-	if creds := c.creds.Load(); creds != nil {
-		for _, s := range []string{creds.SecretAccessKey, creds.SessionToken} {
-			if s != "" {
-				more = append(more, s)
-			}
-		}
-	}
-	return v.RedactAddress(c.config.List, c.config.Service.endpointForm(), v.Redact(c.config.List, text, more...))
+	return v.RedactAddress(c.config.List, c.config.Service.endpointForm(), v.Redact(c.config.List, text, secretsOf(c.creds.Load())...))
 }
 
 // Shown names what is called, for errors.

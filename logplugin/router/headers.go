@@ -51,12 +51,15 @@ func (f Headers) Named(o Options, v *Values, option string) string {
 	case slices.Contains(ofConnection, name) || slices.Contains(f.Own, name) || name == "Content-Type" || name == "Authorization":
 		v.Refuse("log-opt %s: this header is the log driver's own", option)
 	}
-	for _, other := range o.Members(f.Family) {
-		if f.name(other) == name {
-			v.Refuse("log-opts %s and %s give the same header; give one", other, option)
-		}
+	if f.Has(o, name) {
+		v.Refuse("log-opts %s.%s and %s give the same header; give one", f.Family, name, option)
 	}
 	return name
+}
+
+// Has reports whether o gives the header of that name.
+func (f Headers) Has(o Options, header string) bool {
+	return slices.ContainsFunc(o.Members(f.Family), func(option string) bool { return f.name(option) == header })
 }
 
 // Set sets the headers that o gives.

@@ -51,6 +51,7 @@ type HTTPConfig struct {
 	Proxy    func(*http.Request) (*url.URL, error) // nil = what the environment says
 	// Redact takes secrets out of a text.
 	Redact func(v *Values, text string) string
+	Signer Signer // nil = requests are not signed
 }
 
 // NewHTTP returns an HTTP that connects when there is something to send.
@@ -175,12 +176,17 @@ func shownBase(base string) string {
 func (h *HTTP) exchange(ctx context.Context, r Request, base string, body [][]byte) (Answer, *Error) {
 	timed, cancel := context.WithTimeout(ctx, h.config.Timeout)
 	defer cancel()
-	redact := func(text string) string { return h.config.Redact(r.Values, text) }
+	redact := h.redact(r.Values)
 	l := &lent{data: body}
 	defer l.takeBack()
 	req, err := h.request(timed, r, base, l)
 	if err != nil {
 		return Answer{}, h.failed(ctx, r.Op, err, redact)
+	}
+	if h.config.Signer != nil {
+		if failed := sign(timed, h.config.Signer, req, body); failed != nil {
+			return Answer{}, failed
+		}
 	}
 	res, err := h.client.Do(req)
 	if err != nil {
@@ -202,6 +208,16 @@ func (h *HTTP) exchange(ctx context.Context, r Request, base string, body [][]by
 		a.Location = u.Scheme + "://" + u.Host
 	}
 	return a, nil
+}
+
+// redact returns what takes the secrets of a request out of a text.
+func (h *HTTP) redact(v *Values) func(text string) string {
+	return func(text string) string {
+		if h.config.Signer != nil {
+			text = v.Redact(nil, text, h.config.Signer.Secrets()...)
+		}
+		return h.config.Redact(v, text)
+	}
 }
 
 func (h *HTTP) compresses(r Request) bool { return h.zip != nil && len(r.Body) > 0 && !r.Plain }

@@ -101,7 +101,12 @@ func (u *Use[C]) Do(ctx context.Context, r Request) (Answer, *Error) {
 func (u *Use[C]) Invalidate(names ...string) { u.link.config.Options.Invalidate(u.Values, names...) }
 
 // Refused tells the sources of the credentials that the receiver has refused them.
-func (u *Use[C]) Refused() { u.link.config.Options.Invalidate(u.Values, u.link.config.Credentials...) }
+func (u *Use[C]) Refused() {
+	u.link.config.Options.Invalidate(u.Values, u.link.config.Credentials...)
+	if s := u.http.config.Signer; s != nil {
+		s.Refused()
+	}
+}
 
 // Note implements Noter. It says what is wrong with files of certificates that were renewed; "" means nothing.
 func (l *Link[C]) Note() string { return l.certificates.Note() }

@@ -19,6 +19,7 @@ type Receiver struct {
 	Encoding string // of bodies; "" = none
 	Timeout  time.Duration
 	Redact   func(v *Values, text string) string
+	Signer   Signer // nil = requests are not signed
 }
 
 // ReceiverForm says how the options of a Receiver are called, and what they may be.
@@ -85,5 +86,5 @@ func (a Address) request(path string) string {
 
 // Client says how the client of r is made.
 func (r Receiver) Client() HTTPConfig {
-	return HTTPConfig{Base: r.Base, Others: r.Others, Hidden: r.Hidden, TLS: r.TLS, Timeout: r.Timeout, Encoding: r.Encoding, Level: DefaultLevel, Redact: r.Redact}
+	return HTTPConfig{Base: r.Base, Others: r.Others, Hidden: r.Hidden, TLS: r.TLS, Timeout: r.Timeout, Encoding: r.Encoding, Level: DefaultLevel, Redact: r.Redact, Signer: r.Signer}
 }

@@ -56,15 +56,17 @@ var options = slices.Concat([]router.Option{
 	{Name: timeout, Default: "30s"},
 	{Name: parseJSON, Session: true, Default: "false"},
 	fluentbit.Option("elasticsearch"),
-}, router.TLSOptions("elasticsearch"))
+}, signing.Options(), router.TLSOptions("elasticsearch"))
+
+var signing = router.SigningForm{Router: "elasticsearch", Service: "es"}
 
 // addressForm is that of elasticsearch-url. What it has by default is made of elasticsearch-cloud-id.
 var addressForm = router.AddressForm{
 	Option: address, Ports: map[string]string{"https": "443", "http": "80"}, Path: true, Query: true, List: true, Example: addressExample,
 }
 
-// Kind describes the router.
-func Kind() router.Kind {
+// Kind describes the router, whose requests are signed by sign where the options ask for it.
+func Kind(sign router.Signing) router.Kind {
 	return router.Kind{
 		Name: "elasticsearch", Options: slices.Clone(options), Ports: addressForm.Ports,
 		Addresses: func(v *router.Values) []router.Address {
@@ -73,7 +75,7 @@ func Kind() router.Kind {
 			}
 			return addressesOf(v)
 		},
-		New: parts.Config,
+		New: partsWith(sign).Config,
 	}
 }
 
@@ -122,13 +124,16 @@ var (
 	}
 )
 
-var parts = router.Parts{
-	Op: op, List: options, Router: newRouter,
-	Check: func(_ router.Options, v *router.Values) {
-		login.Check(v)
-		receiverOf(v, nil)
-	},
-	Encoder: sessionOf,
+func partsWith(sign router.Signing) router.Parts {
+	read := func(v *router.Values, c *router.Certificates) router.Receiver { return receiverOf(v, c, sign) }
+	return router.Parts{
+		Op: op, List: options, Router: func(o router.Options) router.Router { return newRouter(o, read) },
+		Check: func(_ router.Options, v *router.Values) {
+			login.Check(v)
+			read(v, nil)
+		},
+		Encoder: sessionOf,
+	}
 }
 
 var form = router.ReceiverForm{
@@ -137,8 +142,11 @@ var form = router.ReceiverForm{
 }
 
 // receiverOf reads the connection's options; the faults are in v. nil certificates are read from their files now.
-func receiverOf(v *router.Values, certificates *router.Certificates) router.Receiver {
-	return v.Receiver(form, addressesOf(v), certificates, login.Credentials()...)
+func receiverOf(v *router.Values, certificates *router.Certificates, sign router.Signing) router.Receiver {
+	signer := signing.Read(v, sign, append(login.Credentials(), cloudAuth)...)
+	r := v.Receiver(form, addressesOf(v), certificates, append(login.Credentials(), signing.Credential(signer)...)...)
+	r.Signer = signer
+	return r
 }
 
 // redact takes out of a text what the options hide.

@@ -62,7 +62,7 @@ func TestParseRefuses(t *testing.T) {
 			"elasticsearch-ca-cert": "x", "elasticsearch-client-cert": "x", "elasticsearch-client-key": "x"}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			routertest.Refuses(t, Kind(), map[string]string{address: "https://es.example.com"}, c.options, c.secrets, c.want, hidden)
+			routertest.Refuses(t, Kind(nil), map[string]string{address: "https://es.example.com"}, c.options, c.secrets, c.want, hidden)
 		})
 	}
 }
@@ -80,7 +80,7 @@ func TestAddresses(t *testing.T) {
 	} {
 		v := router.Options{Plain: c.options}.Unresolved()
 		var got []string
-		for _, a := range Kind().Addresses(v) {
+		for _, a := range Kind(nil).Addresses(v) {
 			got = append(got, a.String())
 		}
 		if strings.Join(got, " ") != c.want || v.Err() != nil {
@@ -90,7 +90,7 @@ func TestAddresses(t *testing.T) {
 }
 
 func TestSecretValueIsNotShown(t *testing.T) {
-	routertest.SecretsAreNotShown(t, Kind(), map[string]string{address: "http://127.0.0.1:1"}, map[string]map[string]string{
+	routertest.SecretsAreNotShown(t, Kind(nil), map[string]string{address: "http://127.0.0.1:1"}, map[string]map[string]string{
 		cloudID: {address: "-"}, "elasticsearch-user": {"elasticsearch-password": "p"}, "elasticsearch-password": {"elasticsearch-user": "u"},
 		"elasticsearch-client-cert": {"elasticsearch-client-key": "/nonexistent"}, "elasticsearch-client-key": {"elasticsearch-client-cert": "/nonexistent"},
 	}, func(o router.Option) bool { return slices.Contains([]string{fields, parseJSON}, o.Name) })
@@ -98,8 +98,8 @@ func TestSecretValueIsNotShown(t *testing.T) {
 
 // The defaults of the table are those of the code.
 func TestDefaults(t *testing.T) {
-	routertest.Defaults(t, Kind(), map[string]string{address: "https://es.example.com"}, func(v *router.Values) any {
-		r := receiverOf(v, nil)
+	routertest.Defaults(t, Kind(nil), map[string]string{address: "https://es.example.com"}, func(v *router.Values) any {
+		r := receiverOf(v, nil, nil)
 		return []any{r.Base, r.Name, r.Hidden, r.Encoding, r.Timeout}
 	})
 }
@@ -109,6 +109,6 @@ func TestHiddenAddress(t *testing.T) {
 	const host = "hidden-es.example"
 	for name, text := range map[string]string{address: "https://" + host + ":1", cloudID: id(host + ":1")} {
 		good := map[string]string{address: "http://127.0.0.1:1"}
-		routertest.HiddenAddress(t, Kind(), good, name, []string{text}, host, "0123456789abcdef")
+		routertest.HiddenAddress(t, Kind(nil), good, name, []string{text}, host, "0123456789abcdef")
 	}
 }

@@ -31,11 +31,11 @@ var (
 )
 
 // newRouter returns a router for o. It connects when there is something to send.
-func newRouter(o router.Options) router.Router {
+func newRouter(o router.Options, read func(*router.Values, *router.Certificates) router.Receiver) router.Router {
 	return &Router{
 		Link: router.NewLink(router.LinkConfig[router.Receiver]{
 			Op: op, Options: o, List: options, TLS: tlsNames, Credentials: login.Credentials(),
-			Check: login.Check, Read: receiverOf, Client: router.Receiver.Client,
+			Check: login.Check, Read: read, Client: router.Receiver.Client,
 		}),
 		answers: sync.Pool{New: func() any { return &answer{} }},
 	}

@@ -24,7 +24,7 @@ func start(t testing.TB, o elastictest.Options, options map[string]string) *setu
 	t.Helper()
 	server := elastictest.Start(o)
 	t.Cleanup(server.Close)
-	return &setup{routertest.Start(t, Kind(), apiKey, map[string]string{address: server.URL()}, options), server}
+	return &setup{routertest.Start(t, Kind(nil), apiKey, map[string]string{address: server.URL()}, options), server}
 }
 
 func messages(documents []elastictest.Document) (lines []string) {
@@ -369,7 +369,7 @@ func TestRequests(t *testing.T) {
 		t.Cleanup(server.Close)
 		all := maps.Clone(c.options)
 		all[address] = server.URL() + c.path
-		config, err := Kind().New(router.Options{Plain: all})
+		config, err := Kind(nil).New(router.Options{Plain: all})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -399,7 +399,7 @@ func TestSeveralAddresses(t *testing.T) {
 	down, up := elastictest.Start(elastictest.Options{}), elastictest.Start(elastictest.Options{})
 	t.Cleanup(up.Close)
 	t.Cleanup(down.Close)
-	s := routertest.Start(t, Kind(), apiKey, map[string]string{address: down.URL() + "," + up.URL() + "/prefix?x=y"})
+	s := routertest.Start(t, Kind(nil), apiKey, map[string]string{address: down.URL() + "," + up.URL() + "/prefix?x=y"})
 	down.FailAlways(&routertest.Mishap{Drop: true})
 	b, lines := routertest.Batch(s.Encoders, 10)
 	for i := range 3 {
@@ -420,6 +420,12 @@ func TestSeveralAddresses(t *testing.T) {
 	if x := up.Exchanges(); len(x) != 1 || x[0].Path != "/prefix"+bulkPath+"&x=y" {
 		t.Errorf("%+v", x)
 	}
+}
+
+func TestSigned(t *testing.T) {
+	server := elastictest.Start(elastictest.Options{Auth: "signed aoss"})
+	t.Cleanup(server.Close)
+	routertest.Signed(t, Kind, "elasticsearch", address, nil, server.Receiver)
 }
 
 func FuzzAnswer(f *testing.F) {

@@ -72,17 +72,18 @@ var options = slices.Concat([]router.Option{
 	{Name: timeout, Default: "30s"},
 	{Name: parseJSON, Session: true, Default: "false"},
 	fluentbit.Option("http"),
-}, router.TLSOptions("http"))
+}, signing.Options(), router.TLSOptions("http"))
+
+var signing = router.SigningForm{Router: "http"}
 
 var addressForm = router.AddressForm{
 	Option: address, Ports: map[string]string{"https": "443", "http": "80"}, Path: true, Query: true, List: true, Example: "https://HOST/PATH",
 }
 
-// Kind describes the router.
-func Kind() router.Kind {
+// Kind describes the router, whose requests are signed by sign where the options ask for it.
+func Kind(sign router.Signing) router.Kind {
 	return addressForm.Kind(router.Kind{
-		Name: "http", Options: slices.Clone(options),
-		New: parts.Config,
+		Name: "http", Options: slices.Clone(options), New: partsWith(sign).Config,
 	})
 }
 
@@ -92,13 +93,15 @@ var (
 	login    = router.Login{User: "http-user", Password: "http-password", Token: "http-bearer-token"}
 )
 
-var parts = router.Parts{
-	Op: op, List: options, Router: newRouter,
-	Check: func(o router.Options, v *router.Values) {
-		check(o, v)
-		connectionOf(o, v, nil)
-	},
-	Encoder: func(v *router.Values, s router.Session) router.Encoder { return sessionOf(v, s) },
+func partsWith(sign router.Signing) router.Parts {
+	return router.Parts{
+		Op: op, List: options, Router: func(o router.Options) router.Router { return newRouter(o, sign) },
+		Check: func(o router.Options, v *router.Values) {
+			check(o, v)
+			connectionOf(o, v, nil, sign)
+		},
+		Encoder: func(v *router.Values, s router.Session) router.Encoder { return sessionOf(v, s) },
+	}
 }
 
 // credentialsOf are the options that go into each request.
@@ -125,8 +128,12 @@ type connection struct {
 }
 
 // connectionOf reads the connection's options; the faults are in v. nil certificates are read from their files now.
-func connectionOf(o router.Options, v *router.Values, certificates *router.Certificates) connection {
-	secrets := credentialsOf(o)
+func connectionOf(o router.Options, v *router.Values, certificates *router.Certificates, sign router.Signing) connection {
+	signer := signing.Read(v, sign, login.Credentials()...)
+	if signer != nil && given.Has(o, "Authorization") {
+		v.Refuse("log-opts http-aws-auth and %s.Authorization are two ways to log in; give one", headers)
+	}
+	secrets := append(credentialsOf(o), signing.Credential(signer)...)
 	if v.IsSecret(address) {
 		secrets = append(secrets, address)
 	}
@@ -135,6 +142,7 @@ func connectionOf(o router.Options, v *router.Values, certificates *router.Certi
 	}
 	all := v.AddressList(addressForm)
 	conn := connection{v.Receiver(form, all, certificates, secrets...), v.OneOf(method, http.MethodPost, http.MethodPut), given.Named(o, v, headerTag)}
+	conn.Signer = signer
 	path := pathOf(v, all)
 	conn.Base += path
 	for i := range conn.Others {

@@ -52,13 +52,13 @@ func TestParseRefuses(t *testing.T) {
 			parseJSON: "x", headers + ".a": "x", "http-ca-cert": "x", "http-client-cert": "x", "http-client-key": "x"}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			routertest.Refuses(t, Kind(), map[string]string{address: "https://logs.example.com"}, c.options, c.secrets, c.want, hidden)
+			routertest.Refuses(t, Kind(nil), map[string]string{address: "https://logs.example.com"}, c.options, c.secrets, c.want, hidden)
 		})
 	}
 }
 
 func TestSecretValueIsNotShown(t *testing.T) {
-	routertest.SecretsAreNotShown(t, Kind(), map[string]string{address: "http://127.0.0.1:1"}, map[string]map[string]string{
+	routertest.SecretsAreNotShown(t, Kind(nil), map[string]string{address: "http://127.0.0.1:1"}, map[string]map[string]string{
 		"http-user": {"http-password": "p"}, "http-password": {"http-user": "u"},
 		"http-client-cert": {"http-client-key": "/nonexistent"}, "http-client-key": {"http-client-cert": "/nonexistent"},
 	}, func(o router.Option) bool {
@@ -68,8 +68,8 @@ func TestSecretValueIsNotShown(t *testing.T) {
 
 // The defaults of the table are those of the code.
 func TestDefaults(t *testing.T) {
-	routertest.Defaults(t, Kind(), map[string]string{address: "https://logs.example.com"}, func(v *router.Values) any {
-		c := connectionOf(router.Options{}, v, nil)
+	routertest.Defaults(t, Kind(nil), map[string]string{address: "https://logs.example.com"}, func(v *router.Values) any {
+		c := connectionOf(router.Options{}, v, nil, nil)
 		return []any{c.Base, c.Name, c.Hidden, c.Encoding, c.Timeout, c.method}
 	})
 }

@@ -23,11 +23,11 @@ type Router struct {
 var _ router.Noter = (*Router)(nil)
 
 // newRouter returns a router for o. It connects when there is something to send.
-func newRouter(o router.Options) router.Router {
+func newRouter(o router.Options, sign router.Signing) router.Router {
 	return &Router{options: o, Link: router.NewLink(router.LinkConfig[connection]{
 		Op: op, Options: o, List: options, TLS: tlsNames, Credentials: credentialsOf(o),
 		Check:  func(v *router.Values) { check(o, v) },
-		Read:   func(v *router.Values, c *router.Certificates) connection { return connectionOf(o, v, c) },
+		Read:   func(v *router.Values, c *router.Certificates) connection { return connectionOf(o, v, c, sign) },
 		Client: func(c connection) router.HTTPConfig { return c.Client() },
 	})}
 }

@@ -124,7 +124,7 @@ func start(t testing.TB, options map[string]string) *setup {
 	t.Helper()
 	api := startReceiver()
 	t.Cleanup(api.Close)
-	return &setup{routertest.Start(t, Kind(), "http-bearer-token", map[string]string{address: api.URL()}, options), api}
+	return &setup{routertest.Start(t, Kind(nil), "http-bearer-token", map[string]string{address: api.URL()}, options), api}
 }
 
 func TestSuite(t *testing.T) {
@@ -250,7 +250,7 @@ func TestAddressWithToken(t *testing.T) {
 	api := startReceiver()
 	t.Cleanup(api.Close)
 	source := routertest.NewSource(api.URL() + "/bulk?token=" + key)
-	c, err := Kind().New(router.Options{Secrets: map[string]secret.Source{address: source}})
+	c, err := Kind(nil).New(router.Options{Secrets: map[string]secret.Source{address: source}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -315,5 +315,13 @@ func TestLimits(t *testing.T) {
 func TestSeveralAddresses(t *testing.T) {
 	first, second := start(t, nil), start(t, nil)
 	second.api.setToken("")
-	routertest.Several(t, Kind(), address, map[string]string{uri: "/bulk?token=x"}, first.api.Receiver, second.api.Receiver, second.api.messages)
+	routertest.Several(t, Kind(nil), address, map[string]string{uri: "/bulk?token=x"}, first.api.Receiver, second.api.Receiver, second.api.messages)
+}
+
+func TestSigned(t *testing.T) {
+	api := startReceiver()
+	t.Cleanup(api.Close)
+	routertest.Signed(t, Kind, "http", address, nil, api.Receiver)
+	kind := Kind(func(*router.Values, string, string) router.Signer { return struct{ router.Signer }{} })
+	routertest.Refuses(t, kind, map[string]string{address: "https://h.example", "http-aws-auth": "true", "http-aws-service": "es"}, map[string]string{headers + ".authorization": "x"}, nil, "two ways to log in", "h1dden")
 }

@@ -1,0 +1,77 @@
+package awsrouter
+
+import (
+	"context"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"github.com/secretref/secretref/logplugin/router"
+)
+
+// Signer implements router.Signing: requests are signed with the credentials of this host, or of a role that the options name.
+func (h *Host) Signer(v *router.Values, prefix, service string) router.Signer {
+	c := Service{Name: service, Prefix: prefix}.read(v)
+	return &signer{host: h, service: service, prefix: prefix, conn: c, v4: v4.NewSigner()}
+}
+
+// signer signs the requests of a router that speaks no protocol of AWS.
+type signer struct {
+	host            *Host
+	service, prefix string
+	conn            connection
+	v4              *v4.Signer
+	creds           atomic.Pointer[aws.Credentials] // of the last signature
+}
+
+// Sign implements router.Signer.
+func (s *signer) Sign(ctx context.Context, r *http.Request, hash string) *router.Error {
+	op := "sign a request to " + s.service
+	if s.host.session == nil {
+		return &router.Error{Class: router.ClassConfig, Op: op, Cause: "AWS cannot be reached from here", Bad: router.NoRecord}
+	}
+	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
+	defer cancel()
+	region, err := s.conn.region, error(nil)
+	if region == "" {
+		if region, err = s.host.session.Region(ctx); err != nil {
+			return unavailable(op, err)
+		}
+	}
+	to, err := s.host.session.Service(ctx, s.service, region, s.conn.as)
+	if err != nil {
+		return unavailable(op, err)
+	}
+	s.creds.Store(&to.Credentials)
+	r.Header.Set("X-Amz-Content-Sha256", hash) // which OpenSearch Serverless wants
+	if err := s.v4.SignHTTP(ctx, to.Credentials, r, hash, s.service, region, time.Now()); err != nil {
+		return &router.Error{Class: router.ClassConfig, Op: op, Cause: "the request cannot be signed", Bad: router.NoRecord}
+	}
+	return nil
+}
+
+// Refused implements router.Signer.
+func (s *signer) Refused() {
+	if creds := s.creds.Load(); creds != nil {
+		s.host.session.Refused(s.conn.as, *creds)
+	}
+}
+
+// Secrets implements router.Signer.
+func (s *signer) Secrets() []string { return secretsOf(s.creds.Load()) }
+
+// secretsOf lists what no error may show of credentials.
+func secretsOf(creds *aws.Credentials) (all []string) {
+	if creds == nil {
+		return nil
+	}
+	for _, text := range []string{creds.SecretAccessKey, creds.SessionToken} {
+		if text != "" {
+			all = append(all, text)
+		}
+	}
+	return all
+}

@@ -1,0 +1,91 @@
+package router
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"regexp"
+)
+
+// Signer signs requests with credentials of AWS. It is safe for concurrent use.
+type Signer interface {
+	// Sign adds the headers of a signature to r, whose body has this hash of SHA-256, in hexadecimal digits.
+	Sign(ctx context.Context, r *http.Request, hash string) *Error
+	// Refused says that the receiver has refused the last credentials: they are fetched anew.
+	Refused()
+	// Secrets are those texts among the last credentials that no error may show.
+	Secrets() []string
+}
+
+// Signing makes a Signer for requests to a service of AWS. It reads PREFIX-region, PREFIX-role-arn and PREFIX-external-id; the faults are
+// in v. Routers that sign get one from the list of routers, and know nothing else of AWS.
+type Signing func(v *Values, prefix, service string) Signer
+
+// SigningForm names the options of a router that say whether and how its requests are signed.
+type SigningForm struct {
+	Router  string // the prefix of its options
+	Service string // the service by default; "" means that it must be given
+}
+
+func (f SigningForm) name(what string) string { return f.Router + "-aws-" + what }
+
+// Options lists them.
+func (f SigningForm) Options() []Option {
+	return []Option{
+		{Name: f.name("auth"), Default: "false"}, {Name: f.name("service"), Default: f.Service}, {Name: f.name("region")},
+		{Name: f.name("role-arn"), Role: true}, {Name: f.name("external-id")},
+	}
+}
+
+var signedService = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
+
+// Read returns who signs the requests; nil means that they are not signed. others are the credentials that have no place beside a
+// signature. The faults are in v.
+func (f SigningForm) Read(v *Values, signing Signing, others ...string) Signer {
+	if !v.Bool(f.name("auth"), false) {
+		for _, o := range f.Options()[1:] {
+			if isGiven := v.IsSecret(o.Name) || v.String(o.Name, o.Default) != o.Default; isGiven && !v.Waits(f.name("auth")) {
+				v.fail("log-opt %s is given without %s=true; give both or neither", o.Name, f.name("auth"))
+			}
+		}
+		return nil
+	}
+	service := v.String(f.name("service"), f.Service)
+	switch {
+	case service == "" && !v.Waits(f.name("service")):
+		v.fail("log-opt %s is required by %s; write the name in the signature, such as es, aoss or execute-api", f.name("service"), f.name("auth"))
+	case service != "" && !signedService.MatchString(service):
+		v.fail("log-opt %s: %s is not the name of a service in a signature, such as es or aoss", f.name("service"), v.Shown(f.name("service")))
+	case signing == nil:
+		v.fail("log-opt %s: requests cannot be signed here", f.name("auth"))
+	}
+	for _, o := range others {
+		if v.Has(o) {
+			v.fail("log-opts %s and %s are two ways to log in; give one", f.name("auth"), o)
+		}
+	}
+	if v.Err() != nil {
+		return nil
+	}
+	return signing(v, f.Router+"-aws", service)
+}
+
+// Credential is the option that must not send a signature to another host without TLS.
+func (f SigningForm) Credential(s Signer) []string {
+	if s == nil {
+		return nil
+	}
+	return []string{f.name("auth")}
+}
+
+// sign signs a request whose body has these parts.
+func sign(ctx context.Context, s Signer, r *http.Request, body [][]byte) *Error {
+	hash := sha256.New()
+	if r.Body != nil {
+		for _, p := range body {
+			hash.Write(p)
+		}
+	}
+	return s.Sign(ctx, r, hex.EncodeToString(hash.Sum(nil)))
+}
