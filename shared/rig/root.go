@@ -126,7 +126,7 @@ func (r *Root) Run(ctx context.Context, args ...string) (Result, error) {
 
 // Command is a program inside that reads stdin.
 func (r *Root) Command(stdin string, args ...string) Cmd {
-	enter := []string{"nsenter", "--target", strconv.Itoa(r.pid), "--mount", "--pid", "--net", "--ipc", "--uts", "--wd=/root", "--"}
+	enter := []string{"nsenter", "--target", strconv.Itoa(r.pid), "--mount", "--pid", "--net", "--ipc", "--uts", "--wdns=/root", "--"}
 	return Cmd{
 		Args: append(enter, args...), Stdin: stdin, Timeout: 2 * time.Minute,
 		Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:" + debianPath, "LANG=C.UTF-8", "HOME=/root", "SYSTEMD_PAGER=", "DEBIAN_FRONTEND=noninteractive"},
@@ -221,20 +221,28 @@ func (r *Root) connect(c net.Conn, to string) {
 	both.Wait()
 }
 
-// listen opens a socket in the network of the root, on a thread that ends there.
-func (r *Root) listen(address string) (net.Listener, error) {
-	var l net.Listener
-	var err error
+// listen opens a socket in the network of the root. The thread goes back to the machine's network and lives on, because parts that it
+// has started get a signal when it ends.
+func (r *Root) listen(address string) (l net.Listener, err error) {
+	own, err := os.Open("/proc/self/ns/net")
+	if err != nil {
+		return nil, err
+	}
+	defer own.Close()
+	other, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", r.pid))
+	if err != nil {
+		return nil, err
+	}
+	defer other.Close()
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-		var ns *os.File
-		if ns, err = os.Open(fmt.Sprintf("/proc/%d/ns/net", r.pid)); err != nil {
-			return
-		}
-		defer ns.Close()
-		if err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err == nil {
+		runtime.LockOSThread()
+		if err = unix.Setns(int(other.Fd()), unix.CLONE_NEWNET); err == nil {
 			l, err = net.Listen("tcp", address) //nolint:noctx // it cannot block
+			err = errors.Join(err, unix.Setns(int(own.Fd()), unix.CLONE_NEWNET))
+		}
+		if err == nil {
+			runtime.UnlockOSThread() // otherwise the thread ends with the goroutine
 		}
 	})
 	wg.Wait()
