@@ -7,7 +7,7 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/snappy"
+	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -133,10 +133,10 @@ func (b *block) Write(p []byte) (int, error) {
 
 // Close implements io.Closer.
 func (b *block) Close() error {
-	if n := snappy.MaxEncodedLen(len(b.in)); cap(b.done) < n {
+	if n := s2.MaxEncodedLen(len(b.in)); cap(b.done) < n {
 		b.done = make([]byte, n)
 	}
-	_, err := b.to.Write(snappy.Encode(b.done[:cap(b.done)], b.in))
+	_, err := b.to.Write(s2.EncodeSnappy(b.done[:cap(b.done)], b.in))
 	if cap(b.done) > maxKept {
 		b.in, b.done = nil, nil
 	}

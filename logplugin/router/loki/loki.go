@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"sync"
 
-	"github.com/klauspost/compress/snappy"
+	"github.com/klauspost/compress/s2"
 
 	"github.com/secretref/secretref/logplugin/router"
 )
@@ -78,10 +78,10 @@ func (r *Router) push(ctx context.Context, u *router.Use[connection], op string,
 		return u.Do(ctx, req)
 	}
 	header.Set("Content-Type", "application/x-protobuf")
-	if n := snappy.MaxEncodedLen(len(bufs.push)); cap(bufs.compressed) < n {
+	if n := s2.MaxEncodedLen(len(bufs.push)); cap(bufs.compressed) < n {
 		bufs.compressed = make([]byte, n)
 	}
-	req.Body, req.Plain = snappy.Encode(bufs.compressed[:cap(bufs.compressed)], bufs.push), true // snappy without a header that says so
+	req.Body, req.Plain = s2.EncodeSnappy(bufs.compressed[:cap(bufs.compressed)], bufs.push), true // snappy without a header that says so
 	return u.Do(ctx, req)
 }
 
