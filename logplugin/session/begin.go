@@ -46,17 +46,7 @@ func (s *Sessions) begin(meta state.Session, b beginning) error {
 	} else if b.parked == nil {
 		b.parked = err
 	}
-	x := &session{table: s, meta: meta, first: b.first, done: make(chan struct{})}
-	x.input.path, x.input.file, x.input.tried = meta.File, b.fifo, make(chan struct{})
-	x.output.config, x.output.parked = b.config, b.parked
-	x.spool = s.store.Open(s.spoolDir(meta.File), spool.Options{
-		MaxBytes: cmp.Or(meta.Options.SpoolMaxBytes, s.admission.spoolMaxBytes), Notify: x.wake, History: s.keeper(x), About: x.attrs(),
-	})
-	if !b.again { // for the others attach waits
-		x.spool.Tidy()
-	}
-	k := s.admission.kinds[meta.Options.Router] // nil = none that is known here, and the session is parked
-	x.output.wrong = x.feed.begin(x, k != nil && k.Pieces)
+	x := s.newSession(meta, b)
 	ctx, stop := context.WithCancel(s.ctx)
 	x.stop = stop
 	x.dormant.Store(!b.again && s.mayBePhantom(x))
@@ -86,6 +76,22 @@ func (s *Sessions) begin(meta state.Session, b beginning) error {
 		s.wait.Go(func() { x.supersede(n) })
 	}
 	return nil
+}
+
+// newSession returns a session with its spool, which does not run yet.
+func (s *Sessions) newSession(meta state.Session, b beginning) *session {
+	x := &session{table: s, meta: meta, first: b.first, done: make(chan struct{})}
+	x.input.path, x.input.file, x.input.tried = meta.File, b.fifo, make(chan struct{})
+	x.output.config, x.output.parked = b.config, b.parked
+	x.spool = s.store.Open(s.spoolDir(meta.File), spool.Options{
+		MaxBytes: cmp.Or(meta.Options.SpoolMaxBytes, s.admission.spoolMaxBytes), Notify: x.wake, History: s.keeper(x), About: x.attrs(),
+	})
+	if !b.again { // for the others attach waits
+		x.spool.Tidy()
+	}
+	k := s.admission.kinds[meta.Options.Router] // nil = none that is known here, and the session is parked
+	x.output.wrong = x.feed.begin(x, k != nil && k.Pieces)
+	return x
 }
 
 // mayBePhantom reports whether x may be one that the daemon begins for `docker logs` of a container that does not run. It cannot be
