@@ -11,6 +11,7 @@ import (
 	"github.com/secretref/secretref/logplugin/router/fluentd"
 	"github.com/secretref/secretref/logplugin/router/gelf"
 	"github.com/secretref/secretref/logplugin/router/http"
+	"github.com/secretref/secretref/logplugin/router/kinesis"
 	"github.com/secretref/secretref/logplugin/router/loki"
 	"github.com/secretref/secretref/logplugin/router/newrelic"
 	"github.com/secretref/secretref/logplugin/router/null"
@@ -32,6 +33,7 @@ func routersOf(session *awsconf.Session) []router.Kind {
 		fluentd.Kind(),
 		awslogs.Kind(aws),
 		firehose.Kind(aws),
+		kinesis.Kind(aws),
 		loki.Kind(),
 		otlp.Kind(),
 		datadog.Kind(),

@@ -54,7 +54,7 @@ func targets() map[string]func() target {
 	all := firelensTargets()
 	maps.Copy(all, map[string]func() target{
 		"splunk": splunkTarget, "fluentd": fluentdTarget, "loki": lokiTarget, "otlp": otlpTarget, "datadog": datadogTarget, "newrelic": newrelicTarget,
-		"http": httpTarget, "elasticsearch": elasticTarget, "awslogs": awslogsTarget, "firehose": firehoseTarget,
+		"http": httpTarget, "elasticsearch": elasticTarget, "awslogs": awslogsTarget, "firehose": firehoseTarget, "kinesis": kinesisTarget,
 	})
 	return all
 }
@@ -257,16 +257,20 @@ func awslogsTarget() target {
 }
 
 // firehoseTarget is Firehose; see awslogsTarget for the credentials. It refuses no record for good.
-func firehoseTarget() target {
-	s := awstest.StartFirehose("s")
+func firehoseTarget() target { return streamTarget("firehose", awstest.StartFirehose("s")) }
+
+// kinesisTarget is Kinesis, likewise.
+func kinesisTarget() target { return streamTarget("kinesis", awstest.StartKinesis("s")) }
+
+func streamTarget(name string, s *awstest.Stream) target {
 	return target{
-		name: "firehose", asks: true, lines: func(from int) []string { return s.Lines()[from:] },
+		name: name, asks: true, lines: func(from int) []string { return s.Lines()[from:] },
 		setToken: func(given string) {
 			if s.SetKey(awstest.Old); given == "another" {
 				s.SetKey(awstest.New)
 			}
 		},
-		options: map[string]string{"logDriver": "firehose", "firehose-stream": "s", "firehose-endpoint": s.URL()},
+		options: map[string]string{"logDriver": name, name + "-stream": "s", name + "-endpoint": s.URL()},
 	}.over(s.Receiver)
 }
 

@@ -31,7 +31,7 @@ var targets = []target{
 	{router: "splunk"}, {router: "splunk", encoding: gzip}, {router: "fluentd"},
 	{router: "splunk", way: overTLS}, {router: "splunk", encoding: gzip, way: overTLS}, {router: "fluentd", way: overTLS},
 	{router: "splunk", way: intoVictoriaLogs}, {router: "splunk", encoding: gzip, way: intoVictoriaLogs},
-	{router: "awslogs"}, {router: "firehose"}, {router: "syslog", way: overTCP}, {router: "gelf", encoding: gzip}, {router: "gelf", way: overTCP},
+	{router: "awslogs"}, {router: "firehose"}, {router: "kinesis"}, {router: "syslog", way: overTCP}, {router: "gelf", encoding: gzip}, {router: "gelf", way: overTCP},
 	{router: "elasticsearch"}, {router: "elasticsearch", encoding: gzip},
 	{router: "datadog"}, {router: "datadog", encoding: gzip}, {router: "datadog", encoding: zstd},
 	{router: "newrelic"}, {router: "newrelic", encoding: gzip}, {router: "newrelic", encoding: zstd},
@@ -122,6 +122,8 @@ func (w *world) ourOptions(t target) map[string]string {
 		o, credential = map[string]string{"loki-url": url}, "loki-bearer-token"
 	case "firehose":
 		o = map[string]string{"firehose-region": region, "firehose-endpoint": w.http("aws"), "firehose-stream": "bench"}
+	case "kinesis":
+		o = map[string]string{"kinesis-region": region, "kinesis-endpoint": w.http("aws"), "kinesis-stream": "bench"}
 	case "splunk":
 		o, credential = w.options(t), "splunk-token"
 	default:

@@ -1,0 +1,97 @@
+package records
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/secretref/secretref/logplugin/awsrouter"
+	"github.com/secretref/secretref/logplugin/jsontext"
+	"github.com/secretref/secretref/logplugin/router"
+)
+
+// Router sends batches to one stream.
+type Router struct {
+	stream Stream
+	client *awsrouter.Client
+	idle   router.Buffers
+}
+
+// Close implements router.Router.
+func (r *Router) Close() error {
+	r.client.Close()
+	return nil
+}
+
+// Send implements router.Router.
+func (r *Router) Send(ctx context.Context, b *router.Batch) error {
+	return b.SendParts(maxRecords, r.stream.MaxBytes, func(part *router.Batch) *router.Error { return r.send(ctx, part) })
+}
+
+// send makes one request.
+func (r *Router) send(ctx context.Context, b *router.Batch) *router.Error {
+	u, failed := r.client.Begin(ctx)
+	if failed != nil {
+		return failed
+	}
+	buf := r.idle.Get()
+	defer r.idle.Put(buf)
+	name := r.stream.read(u.Values)
+	*buf = jsontext.AppendString(append((*buf)[:0], '{'), []byte(r.stream.Member))
+	*buf = jsontext.AppendString(append(*buf, ':'), []byte(name))
+	*buf = append(append(*buf, `,"Records":[`...), b.Body[:max(len(b.Body)-1, 0)]...)
+	*buf = append(*buf, "]}"...)
+	doing := "send to stream " + name + " (" + u.Shown() + ")"
+	a, no := u.Call(ctx, doing, r.stream.Operation, *buf, http.Header{})
+	if no != nil {
+		return no.Error
+	}
+	return r.outcomes(doing, &a, b.Len())
+}
+
+// outcomes reads what became of each of n records.
+func (r *Router) outcomes(doing string, a *router.Answer, n int) *router.Error {
+	type each struct{ ErrorCode string }
+	var answer struct {
+		RequestResponses []each // of Firehose
+		Records          []each // of Kinesis
+	}
+	err := json.Unmarshal(a.Body, &answer)
+	all := slices.Concat(answer.RequestResponses, answer.Records)
+	if err != nil || len(all) != n {
+		return &router.Error{Class: router.ClassConfig, Op: doing, Cause: "the answer does not say what became of each record", Bad: router.NoRecord,
+			Hint: "what answered did not answer as AWS does: check the endpoint, the proxy and DNS"}
+	}
+	e := &router.Error{Class: router.ClassRetry, Op: doing, Bad: router.NoRecord, Outcomes: make([]router.Outcome, n)}
+	waits := 0
+	for i, x := range all {
+		if x.ErrorCode == "" {
+			e.Outcomes[i] = router.Taken
+			continue
+		}
+		waits++
+		e.Cause = r.stream.Title + " answers " + a.Text(x.ErrorCode)
+		if c := awsrouter.ClassOf(x.ErrorCode); c != "" {
+			e.Class = c
+		}
+	}
+	if waits == 0 {
+		return nil
+	}
+	e.Cause = fmt.Sprintf("%d of %d records were not taken: %s", waits, n, e.Cause)
+	return e
+}
+
+// Verify implements router.Verifier. It puts no record at all, which the service refuses only after it has looked at the signature.
+func (r *Router) Verify(ctx context.Context) error {
+	failed := r.send(ctx, &router.Batch{})
+	if failed == nil || failed.Class == router.ClassBadRecords {
+		return nil
+	}
+	return failed
+}
+
+// VerifyCredentials implements router.CredentialVerifier.
+func (r *Router) VerifyCredentials(ctx context.Context) error { return r.Verify(ctx) }
