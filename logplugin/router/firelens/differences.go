@@ -55,7 +55,7 @@ var Differences = []Difference{
 	{"kinesis_firehose, firehose", "all records of a request are sent again when one was not taken", "only those that were not taken"},
 	{"kinesis_firehose, firehose", "simple_aggregation puts many lines into one record", "each line is a record of its own, and many records go in one request"},
 	{"forward", "entries have metadata, as [[time, {}], record]", "they are [time, record], as with retain_metadata_in_forward_mode false"},
-	{"http", "Format msgpack and gelf, header_tag, body_key, headers_key, aws_auth and oauth2 are possible", "refused"},
+	{"http", "Format gelf, body_key, headers_key, aws_auth and oauth2 are possible", "refused"},
 	{"http", "a user with a password and a header Authorization are both sent", "the header given in the options is sent alone"},
 	{"http", "a header Content-Type is added to that of Format, unless allow_duplicated_headers is false", "it has no effect then; with allow_duplicated_headers false it replaces it, as there"},
 }

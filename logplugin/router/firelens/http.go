@@ -17,7 +17,7 @@ func httpOutput() output {
 			{name: "http_user", to: "http-user"}, {name: "http_passwd", to: "http-password"},
 			{name: "compress"}, {name: "http_method"}, {name: "http.response_timeout", form: ignored},
 			{name: "allow_duplicated_headers"}, {name: "log_response_payload", form: ignored},
-			{name: "header_tag", form: refused, why: "the tag is not sent as a header; give a field with labels or env"},
+			{name: "header_tag", to: "http-header-tag"},
 			{name: "body_key", form: refused, why: "the whole record is sent"}, {name: "headers_key", form: refused, why: "the whole record is sent"},
 			{name: "gelf_timestamp_key", form: refused, why: "use Name=gelf"}, {name: "gelf_host_key", form: refused, why: "use Name=gelf"},
 			{name: "gelf_short_message_key", form: refused, why: "use Name=gelf"}, {name: "gelf_full_message_key", form: refused, why: "use Name=gelf"},
@@ -48,11 +48,8 @@ func buildHTTP(t *translation) {
 		t.carry(*e, "http-uri", false)
 	}
 	format := t.oneOf("format", "json", "json_lines", "json_stream", "msgpack", "gelf")
-	switch format {
-	case "msgpack":
-		t.fail("Format msgpack is not supported; write json_lines or json, which receivers of msgpack take too")
-	case "gelf":
-		t.fail("Format gelf is not supported over HTTP; use Name=gelf")
+	if format == "gelf" {
+		t.fail("Format gelf is not supported with Fluent Bit's payload; use Name=gelf, or logDriver=http with http-format=gelf")
 	}
 	if !t.has("format") {
 		t.note("Format is not given and is json, as in Fluent Bit since 3.0; images of AWS for Fluent Bit up to 2.x send msgpack")
@@ -60,11 +57,7 @@ func buildHTTP(t *translation) {
 	t.set("http-format", format)
 	t.date("json_date_format")
 	t.set("http-method", strings.ToUpper(t.oneOf("http_method", "post", "put")))
-	if word := t.oneOf("compress", "", "gzip", "zstd", "snappy"); word == "snappy" {
-		t.fail("compress snappy is not supported; write gzip or zstd")
-	} else {
-		t.set("http-compress", word)
-	}
+	t.set("http-compress", t.oneOf("compress", "", "gzip", "zstd", "snappy"))
 	t.headers("http-header", "http-bearer-token", !t.is("allow_duplicated_headers", true))
 }
 
