@@ -448,3 +448,21 @@ func FuzzAnswer(f *testing.F) {
 		_ = fmt.Sprint(empty(&router.Answer{Status: 200, Body: body}, "x"))
 	})
 }
+
+// Fluent Bit's documents, as the settings say.
+func TestFluentBit(t *testing.T) {
+	session := routertest.Session("web")
+	session.Tag, session.Attrs = "t", map[string]string{"a.b": "x"}
+	member := `"container_id":"` + session.ContainerID + `","container_name":"/web","source":"stdout","log":"l"`
+	for settings, want := range map[string]string{
+		"output=es": `{"create":{"_index":"i","_id":"` + session.ID + `.7.1"}}` + "\n" + `{"@timestamp":"2026-11-23T10:00:00.123Z",` + member + `,"a.b":"x"}` + "\n",
+		"output=es,generate_id=false,type=doc,time_key=t,time_key_format=%Y,time_key_nanos=true,include_tag_key=true,tag_key=tag,replace_dots=true": `{"create":{"_index":"i","_type":"doc"}}` + "\n" +
+			`{"t":"2026.123456789Z","tag":"t",` + member + `,"a_b":"x"}` + "\n",
+	} {
+		v := router.Options{Plain: map[string]string{index: "i", "elasticsearch-fluent-bit": settings}}.Unresolved()
+		got := sessionOf(v, session).AppendRecord(nil, &router.Record{TimeNano: 1795428000_123456789, Source: []byte("stdout"), Line: []byte("l"), Position: 7})
+		if string(got) != want || v.Err() != nil {
+			t.Errorf("%s: %v\n%s, want\n%s", settings, v.Err(), got, want)
+		}
+	}
+}

@@ -18,17 +18,18 @@ const (
 	withTag    = "include_tag_key"
 	tagKey     = "tag_key"
 	withoutDot = "replace_dots"
+	generateID = "generate_id" // "false" leaves out the id of a document
 )
 
 // settingsOf reads elasticsearch-fluent-bit; nil means that it is not given. Faults are in v.
 func settingsOf(v *router.Values) fluentbit.Settings {
-	return fluentbit.Read(v, "elasticsearch", typeName, timeKey, timeFormat, timeNanos, withTag, tagKey, withoutDot)
+	return fluentbit.Read(v, "elasticsearch", typeName, timeKey, timeFormat, timeNanos, withTag, tagKey, withoutDot, generateID)
 }
 
 // FluentEncoder writes the records of one session as Fluent Bit's outputs es and opensearch write them, but for the id.
 type FluentEncoder struct {
 	index  indexName
-	id     []byte // the beginning of each id
+	id     []byte // the beginning of each id; empty = none
 	rest   []byte // of the action, behind the id, and of the document, up to the time
 	time   fluentbit.TimeFormat
 	nanos  bool
@@ -41,7 +42,9 @@ var _ router.Encoder = (*FluentEncoder)(nil)
 // asFluentBit makes the encoder of a session; faults are in v.
 func asFluentBit(v *router.Values, s router.Session, f fluentbit.Settings) *FluentEncoder {
 	e := &FluentEncoder{index: newIndexName(v), nanos: f.Is(timeNanos)}
-	e.id = append(jsontext.AppendEscaped([]byte(`","_id":"`), []byte(s.ID)), '.')
+	if f.OneOf(v, "elasticsearch", generateID, "true", "false") == "true" {
+		e.id = append(jsontext.AppendEscaped([]byte(`","_id":"`), []byte(s.ID)), '.')
+	}
 	e.rest = []byte(`"`)
 	if name := f[typeName]; name != "" {
 		e.rest = jsontext.AppendString([]byte(`","_type":`), []byte(name))
@@ -73,7 +76,9 @@ func asFluentBit(v *router.Values, s router.Session, f fluentbit.Settings) *Flue
 func (e *FluentEncoder) AppendRecord(dst []byte, r *router.Record) []byte {
 	dst = append(dst, `{"create":{"_index":"`...)
 	dst = append(dst, e.index.at(r.TimeNano)...)
-	dst = appendPlace(append(dst, e.id...), r)
+	if len(e.id) > 0 {
+		dst = appendPlace(append(dst, e.id...), r)
+	}
 	dst = e.time.Append(append(dst, e.rest...), r.TimeNano)
 	dst = append(dst, '.')
 	if e.nanos {

@@ -34,7 +34,7 @@ var Differences = []Difference{
 	{"nrlogs, newrelic", "the attribute plugin names Fluent Bit and its version", "it names secretref-logdriver"},
 	{"opentelemetry", "all members of the record but the line are lost, unless logs_body_key_attributes is on", "they are attributes of the log record"},
 	{"opentelemetry", "without Host lines go to 127.0.0.1:80", "Host is required"},
-	{"es, opensearch", "documents get an id from the server, and lines that are sent again are stored twice; with generate_id equal lines within a millisecond are stored once", "each document has an id of its session and its place in it: none is stored twice, and none is left out"},
+	{"es, opensearch", "documents get an id from the server, and lines that are sent again are stored twice; with generate_id equal lines within a millisecond are stored once", "each document has an id of its session and its place in it: none is stored twice, and none is left out. With aws_service_name aoss, whose time series take no ids, there is none unless generate_id is on"},
 	{"es, opensearch", "suppress_type_name is off, and documents have the type _doc, which the servers of today refuse", "suppress_type_name is on"},
 	{"es, opensearch", "write_operation index replaces a document that has the same id", "documents are created; update and upsert are refused"},
 	{"es, opensearch", "a pipeline is named in the path of the request, and the whole answer is asked for", "it is named beside each document, and only results and faults are asked for"},
@@ -55,7 +55,7 @@ var Differences = []Difference{
 	{"kinesis_firehose, firehose", "all records of a request are sent again when one was not taken", "only those that were not taken"},
 	{"kinesis_firehose, firehose", "simple_aggregation puts many lines into one record", "each line is a record of its own, and many records go in one request"},
 	{"forward", "entries have metadata, as [[time, {}], record]", "they are [time, record], as with retain_metadata_in_forward_mode false"},
-	{"http", "Format gelf, body_key, headers_key, aws_auth and oauth2 are possible", "refused"},
+	{"http", "Format gelf, body_key, headers_key and oauth2 are possible", "refused"},
 	{"http", "a user with a password and a header Authorization are both sent", "the header given in the options is sent alone"},
 	{"http", "a header Content-Type is added to that of Format, unless allow_duplicated_headers is false", "it has no effect then; with allow_duplicated_headers false it replaces it, as there"},
 }

@@ -21,27 +21,55 @@ func opensearchOutput() output {
 
 // elasticOptions are those that es and opensearch have both.
 func elasticOptions() []option {
-	const signed = "aws_auth is not on"
 	const place = "each document gets an id of its session and its place in it"
-	return []option{
+	return append([]option{
 		{name: "index"}, {name: "type"}, {name: "suppress_type_name"}, {name: "http_user", to: "elasticsearch-user"}, {name: "http_passwd", to: "elasticsearch-password"},
 		{name: "compress"}, {name: "path"}, {name: "pipeline", form: template, to: "elasticsearch-pipeline"},
 		{name: "logstash_format"}, {name: "logstash_prefix"}, {name: "logstash_prefix_separator"}, {name: "logstash_dateformat"},
 		{name: "logstash_prefix_key", form: refused, why: "write logstash_prefix, in which ${CONTAINER_NAME} and ${label:NAME} may stand"},
 		{name: "time_key", setting: true}, {name: "time_key_format"}, {name: "time_key_nanos", form: toggle, setting: true},
 		{name: "include_tag_key", form: toggle, setting: true}, {name: "tag_key", setting: true}, {name: "replace_dots", form: toggle, setting: true},
-		{name: "generate_id", form: ignored, why: place}, {name: "id_key", form: refused, why: place}, {name: "write_operation"},
+		{name: "generate_id"}, {name: "id_key", form: refused, why: place}, {name: "write_operation"},
 		{name: "current_time_index", form: ignored, why: "a date in the index is that of the line"}, {name: "buffer_size", form: ignored},
 		{name: "trace_output", form: ignored}, {name: "trace_error", form: ignored, why: "what the server refuses is counted and shown by status"},
-		{name: "aws_auth", form: refusedOn, why: "requests are not signed; give a user and a password, or an API key"}, {name: "aws_region", form: ignored, why: signed}, {name: "aws_service_name", form: ignored, why: signed},
-		{name: "aws_role_arn", form: ignored, why: signed}, {name: "aws_external_id", form: ignored, why: signed},
-		{name: "aws_sts_endpoint", form: ignored, why: signed}, {name: "aws_profile", form: ignored, why: signed},
+		{name: "aws_auth"}, {name: "aws_region"}, {name: "aws_service_name"}, {name: "aws_role_arn"}, {name: "aws_external_id"},
+	}, signingRefused()...)
+}
+
+// signingRefused are options of the outputs that can sign their requests for AWS which belong to the whole log driver here.
+func signingRefused() []option {
+	return []option{
+		{name: "aws_sts_endpoint", form: refused, why: "set sts_endpoint_url under [aws]"},
+		{name: "aws_profile", form: refused, why: "name a role in aws_role_arn, or set profile under [aws]"},
+	}
+}
+
+// signing gives the options of signed requests to the router's own. service is the name of the option for the service.
+func (t *translation) signing(prefix, service string) {
+	on := t.is("aws_auth", false)
+	if on {
+		t.set(prefix+"-aws-auth", "true")
+	}
+	for _, x := range []struct{ name, to string }{
+		{service, "service"}, {"aws_region", "region"}, {"aws_role_arn", "role-arn"}, {"aws_external_id", "external-id"},
+	} {
+		switch e := t.find(x.name); {
+		case e == nil:
+		case !on:
+			t.note("%s has no effect: aws_auth is not on", e.key)
+		default:
+			t.carry(*e, prefix+"-aws-"+x.to, false)
+		}
 	}
 }
 
 func buildElastic(t *translation) {
 	t.setting(fluentbit.Output, t.out.names[0])
 	t.protect("http_passwd", "http_api_key", "cloud_auth")
+	t.signing("elasticsearch", "aws_service_name")
+	if without := strings.EqualFold(t.text("aws_service_name", ""), "aoss"); !t.is("generate_id", !without) && without {
+		t.setting("generate_id", "false") // collections of time series refuse an id
+	}
 	if t.oneOf("write_operation", "create", "index", "update", "upsert"); strings.HasPrefix(t.text("write_operation", ""), "up") {
 		t.fail("write_operation is %q; write create or index: each line is a document of its own", t.text("write_operation", ""))
 	}

@@ -8,10 +8,10 @@ import (
 )
 
 func httpOutput() output {
-	const aws = "requests are not signed; send to a receiver that takes a token"
 	return output{
 		names: []string{"http"}, router: "http", tls: prefixTLS("http"), build: buildHTTP,
-		options: slices.Concat(oauthOptions(), options(refusedOn, aws, "aws_auth"), options(refused, aws, "aws_service", "aws_region", "aws_role_arn", "aws_external_id", "aws_profile", "aws_sts_endpoint"), []option{
+		options: slices.Concat(oauthOptions(), signingRefused(), []option{
+			{name: "aws_auth"}, {name: "aws_service"}, {name: "aws_region"}, {name: "aws_role_arn"}, {name: "aws_external_id"},
 			{name: "uri"}, {name: "format"}, {name: "header", repeats: true},
 			{name: "json_date_key", setting: true}, {name: "json_date_format"},
 			{name: "http_user", to: "http-user"}, {name: "http_passwd", to: "http-password"},
@@ -38,6 +38,7 @@ func buildHTTP(t *translation) {
 	t.setting(fluentbit.Output, "http")
 	t.set("http-url", t.address("http", "https", "127.0.0.1", "80"))
 	t.protect("http_passwd", "header")
+	t.signing("http", "aws_service")
 	if t.isSecret("uri") {
 		t.protect("uri")
 	}
