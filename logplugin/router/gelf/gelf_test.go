@@ -127,43 +127,19 @@ func zeros(data []byte, _ bool) (int, []byte, error) {
 	return i + 1, data[:i], nil
 }
 
-type setup struct {
-	receiver *routertest.SocketReceiver
-	router   router.Router
-	encoders []router.Encoder
-}
+type setup struct{ *routertest.SocketSetup }
 
-func start(t testing.TB, o routertest.SocketOptions, options map[string]string) *setup {
+func start(t testing.TB, o routertest.SocketOptions, options map[string]string) setup {
 	t.Helper()
 	o.Split = zeros
-	s := &setup{receiver: routertest.StartSocket(t, o)}
-	scheme := o.Network
-	if o.TLS != nil {
-		scheme = secure
-	}
-	all := map[string]string{address: scheme + "://" + s.receiver.Address(), timeout: "5s"}
-	maps.Copy(all, options)
-	c, err := Parse(router.Options{Plain: all})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.router = c.Router()
-	t.Cleanup(func() { _ = s.router.Close() })
-	for _, name := range []string{"one", "two"} {
-		e, err := c.Encoder(t.Context(), routertest.Session(name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.encoders = append(s.encoders, e)
-	}
-	return s
+	return setup{routertest.StartSocketRouter(t, Kind(), o, options, nil)}
 }
 
 // lines are the lines of the messages that have arrived whole, chunks put together.
-func (s *setup) lines(t testing.TB) []string {
+func (s setup) lines(t testing.TB) []string {
 	var out []string
 	chunks := map[string][][]byte{}
-	for _, m := range s.receiver.Messages() {
+	for _, m := range s.Receiver.Messages() {
 		if bytes.HasPrefix(m, []byte{0x1e, 0x0f}) {
 			id := string(m[2:10])
 			if chunks[id] == nil {
@@ -221,18 +197,10 @@ func TestSuite(t *testing.T) {
 		{"tls", routertest.SocketOptions{Network: "tcp", TLS: server}, map[string]string{"gelf-tls-ca-cert": string(ca.PEM())}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			routertest.Run(t, func(t *testing.T) *routertest.Subject {
-				c.server.Buffer = 64 << 10
+			routertest.RunSideBySide(t, func(t *testing.T) *routertest.Subject {
+				c.server.Buffer = routertest.SocketBuffer
 				s := start(t, c.server, c.options)
-				set := func(f routertest.SocketFault) func() { return func() { s.receiver.SetFault(f) } }
-				return &routertest.Subject{
-					Router: s.router, Encoders: s.encoders, Received: func() []string { return s.lines(t) }, Fill: 20_000,
-					Hang: set(routertest.SocketHangs), Heal: set(routertest.SocketWell),
-					Faults: []routertest.Fault{
-						{Name: "nobody listens", Break: set(routertest.SocketAway), Want: router.ClassRetry},
-						{Name: "who listens ends each connection", Break: set(routertest.SocketEnds), Want: router.ClassRetry},
-					},
-				}
+				return s.Subject(func() []string { return s.lines(t) })
 			})
 		})
 	}
@@ -253,15 +221,15 @@ func TestDatagrams(t *testing.T) {
 			b, want := &router.Batch{}, []string{}
 			for i := range 300 {
 				text := strings.Repeat("short ", i+1)
-				b.Append(s.encoders[i%2], &router.Record{Line: []byte(text)})
+				b.Append(s.Encoders[i%2], &router.Record{Line: []byte(text)})
 				want = append(want, text)
 			}
 			for _, text := range []string{noise(16_000), strings.Repeat("\xff", 16_384), noise(100_000)} {
-				b.Append(s.encoders[0], &router.Record{Line: []byte(text)})
+				b.Append(s.Encoders[0], &router.Record{Line: []byte(text)})
 				want = append(want, strings.ToValidUTF8(text, "\ufffd"))
 			}
 			want[301] = strings.Repeat("\ufffd", 16_384)
-			if e := routertest.Send(t, s.router, b); e != nil {
+			if e := routertest.Send(t, s.Router, b); e != nil {
 				t.Fatal(e)
 			}
 			routertest.Await(t, "all messages", func() bool { return len(s.lines(t)) >= len(want) })
@@ -274,9 +242,9 @@ func TestDatagrams(t *testing.T) {
 		s := start(t, routertest.SocketOptions{Network: "udp", Buffer: 4 << 20}, map[string]string{compression: "none"})
 		b := &router.Batch{}
 		for _, unit := range []string{"x", "\x01", "é", `"`} {
-			b.Append(s.encoders[0], &router.Record{Line: []byte(strings.Repeat(unit, 250_000))})
+			b.Append(s.Encoders[0], &router.Record{Line: []byte(strings.Repeat(unit, 250_000))})
 		}
-		if e := routertest.Send(t, s.router, b); e != nil {
+		if e := routertest.Send(t, s.Router, b); e != nil {
 			t.Fatal(e)
 		}
 		routertest.Await(t, "all messages", func() bool { return len(s.lines(t)) == 4 })

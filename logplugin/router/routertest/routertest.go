@@ -53,13 +53,31 @@ const limit = 20 * time.Second
 
 // Run runs the suite; start is called for each part of it and registers its own clean-up.
 func Run(t *testing.T, start func(t *testing.T) *Subject) {
-	t.Run("delivers", func(t *testing.T) { delivers(t, start(t)) })
-	t.Run("faults", func(t *testing.T) { faults(t, start(t)) })
-	t.Run("cancel", func(t *testing.T) { cancels(t, start(t)) })
-	t.Run("deadline", func(t *testing.T) { ends(t, start(t)) })
-	t.Run("rotation", func(t *testing.T) { rotates(t, start(t)) })
-	t.Run("parallel", func(t *testing.T) { parallel(t, start(t)) })
+	for _, p := range parts {
+		t.Run(p.name, func(t *testing.T) { p.run(t, start(t)) })
+	}
 	t.Run("leak", func(t *testing.T) { leaks(t, start) })
+}
+
+// RunSideBySide is Run for a router whose tests mostly wait: all parts run at the same time, but for the one that counts goroutines.
+func RunSideBySide(t *testing.T, start func(t *testing.T) *Subject) {
+	t.Run("parts", func(t *testing.T) {
+		for _, p := range parts {
+			t.Run(p.name, func(t *testing.T) {
+				t.Parallel()
+				p.run(t, start(t))
+			})
+		}
+	})
+	t.Run("leak", func(t *testing.T) { leaks(t, start) })
+}
+
+// The parts of the suite that need not be alone.
+var parts = []struct {
+	name string
+	run  func(*testing.T, *Subject)
+}{
+	{"delivers", delivers}, {"faults", faults}, {"cancel", cancels}, {"deadline", ends}, {"rotation", rotates}, {"parallel", parallel},
 }
 
 // canary is in every line, and must be in no error.

@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,48 +27,20 @@ func octets(data []byte, _ bool) (int, []byte, error) {
 	return len(count) + 1 + n, data[len(count)+1 : len(count)+1+n], nil
 }
 
-type setup struct {
-	receiver *routertest.SocketReceiver
-	router   router.Router
-	config   Config
-	encoders []router.Encoder
-}
+type setup struct{ *routertest.SocketSetup }
 
-func start(t testing.TB, o routertest.SocketOptions, options map[string]string, secrets map[string]secret.Source) *setup {
+func start(t testing.TB, o routertest.SocketOptions, options map[string]string, secrets map[string]secret.Source) setup {
 	t.Helper()
-	if strings.HasPrefix(o.Network, "unix") {
-		o.Address = filepath.Join(t.TempDir(), "s")
-	}
 	if o.Split == nil {
 		o.Split = bufio.ScanLines
 	}
-	s := &setup{receiver: routertest.StartSocket(t, o)}
-	scheme := o.Network
-	if o.TLS != nil {
-		scheme = secure
-	}
-	all := router.Options{Plain: map[string]string{address: scheme + "://" + s.receiver.Address(), timeout: "5s"}, Secrets: secrets}
-	maps.Copy(all.Plain, options)
-	var err error
-	if s.config, err = Parse(all); err != nil {
-		t.Fatal(err)
-	}
-	s.router = s.config.Router()
-	t.Cleanup(func() { _ = s.router.Close() })
-	for _, name := range []string{"one", "two"} {
-		e, err := s.config.Encoder(t.Context(), routertest.Session(name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.encoders = append(s.encoders, e)
-	}
-	return s
+	return setup{routertest.StartSocketRouter(t, Kind(), o, options, secrets)}
 }
 
 // lines are what stands behind the head of each message.
-func (s *setup) lines() []string {
+func (s setup) lines() []string {
 	var out []string
-	for _, m := range s.receiver.Messages() {
+	for _, m := range s.Receiver.Messages() {
 		_, line, ok := strings.Cut(string(m), ": ")
 		if !ok {
 			_, line, _ = strings.Cut(string(m), " - ")
@@ -79,17 +50,7 @@ func (s *setup) lines() []string {
 	return out
 }
 
-func (s *setup) subject() *routertest.Subject {
-	set := func(f routertest.SocketFault) func() { return func() { s.receiver.SetFault(f) } }
-	return &routertest.Subject{
-		Router: s.router, Encoders: s.encoders, Received: s.lines, Fill: 20_000,
-		Hang: set(routertest.SocketHangs), Heal: set(routertest.SocketWell),
-		Faults: []routertest.Fault{
-			{Name: "nobody listens", Break: set(routertest.SocketAway), Want: router.ClassRetry},
-			{Name: "who listens ends each connection", Break: set(routertest.SocketEnds), Want: router.ClassRetry},
-		},
-	}
-}
+func (s setup) subject() *routertest.Subject { return s.Subject(s.lines) }
 
 func TestSuite(t *testing.T) {
 	ca := newCA(t)
@@ -105,13 +66,9 @@ func TestSuite(t *testing.T) {
 		{"unixgram", routertest.SocketOptions{Network: "unixgram"}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			routertest.Run(t, func(t *testing.T) *routertest.Subject {
-				c.server.Buffer = 4 << 10
-				x := start(t, c.server, c.options, nil).subject()
-				if c.server.Network == "unixgram" { // has no connections
-					x.Faults = x.Faults[:1]
-				}
-				return x
+			routertest.RunSideBySide(t, func(t *testing.T) *routertest.Subject {
+				c.server.Buffer = routertest.SocketBuffer
+				return start(t, c.server, c.options, nil).subject()
 			})
 		})
 	}
@@ -153,7 +110,7 @@ func TestMutualTLS(t *testing.T) {
 	ca, first, second := newCA(t), newCA(t), newCA(t)
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		t.Run(tls.VersionName(version), func(t *testing.T) {
-			routertest.Run(t, func(t *testing.T) *routertest.Subject {
+			routertest.RunSideBySide(t, func(t *testing.T) *routertest.Subject {
 				server := ca.server(t)
 				server.MaxVersion, server.ClientAuth = version, tls.RequireAndVerifyClientCert
 				wanted := first.Pool()
@@ -164,12 +121,12 @@ func TestMutualTLS(t *testing.T) {
 				}
 				certPEM, keyPEM := first.client(t)
 				certificate, key := routertest.NewSource(certPEM), routertest.NewSource(keyPEM)
-				s := start(t, routertest.SocketOptions{Network: "tcp", TLS: server, Split: octets, Buffer: 4 << 10}, map[string]string{format: "rfc5424", "syslog-tls-ca-cert": ca.pem()},
+				s := start(t, routertest.SocketOptions{Network: "tcp", TLS: server, Split: octets, Buffer: routertest.SocketBuffer}, map[string]string{format: "rfc5424", "syslog-tls-ca-cert": ca.pem()},
 					map[string]secret.Source{"syslog-tls-cert": certificate, "syslog-tls-key": key})
 				x := s.subject()
 				x.Secrets = []string{keyPEM}
 				x.Rotate = func() {
-					s.receiver.Cut()
+					s.Receiver.Cut()
 					wanted = second.Pool()
 					c, k := second.client(t)
 					certificate.Rotate(c)
@@ -209,8 +166,8 @@ func TestTLSFaults(t *testing.T) {
 			options := map[string]string{"syslog-tls-ca-cert": ca.pem()}
 			maps.Copy(options, c.options)
 			s := start(t, routertest.SocketOptions{Network: "tcp", TLS: c.server}, options, nil)
-			b, _ := routertest.Batch(s.encoders, 3)
-			e := routertest.Send(t, s.router, b)
+			b, _ := routertest.Batch(s.Encoders, 3)
+			e := routertest.Send(t, s.Router, b)
 			if routertest.ClassOf(e) != c.class || e != nil && !strings.Contains(e.Error(), c.says) {
 				t.Errorf("%v, want class %q saying %q", e, c.class, c.says)
 			}
@@ -218,14 +175,14 @@ func TestTLSFaults(t *testing.T) {
 	}
 	t.Run("no TLS", func(t *testing.T) {
 		s := start(t, routertest.SocketOptions{Network: "tcp", Split: bufio.ScanLines}, nil, nil)
-		c, err := Parse(router.Options{Plain: map[string]string{address: secure + "://" + s.receiver.Address(), timeout: "1s"}})
+		c, err := Parse(router.Options{Plain: map[string]string{address: secure + "://" + s.Receiver.Address(), timeout: "1s"}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.receiver.SetFault(routertest.SocketTalks)
+		s.Receiver.SetFault(routertest.SocketTalks)
 		r := c.Router()
 		t.Cleanup(func() { _ = r.Close() })
-		b, _ := routertest.Batch(s.encoders, 3)
+		b, _ := routertest.Batch(s.Encoders, 3)
 		if e := routertest.Send(t, r, b); routertest.ClassOf(e) != router.ClassConfig || !strings.Contains(e.Error(), "write tcp:// in syslog-address") {
 			t.Errorf("%v, want that the receiver does not speak TLS", e)
 		}
@@ -237,40 +194,40 @@ func TestReconnects(t *testing.T) {
 	s := start(t, routertest.SocketOptions{Network: "tcp"}, nil, nil)
 	var want []string
 	for range 5 {
-		b, lines := routertest.Batch(s.encoders, 10)
-		if e := routertest.Send(t, s.router, b); e != nil {
+		b, lines := routertest.Batch(s.Encoders, 10)
+		if e := routertest.Send(t, s.Router, b); e != nil {
 			t.Fatal(e)
 		}
 		want = append(want, lines...)
 		routertest.Await(t, "the batch", func() bool { return len(s.lines()) >= len(want) })
-		s.receiver.Cut()
+		s.Receiver.Cut()
 	}
-	if got := s.lines(); !slices.Equal(got, want) || s.receiver.Accepted() < 2 {
-		t.Errorf("%d lines over %d connections, want %d", len(got), s.receiver.Accepted(), len(want))
+	if got := s.lines(); !slices.Equal(got, want) || s.Receiver.Accepted() < 2 {
+		t.Errorf("%d lines over %d connections, want %d", len(got), s.Receiver.Accepted(), len(want))
 	}
 }
 
 // UDP: every message is a datagram, a group at a time; a receiver of this host that is away is noticed.
 func TestUDP(t *testing.T) {
 	s := start(t, routertest.SocketOptions{Network: "udp"}, nil, nil)
-	b, lines := routertest.Batch(s.encoders, 1000)
-	if e := routertest.Send(t, s.router, b); e != nil {
+	b, lines := routertest.Batch(s.Encoders, 1000)
+	if e := routertest.Send(t, s.Router, b); e != nil {
 		t.Fatal(e)
 	}
 	routertest.Await(t, "all datagrams", func() bool { return len(s.lines()) >= len(lines) })
 	if got := s.lines(); !slices.Equal(got, lines) {
 		t.Errorf("%d lines, want %d in order", len(got), len(lines))
 	}
-	if m := s.receiver.Messages()[0]; !bytes.HasSuffix(m, []byte("\n")) {
+	if m := s.Receiver.Messages()[0]; !bytes.HasSuffix(m, []byte("\n")) {
 		t.Errorf("message %q does not end with a line break, as Docker's do", m)
 	}
-	s.receiver.SetFault(routertest.SocketAway)
-	e := routertest.Send(t, s.router, b)
+	s.Receiver.SetFault(routertest.SocketAway)
+	e := routertest.Send(t, s.Router, b)
 	if routertest.ClassOf(e) != router.ClassRetry || e.Delivered > 0 {
 		t.Errorf("%+v, want that the receiver is away and nothing is delivered", e)
 	}
-	s.receiver.SetFault(routertest.SocketWell)
-	if e := routertest.Send(t, s.router, b); e != nil {
+	s.Receiver.SetFault(routertest.SocketWell)
+	if e := routertest.Send(t, s.Router, b); e != nil {
 		t.Fatal(e)
 	}
 	routertest.Await(t, "all datagrams again", func() bool { return len(s.lines()) >= 2*len(lines) })
@@ -281,12 +238,12 @@ func TestLongDatagram(t *testing.T) {
 	for _, network := range []string{"udp", "unixgram"} {
 		s := start(t, routertest.SocketOptions{Network: network}, nil, nil)
 		b := &router.Batch{}
-		b.Append(s.encoders[0], &router.Record{Line: bytes.Repeat([]byte("x"), 70_000)})
-		if e := routertest.Send(t, s.router, b); e != nil {
+		b.Append(s.Encoders[0], &router.Record{Line: bytes.Repeat([]byte("x"), 70_000)})
+		if e := routertest.Send(t, s.Router, b); e != nil {
 			t.Fatal(e)
 		}
-		routertest.Await(t, "the datagram", func() bool { return len(s.receiver.Messages()) == 1 })
-		if got := string(s.receiver.Messages()[0]); len(got) > 65_507 || !strings.HasSuffix(got, router.CutMark) {
+		routertest.Await(t, "the datagram", func() bool { return len(s.Receiver.Messages()) == 1 })
+		if got := string(s.Receiver.Messages()[0]); len(got) > 65_507 || !strings.HasSuffix(got, router.CutMark) {
 			t.Errorf("%s: %d bytes without a mark", network, len(got))
 		}
 	}
@@ -295,11 +252,11 @@ func TestLongDatagram(t *testing.T) {
 // A socket of another type is told.
 func TestSocketType(t *testing.T) {
 	s := start(t, routertest.SocketOptions{Network: "unixgram"}, nil, nil)
-	c, err := Parse(router.Options{Plain: map[string]string{address: "unix://" + s.receiver.Address()}})
+	c, err := Parse(router.Options{Plain: map[string]string{address: "unix://" + s.Receiver.Address()}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, _ := routertest.Batch(s.encoders, 1)
+	b, _ := routertest.Batch(s.Encoders, 1)
 	if e := routertest.Send(t, c.Router(), b); routertest.ClassOf(e) != router.ClassConfig || !strings.Contains(e.Error(), "unixgram:// for a datagram socket") {
 		t.Errorf("%v, want the other scheme", e)
 	}
