@@ -41,6 +41,7 @@ require (
 
 require (
 	github.com/VictoriaMetrics/metricsql v0.87.3
+	github.com/leodido/go-syslog/v4 v4.6.0 // tests only
 	go.yaml.in/yaml/v3 v3.0.6
 )
 
@@ -49,6 +50,7 @@ require (
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/gogo/protobuf v1.3.2 // indirect
+	github.com/leodido/ragel-machinery v0.0.0-20190525184631-5f46317e436b // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/prometheus/client_model v0.6.3 // indirect
 	github.com/prometheus/common v0.72.0 // indirect

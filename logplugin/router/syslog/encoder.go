@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/secretref/secretref/logplugin/router"
@@ -18,6 +19,8 @@ var Differences = []struct{ Docker, Here string }{
 		"it is the log driver's"},
 	{"a line that has been cut has the time of each piece",
 		"all pieces of a line have the time of the first"},
+	{"a line break in the tag ends the message, and what follows is one of its own",
+		"it is written as #012"},
 	{"each message is a write of its own, and one that fails is sent again once and then lost",
 		"messages go together, and again until the receiver's host has acknowledged them"},
 	{"without syslog-address one of /dev/log, /var/run/syslog and /var/run/log is found",
@@ -33,7 +36,7 @@ const (
 	severityInfo  = 6
 )
 
-// escapedBreak stands for a line break within a message, which would end it. rsyslog writes it so too.
+// escapedBreak stands for a line break within a line or a tag, which would end the message. rsyslog writes it so too.
 const escapedBreak = "#012"
 
 // Encoder writes records of one session as messages that end with a line break, as those of Docker's driver do.
@@ -53,6 +56,7 @@ func newEncoder(s style, of router.Session) *Encoder {
 	if tag == "" {
 		tag = of.ContainerID[:min(12, len(of.ContainerID))]
 	}
+	tag = strings.ReplaceAll(tag, "\n", escapedBreak) // a label may stand in it: what comes after would be a message of its own
 	pid := strconv.Itoa(os.Getpid())
 	e := &Encoder{layout: time.Stamp, second: -1 << 63}
 	version := ""
