@@ -115,6 +115,7 @@ func TestRatio(t *testing.T) {
 		{"of the pairs 2, 1, 3", peers, 2, true},
 		{"of the pair of the round that both have", peers[1:2], 1, true},
 		{"of none", nil, 0, false},
+		{"of none with as many lines", []spent{{round: 0, lines: 2, wall: 2}}, 0, false},
 	} {
 		if got, ok := ratio(ours, c.peers, spent.time); got.Median != c.want || ok != c.ok {
 			t.Errorf("%s: ratio = %+v, %v; want %v, %v", c.name, got, ok, c.want, c.ok)

@@ -64,7 +64,7 @@ func (w *world) setups() []setup {
 		if !t.contained() {
 			continue
 		}
-		all = append(all, setup{name: secretrefFor + t.String(), driver: w.name, options: w.ourOptions(t), plugin: w.driver.process, arrives: true, seldom: !t.logged()})
+		all = append(all, setup{name: secretrefFor + t.String(), driver: w.name, options: w.ourOptions(t), plugin: w.driver.process, arrives: true, seldom: !t.logged(), part: t.slow()})
 		if t.docker() {
 			all = append(all, setup{name: dockersOwn + t.String(), driver: t.router, options: cheap(w.dockerOptions(t)), arrives: true, seldom: true, part: t.slow()})
 		}
@@ -231,11 +231,11 @@ func spread(runs []spent, of func(spent) float64) measure.Spread {
 	return measure.SpreadOf(out)
 }
 
-// ratio compares the runs of the rounds in which both were run. ok is false when there was none.
+// ratio compares the runs of the rounds in which both were run with as many lines. ok is false when there was none.
 func ratio(ours, peers []spent, of func(spent) float64) (s measure.Spread, ok bool) {
 	var all []float64
 	for _, a := range ours {
-		if i := slices.IndexFunc(peers, func(b spent) bool { return a.round == b.round }); i >= 0 {
+		if i := slices.IndexFunc(peers, func(b spent) bool { return a.round == b.round && a.lines == b.lines }); i >= 0 {
 			all = append(all, of(a)/of(peers[i]))
 		}
 	}

@@ -57,10 +57,10 @@ func (t target) docker() bool {
 	return t.router == "awslogs" || t.router == "syslog"
 }
 
-// slow is the part of the lines that Docker's own driver gets; 0 = all. With GELF and gzip it makes a compressor for every line: it takes
-// half a millisecond, and the daemon cuts off what is left ten seconds after the container's end.
+// slow is the part of the lines that containers with the target write; 0 = all. With GELF and gzip Docker's own driver makes a compressor
+// for every line: it takes half a millisecond, and the daemon cuts off what is left ten seconds after the container's end.
 func (t target) slow() int {
-	if t.router == "gelf" {
+	if t.router == "gelf" && t.encoding == gzip {
 		return 100
 	}
 	return 0
