@@ -81,7 +81,7 @@ func messagesOf(t *testing.T, router string, text []byte) (all [][]byte) {
 		for _, e := range events {
 			all = append(all, []byte(e.Message))
 		}
-	case "firehose":
+	case "firehose", "kinesis":
 		var record struct{ Data []byte }
 		if err := json.Unmarshal([]byte(strings.TrimSuffix(string(text), ",")), &record); err != nil {
 			t.Fatal(err)

@@ -28,6 +28,8 @@ func firelensTargets() map[string]func() target {
 		"cloudwatch":       {awslogsTarget, map[string]string{"log_group_name": "new", "auto_create_group": "true", "log_stream_name": "$(ecs_task_id)", "log_retention_days": "7", "endpoint": "URL"}, true},
 		"kinesis_firehose": {firehoseTarget, map[string]string{"delivery_stream": "s", "time_key": "at", "endpoint": "URL"}, true},
 		"firehose":         {firehoseTarget, map[string]string{"delivery_stream": "s", "data_keys": "log", "endpoint": "URL"}, true},
+		"kinesis_streams":  {kinesisTarget, map[string]string{"stream": "s", "endpoint": "URL"}, true},
+		"kinesis":          {kinesisTarget, map[string]string{"stream": "s", "data_keys": "log", "partition_key": "container_id", "endpoint": "URL"}, true},
 	} {
 		all[firelens.Name+" "+output] = func() target {
 			t := x.of()

@@ -151,6 +151,7 @@ var notAlike = map[string]struct{ declared, refused string }{
 
 	"cloudwatch_logs":              {"tls.ca_file, tls.verify", ""},
 	"cloudwatch_logs-log_key":      {"tls.ca_file, tls.verify", ""},
+	"kinesis_streams":              {"tls.ca_file, tls.verify", ""},
 	"kinesis_firehose":             {"tls.ca_file, tls.verify", ""},
 	"kinesis_firehose-time-gzip":   {"tls.ca_file, tls.verify", ""},
 	"kinesis_firehose-aggregation": {"each line is a record of its own", ""},

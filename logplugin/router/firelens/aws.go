@@ -123,6 +123,68 @@ func buildFirehose(t *translation) {
 	}
 }
 
+func kinesisOutput() output {
+	return output{
+		names: []string{"kinesis_streams"}, router: "kinesis", tls: tlsOptions{always: true}, build: buildKinesis,
+		options: append(awsOptions("kinesis"),
+			option{name: "stream", to: "kinesis-stream"}, option{name: "time_key", setting: true}, option{name: "time_key_format"},
+			option{name: "log_key"}, option{name: "compression"}, option{name: "simple_aggregation", form: ignored, why: "each line is a record, and many go in one request"}),
+	}
+}
+
+func oldKinesisOutput() output {
+	return output{
+		names: []string{"kinesis"}, router: "kinesis", tls: tlsOptions{always: true}, build: buildKinesis,
+		options: append(awsOptions("kinesis"),
+			option{name: "stream", to: "kinesis-stream"}, option{name: "partition_key"}, option{name: "time_key", setting: true}, option{name: "time_key_format"},
+			option{name: "log_key"}, option{name: "data_keys", setting: true}, option{name: "replace_dots", form: toggle, setting: true},
+			option{name: "append_newline"}, option{name: "compression"},
+			option{name: "aggregation", form: ignored, why: "each line is a record, and many go in one request"},
+			option{name: "experimental_concurrency", form: ignored}, option{name: "experimental_concurrency_retries", form: ignored},
+			option{name: "http_request_timeout", form: ignored}),
+	}
+}
+
+func buildKinesis(t *translation) {
+	t.setting(fluentbit.Output, t.out.names[0])
+	t.endpoint("kinesis-endpoint")
+	if !t.has("stream") {
+		t.fail("stream is missing")
+	}
+	if t.lineAlone("log_key") {
+		t.setting("log_key", fluentbit.Log)
+	}
+	t.timeFormat("time_key_format", true)
+	if t.out.names[0] == "kinesis" {
+		t.partitionKey()
+		if !t.is("append_newline", false) {
+			t.setting("without_newline", "true")
+		}
+	}
+	switch word := t.oneOf("compression", "", "gzip", "zlib", "snappy", "zstd", "none"); word {
+	case "zstd":
+		t.fail("compression zstd is not supported; write gzip or snappy")
+	case "", "none":
+	default:
+		t.setting("compression", word)
+	}
+}
+
+// partitionKey gives the member that decides on the shard. It is the container's id by default.
+func (t *translation) partitionKey() {
+	switch key := t.text("partition_key", ""); {
+	case key == "":
+	case key == fluentbit.Source || key == fluentbit.Log || strings.Contains(key, "->"):
+		t.fail("partition_key is %s, which differs from line to line or is in another member; give container_id, container_name or a label", key)
+	default:
+		if with, known := t.members()[key]; known {
+			t.set("kinesis-partition-key", with)
+		} else {
+			t.set("kinesis-partition-key", fmt.Sprintf("{{index .ContainerLabels %q}}", key))
+		}
+	}
+}
+
 // lineAlone reports whether the option names the line, which is then sent alone. A record has no other member that differs from line to line.
 func (t *translation) lineAlone(name string) bool {
 	key := strings.TrimPrefix(t.text(name, ""), "$")

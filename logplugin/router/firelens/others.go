@@ -16,6 +16,5 @@ func notServed() []output {
 		soon("kafka", "kafka-rest", "nats", "td", "plot", "pgsql"),
 		{names: []string{"exit", "counter", "flowcounter", "lib"}, why: "it is for tests of Fluent Bit"},
 		soon("s3", "logdna", "tcp", "udp", "websocket"),
-		soon("kinesis_streams", "kinesis"),
 	}
 }
