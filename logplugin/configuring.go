@@ -58,6 +58,8 @@ func (p Program) configure(_ context.Context, f flags) error {
 	switch {
 	case len(result.Changes) == 0:
 		fmt.Fprintf(p.Stdout, "%s: nothing to change\n", o.File)
+	case o.Undo && !o.DryRun:
+		result.Notes = append(result.Notes, "the daemon forgets the runtime when it is restarted, systemctl restart docker; a reload is not enough, and until then the program must stay")
 	case !o.DryRun:
 		result.Notes = append(result.Notes, "systemctl reload docker has the daemon read it; no container stops")
 	}

@@ -35,7 +35,8 @@ func TestConfigureRuntime(t *testing.T) {
 		{"[secrets]\nallow_references = [\"/app/*\"]\n", []string{"runtime"}, "$/daemon.json: nothing to change\n"},
 		{"[secrets]\nallow_references = [\"/app/*\"]\n", []string{"--default", "runtime"}, `$/daemon.json: default-runtime = "secretref"` + "\n" + reload},
 		{"", []string{"runtime", "--undo"}, `$/daemon.json: runtimes["secretref"] removed` + "\n$/daemon.json: default-runtime removed\n" +
-			"note: containers that were created with the runtime secretref do not start without it; create them anew\n" + reload},
+			"note: containers that were created with the runtime secretref do not start without it; create them anew\n" +
+			"note: the daemon forgets the runtime when it is restarted, systemctl restart docker; a reload is not enough, and until then the program must stay\n"},
 		{"", []string{"runtime", "--undo"}, "$/daemon.json: nothing to change\n"},
 		{"[secrets", []string{"runtime", "--dry-run", "--daemon-config", dir + "/other.json"}, `$/other.json: runtimes["secretref"] = {"path":"$/secretref-runtime"}` + "\nnote: $/config.toml"},
 		{"", nil, "secretref-logdriver: configure: write configure runtime; see"},

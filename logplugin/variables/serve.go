@@ -83,6 +83,9 @@ func (s *Service) serve(ctx context.Context, c net.Conn) {
 	}()
 	_ = c.SetDeadline(time.Now().Add(readTimeout)) // a connection that has ended says so when it is read
 	b, err := io.ReadAll(io.LimitReader(c, ask.MaxQuestion+1))
+	if err == nil && len(b) == 0 {
+		return // configure runtime looks whether the service is there
+	}
 	var q ask.Question
 	if err != nil || len(b) > ask.MaxQuestion || json.Unmarshal(b, &q) != nil {
 		s.o.Log.Warn("a call of secretref-runtime cannot be read", "bytes", len(b))

@@ -40,12 +40,27 @@ var daemons int
 
 func newHost(t *testing.T, o rig.DockerdOptions) *host {
 	t.Helper()
+	h := prepare(t)
+	o.Args = append(o.Args, h.runtimes()...)
+	h.startWith(o)
+	return h
+}
+
+// prepare makes a host on which nothing runs.
+func prepare(t *testing.T) *host {
+	t.Helper()
 	daemons++
 	h := &host{t: t, dir: t.TempDir(), name: fmt.Sprintf("srvol%d-%d", os.Getpid(), daemons), aws: fakeaws.New(t, fakeaws.Options{})}
 	h.program = h.build("secretref-logdriver", "./logplugin/cmd/secretref-logdriver")
 	h.mount()
 	h.write(`allow_references = ["arn:aws:secretsmanager:*:*:secret:prod/*", "arn:aws:s3:::config/*"]`)
-	o.Args = append(o.Args, h.runtimes()...)
+	return h
+}
+
+// startWith starts a daemon and the driver.
+func (h *host) startWith(o rig.DockerdOptions) {
+	h.t.Helper()
+	t := h.t
 	h.dockerd = rig.Use(t, rig.StartDockerd, o) // it has the mounts of this moment
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -61,7 +76,6 @@ func newHost(t *testing.T, o rig.DockerdOptions) *host {
 			t.Logf("the driver's log:\n%s", h.log())
 		}
 	})
-	return h
 }
 
 func (h *host) build(name, pkg string) string {
