@@ -30,6 +30,7 @@ type Stream struct {
 	Title     string // of the service, for errors: "Firehose"
 	Operation string // that puts records: "PutRecordBatch"
 	Member    string // of a request, with the name of the stream: "DeliveryStreamName"
+	Taken     string // the member of an answer that a record has which was taken: "RecordId"
 	Longest   int    // letters of the name of a stream
 	MaxBytes  int    // of a request. A record has more of them in base64 than the service counts for it
 	// Keyed says that a record has a partition key, and that there is an option for it.

@@ -290,8 +290,11 @@ func (s service) bench(b *testing.B) {
 	b.ReportAllocs()
 	for sent := 0; sent < b.N; sent += len(lines) {
 		batch.Reset()
-		for i, l := range lines {
-			batch.Append(e, &router.Record{TimeNano: 1795463301547679123 + int64(i)*1234567, Source: []byte("stdout"), Line: l})
+		record := router.Record{TimeNano: 1795463301547679123, Source: []byte("stdout")}
+		for _, l := range lines {
+			record.TimeNano += 1234567
+			record.Line = l
+			batch.Append(e, &record)
 		}
 		if err := to.Send(b.Context(), batch); err != nil {
 			b.Fatal(err)

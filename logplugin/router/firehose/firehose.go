@@ -15,7 +15,7 @@ import (
 func Kind(h *awsrouter.Host) router.Kind {
 	return records.Stream{
 		Service: awsrouter.Service{Name: "firehose", SDKID: "Firehose", Target: "Firehose_20150804.", Prefix: "firehose", Resource: "deliverystream/"},
-		Title:   "Firehose", Operation: "PutRecordBatch", Member: "DeliveryStreamName",
+		Title:   "Firehose", Operation: "PutRecordBatch", Member: "DeliveryStreamName", Taken: "RecordId",
 		Longest: 64, MaxBytes: 4 << 20, Compressions: []string{"gzip", "snappy"},
 	}.Kind(h)
 }

@@ -19,7 +19,7 @@ const maxBytes = 5 << 20
 func Kind(h *awsrouter.Host) router.Kind {
 	return records.Stream{
 		Service: awsrouter.Service{Name: "kinesis", SDKID: "Kinesis", Target: "Kinesis_20131202.", Prefix: "kinesis", Resource: "stream/"},
-		Title:   "Kinesis", Operation: "PutRecords", Member: "StreamName",
+		Title:   "Kinesis", Operation: "PutRecords", Member: "StreamName", Taken: "SequenceNumber",
 		Longest: 128, MaxBytes: maxBytes, Keyed: true, Compressions: []string{"gzip", "zlib", "snappy"},
 	}.Kind(h)
 }
