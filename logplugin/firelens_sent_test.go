@@ -1,9 +1,14 @@
 package logplugin
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
+	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"reflect"
 	"strings"
@@ -11,6 +16,7 @@ import (
 
 	"github.com/secretref/secretref/logplugin/options"
 	"github.com/secretref/secretref/logplugin/router"
+	"github.com/secretref/secretref/logplugin/router/fluentd/forwardtest"
 )
 
 // compareSent compares the messages that Fluent Bit has sent with those that are sent here, where they are not requests over HTTP that
@@ -105,4 +111,63 @@ func messageValue(message []byte) any {
 		return plain(any(object))
 	}
 	return plain(strings.ToValidUTF8(string(message), "\ufffd"))
+}
+
+// compareForward compares the entries of the Forward protocol: the tag, each time to the nanosecond, and each record to the byte.
+func compareForward(t *testing.T, o options.Options, info options.Info, records []router.Record, c fluentBit) {
+	t.Helper()
+	type entry struct {
+		sec, nano uint32
+		record    map[string]string
+	}
+	_, b := encodeAll(t, o, info, records)
+	var got, want []entry
+	for r := bufio.NewReader(bytes.NewReader(b.Body)); ; {
+		v, err := forwardtest.Decode(r)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		pair, ok := v.([]any)
+		if err != nil || !ok || len(pair) != 2 {
+			t.Fatalf("an entry is %v, %v", v, err)
+		}
+		at, _ := pair[0].(forwardtest.Ext)
+		members, _ := pair[1].([]forwardtest.Pair)
+		e := entry{binary.BigEndian.Uint32([]byte(at.Data)), binary.BigEndian.Uint32([]byte(at.Data[4:])), map[string]string{}}
+		for _, m := range members {
+			name, _ := m.Key.(forwardtest.Str)
+			value, _ := m.Value.(forwardtest.Str)
+			e.record[string(name)] = string(value)
+		}
+		got = append(got, e)
+	}
+	for _, m := range c.Messages {
+		for _, x := range m.Entries {
+			if m.Tag != o.Tag {
+				t.Errorf("the tag is %q, want %q", o.Tag, m.Tag)
+			}
+			at := x[0]
+			if pair, hasMetadata := at.([]any); hasMetadata {
+				at = pair[0]
+			}
+			parts, _ := at.(map[string]any)["$eventtime"].([]any)
+			sec, _ := parts[0].(float64)
+			nano, _ := parts[1].(float64)
+			e := entry{uint32(sec), uint32(nano), map[string]string{}}
+			for name, value := range x[1].(map[string]any) {
+				if encoded, isBytes := value.(map[string]any); isBytes {
+					text, err := base64.StdEncoding.DecodeString(encoded["$str_base64"].(string))
+					if err != nil {
+						t.Fatal(err)
+					}
+					value = string(text)
+				}
+				e.record[name] = value.(string)
+			}
+			want = append(want, e)
+		}
+	}
+	if len(want) == 0 || !reflect.DeepEqual(got, want) {
+		t.Errorf("%d entries\n%.3000s\nwant %d\n%.3000s", len(got), fmt.Sprint(got), len(want), fmt.Sprint(want))
+	}
 }

@@ -36,7 +36,11 @@ type fluentBit struct {
 		Body         string
 		Gzip         []byte // in place of Body when that is not text
 	} `json:"requests"`
-	Sent []textOrBytes // each message, where they are not in requests over HTTP
+	Sent     []textOrBytes // each message, where they are not in requests over HTTP
+	Messages []struct {    // of the Forward protocol
+		Tag     string
+		Entries [][2]any // the time, which may have metadata with it, and the record
+	}
 }
 
 // textOrBytes is a text that may not be UTF-8.
@@ -145,6 +149,11 @@ var notAlike = map[string]struct{ declared, refused string }{
 	"loki-drop-single":     {"the records of a stream stand together", ""},
 	"nrlogs":               {"the attribute plugin", ""},
 
+	"forward":                    {"retain_metadata_in_forward_mode", ""},
+	"forward-ack":                {"retain_metadata_in_forward_mode", ""},
+	"forward-fluentd_compat":     {"retain_metadata_in_forward_mode", ""},
+	"forward-sharedkey-user-tls": {"retain_metadata_in_forward_mode", ""},
+
 	"syslog-tcp-nokey": {"messages are empty", ""},
 	"gelf-udp":         {"a message has no host", ""},
 	"gelf-udp-chunked": {"a message has no host", ""},
@@ -223,6 +232,9 @@ func compareCapture(t *testing.T, name string, c fluentBit) {
 		t.Fatal(err)
 	case len(c.Sent) > 0:
 		compareSent(t, name, o, info, records, c.Sent)
+		return
+	case output == "forward":
+		compareForward(t, o, info, records, c)
 		return
 	case len(c.Requests) == 0:
 		return // nothing is sent
