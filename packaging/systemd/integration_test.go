@@ -96,8 +96,8 @@ func TestEnable(t *testing.T) {
 	do("inactive", "systemctl", "show", "-p", "ActiveState", service)
 }
 
-// Volumes are enabled after the log driver: the service stops, the socket comes with its mounts, and the service starts with
-// both sockets and can write where containers read.
+// Volumes and variables are enabled after the log driver: the service stops, their sockets come, with the mounts, and the service starts
+// with all of them and can write where containers read.
 func TestEnableVolumes(t *testing.T) {
 	bin, err := rig.Build(t.Context(), t.TempDir()+"/"+logplugin.Name, "./logplugin/cmd/"+logplugin.Name)
 	if err != nil {
@@ -112,7 +112,7 @@ func TestEnableVolumes(t *testing.T) {
 		}
 	})
 	units := map[string]string{}
-	for _, name := range []string{service, socket, files, memory, volumes} {
+	for _, name := range []string{service, socket, files, runtime, memory, volumes} {
 		units[name] = read(t, name)
 	}
 	units[socket+".d/own.conf"] = "[Socket]\nListenStream=\nListenStream=" + own + ".sock\n"
@@ -123,8 +123,12 @@ func TestEnableVolumes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	front, err := rig.Build(t.Context(), helper+"/secretref-runtime", "./logplugin/cmd/secretref-runtime")
+	if err != nil {
+		t.Fatal(err)
+	}
 	s := rig.Use(t, rig.StartSystemd, rig.SystemdOptions{
-		Units: units, Programs: []string{bin, helper + "/docker-credential-secretref", helper + "/secretref-resolve"},
+		Units: units, Programs: []string{bin, front, helper + "/docker-credential-secretref", helper + "/secretref-resolve"},
 	})
 	do := func(want string, args ...string) {
 		t.Helper()
@@ -135,9 +139,12 @@ func TestEnableVolumes(t *testing.T) {
 	}
 	do("sockets.target.wants", "systemctl", "enable", "--now", socket, service)
 	do("", "systemctl", "stop", service)
-	do("sockets.target.wants", "systemctl", "enable", "--now", files)
+	do("sockets.target.wants", "systemctl", "enable", "--now", files, runtime)
 	do("", "systemctl", "start", service)
 	helperCache(t, s)
+	// secretref-runtime is answered by the service, which allows no reference.
+	do("variable secrets.A: containers may not name /a on this host", "sh", "-c", `mkdir /tmp/b && echo '{"process":{"env":["secrets.A=/a"]}}' >/tmp/b/config.json && secretref-runtime --runtime /bin/true create --bundle /tmp/b id 2>&1 || true`)
+	do("600", "stat", "-c", "%a", "/run/secretref/resolve.sock")
 	do("700 700 700", "sh", "-c", "echo $(stat -c %a /run/secretref /run/secretref/values /run/secretref/volumes)")
 	// The root of a container reads through the second mount alone.
 	do("Read-only file system", "sh", "-c", "touch /run/secretref/volumes/x 2>&1 || true")
