@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"time"
 
@@ -50,7 +51,7 @@ func (w *world) hangOnce(ctx context.Context, e effort, last string) (x worst, e
 		for _, p := range fifos {
 			err = errors.Join(err, p.f.Close())
 		}
-		err = errors.Join(err, d.kill())
+		err = errors.Join(err, d.kill(), os.Remove(socketOf(d.name)))
 	}()
 	if err := w.ask(ctx, "reset", nil); err != nil {
 		return x, err

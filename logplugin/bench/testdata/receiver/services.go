@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
@@ -26,13 +27,12 @@ func (s *sink) routes(upstream string) *http.ServeMux {
 	handle("/loki/", answer{id, http.StatusNoContent, "", nil})
 	handle("/elasticsearch/", answer{id, http.StatusOK, media, created})
 	aws := s.collect(answer{id, http.StatusOK, "application/x-amz-json-1.1", text(`{"nextSequenceToken":"x"}`)})
-	records := s.collect(answer{data, http.StatusOK, "application/x-amz-json-1.1", accepted})
 	mux.HandleFunc("/aws/", func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.Header.Get("X-Amz-Target"), "Logs_") {
 			aws(w, r)
 			return
 		}
-		records(w, r)
+		s.records(w, r)
 	})
 	mux.HandleFunc("/hang/", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	if upstream != "" {
@@ -59,11 +59,36 @@ func created(body []byte) string {
 	return `{"took":1,"errors":false,"items":[` + strings.TrimPrefix(items, ",") + `]}`
 }
 
-// accepted is the answer of Firehose and of Kinesis to records that are taken.
-func accepted(body []byte) string {
+// records takes those of Firehose and of Kinesis, which hold any number of lines each.
+func (s *sink) records(w http.ResponseWriter, r *http.Request) {
+	var body bytes.Buffer
+	if err := read(&body, r); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	var plain []byte
+	for _, after := range bytes.Split(body.Bytes(), data)[1:] {
+		_, after, _ = bytes.Cut(after, []byte(`"`))
+		packed, _, _ := bytes.Cut(after, []byte(`"`))
+		var err error
+		if plain, err = base64.StdEncoding.AppendDecode(plain, packed); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+	}
+	s.take(r, plain, id, time.Now())
+	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+	_, _ = io.WriteString(w, accepted(r.Header.Get("X-Amz-Target"), body.Bytes()))
+}
+
+// accepted is the answer of Firehose or of Kinesis to records that are taken.
+func accepted(target string, body []byte) string {
 	const item = `,{"RecordId":"0","SequenceNumber":"0","ShardId":"0"}`
-	items := strings.TrimPrefix(strings.Repeat(item, bytes.Count(body, data)), ",")
-	return fmt.Sprintf(`{"FailedPutCount":0,"FailedRecordCount":0,"RequestResponses":[%s],"Records":[%s]}`, items, items)
+	list := "Records"
+	if strings.HasPrefix(target, "Firehose_") {
+		list = "RequestResponses"
+	}
+	return fmt.Sprintf(`{"FailedPutCount":0,"FailedRecordCount":0,%q:[%s]}`, list, strings.TrimPrefix(strings.Repeat(item, bytes.Count(body, data)), ","))
 }
 
 // passOn gives what comes to another server too, and its answer back. What that server does not take is not counted.

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What is in every line once, or stands for one.
+// What is in every line once, or begins a record.
 var (
 	event = []byte(`{"event":`)       // begins one of HEC's events
 	id    = []byte(" id=")            // is in every line, however it is quoted
