@@ -13,7 +13,7 @@ import (
 	"github.com/secretref/secretref/logplugin/router/firelens"
 )
 
-var update = flag.Bool("update", false, "rewrite the tables that come from the code")
+var update = flag.Bool("update", false, "rewrite the tables and the pictures that are made from the code or from a text")
 
 // The tables of the page are those of the code.
 func TestFireLensTables(t *testing.T) {
