@@ -31,14 +31,17 @@ func byThePage(t *testing.T, section string) string {
 // source puts what a build and a checkout have where the commands of the page find it.
 func (w *world) source() {
 	w.t.Helper()
-	dir := filepath.Join(w.t.TempDir(), "bin")
-	for _, program := range []string{"./credhelper/cmd/docker-credential-secretref", "./credhelper/cmd/secretref-resolve", "./logplugin/cmd/secretref-logdriver"} {
-		bin, err := rig.Build(w.t.Context(), filepath.Join(dir, filepath.Base(program)), program)
-		if err != nil {
+	dir := w.t.TempDir()
+	for _, programs := range []string{"./credhelper/cmd/...", "./logplugin/cmd/..."} {
+		if _, err := rig.Build(w.t.Context(), dir, programs); err != nil {
 			w.t.Fatal(err)
 		}
-		w.copy("root/bin", bin)
 	}
+	programs, err := filepath.Glob(dir + "/*")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.copy("root/bin", programs...)
 	for _, part := range []string{"man/*.[15]", "config/config.toml", "systemd/*.socket", "systemd/*.service"} {
 		files, err := filepath.Glob("../" + part)
 		if err != nil || len(files) == 0 {
