@@ -90,6 +90,7 @@ func (w *world) begin() *session {
 	}
 	s.in = in
 	s.spool = w.store.Open(filepath.Join(w.dir, "spool", s.key.Session), spool.Options{MaxBytes: 64 << 20, Notify: s.wake, History: s})
+	s.spool.Tidy() // as a session does
 	go func() {
 		defer close(s.done)
 		_ = s.spool.Drain(context.Background(), out)
