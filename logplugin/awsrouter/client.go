@@ -82,8 +82,21 @@ type Use struct {
 
 // Begin asks for the secrets among the options, and for credentials, and looks whether lines may be sent there.
 func (c *Client) Begin(ctx context.Context) (*Use, *router.Error) {
-	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
+	limited, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
+	u, err := c.begin(limited)
+	return u, inTime(ctx, err)
+}
+
+// inTime returns e, of which class credentials is not believed when the caller's own time has ended: they may have been under way.
+func inTime(ctx context.Context, e *router.Error) *router.Error {
+	if e != nil && e.Class == router.ClassCredentials && ctx.Err() != nil {
+		e.Class = router.ClassRetry
+	}
+	return e
+}
+
+func (c *Client) begin(ctx context.Context) (*Use, *router.Error) {
 	free := c.config.Options
 	free.Allow = nil
 	v, err := free.Connection(ctx, c.config.List)

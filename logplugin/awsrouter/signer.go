@@ -33,8 +33,12 @@ func (s *signer) Sign(ctx context.Context, r *http.Request, hash string) *router
 	if s.host.session == nil {
 		return &router.Error{Class: router.ClassConfig, Op: op, Cause: "AWS cannot be reached from here", Bad: router.NoRecord}
 	}
-	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
+	limited, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
+	return inTime(ctx, s.sign(limited, op, r, hash))
+}
+
+func (s *signer) sign(ctx context.Context, op string, r *http.Request, hash string) *router.Error {
 	region, err := s.conn.region, error(nil)
 	if region == "" {
 		if region, err = s.host.session.Region(ctx); err != nil {

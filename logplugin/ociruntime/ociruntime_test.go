@@ -158,7 +158,7 @@ func (h *host) create(more ...string) []string {
 }
 
 // The runtime behind sees the values, and the bundle has the references before and after.
-func TestCreate(t *testing.T) {
+func TestCreateContainer(t *testing.T) {
 	h := newHost(t, plainSpec, &ask.Answer{Variables: []ask.Variable{{Name: "DB", Value: canary + "\n\"&<é"}, {Name: "PLAIN", Value: "not this", File: true}, {Name: "MODE", Value: "x", File: true}, {Name: "PATH", Value: "/own"}}})
 	out, code := h.run(h.create("id1")...)
 	args, spec, _ := strings.Cut(out, "\n")
@@ -194,7 +194,7 @@ func TestCreateFails(t *testing.T) {
 
 // Killed in the middle, the program leaves no value: what the bundle has is a link to the memory of a process that is gone. The
 // next call puts the file back.
-func TestKilled(t *testing.T) {
+func TestKilledInTheMiddle(t *testing.T) {
 	h := newHost(t, plainSpec, &ask.Answer{Variables: []ask.Variable{{Name: "DB", Value: canary}}})
 	cmd := h.command([]string{"OCIRUNTIME_BLOCK=1"}, h.create("id1")...)
 	stdin, err := cmd.StdinPipe()
@@ -252,7 +252,7 @@ func TestKilled(t *testing.T) {
 }
 
 // An error is in the file of --log, as the shim reads it; a container that ran before has a stand-in when the error may pass.
-func TestErrors(t *testing.T) {
+func TestErrorsOfContainer(t *testing.T) {
 	const reason = "variable secrets.DB: AWS does not answer"
 	for _, c := range []struct {
 		name    string
@@ -317,7 +317,7 @@ func TestPassedOn(t *testing.T) {
 }
 
 // Another process of a container has the variables of the first; the service is asked for what that lacks.
-func TestExec(t *testing.T) {
+func TestExecInContainer(t *testing.T) {
 	const process = `{"args":["x"],"env":["secrets.OCIRUNTIME_TEST=arn:x","secrets.DB=arn:y","A=b"],"cwd":"/"}`
 	h := newHost(t, process, &ask.Answer{Variables: []ask.Variable{{Name: "DB", Value: canary}}})
 	first := h.command([]string{"OCIRUNTIME_TEST=behind", "OCIRUNTIME_BLOCK=1"}, "x")

@@ -95,7 +95,7 @@ func TestPeers(t *testing.T) {
 	each(t, func(t *testing.T, s service) {
 		routertest.Peers(t, func(t *testing.T) *routertest.Peer {
 			u := s.with(t, map[string]string{"timeout": "1s"})
-			return &routertest.Peer{Router: u.router, Receiver: u.server.Receiver, Encoders: u.encoders, Secret: awstest.Old.Secret}
+			return &routertest.Peer{Router: u.router, Receiver: u.server.Receiver, Encoders: u.encoders, Secret: awstest.Old.Secret, Answer: 1 << 20}
 		})
 	})
 }

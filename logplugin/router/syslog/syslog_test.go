@@ -65,9 +65,9 @@ func TestSuite(t *testing.T) {
 		{"unix", routertest.SocketOptions{Network: "unix"}, nil},
 		{"unixgram", routertest.SocketOptions{Network: "unixgram"}, nil},
 	} {
+		c.server.Buffer = routertest.SocketBuffer
 		t.Run(c.name, func(t *testing.T) {
 			routertest.RunSideBySide(t, func(t *testing.T) *routertest.Subject {
-				c.server.Buffer = routertest.SocketBuffer
 				return start(t, c.server, c.options, nil).subject()
 			})
 		})
@@ -207,10 +207,11 @@ func TestReconnects(t *testing.T) {
 	}
 }
 
-// UDP: every message is a datagram, a group at a time; a receiver of this host that is away is noticed.
+// UDP: every message is a datagram, a group at a time; a receiver of this host that is away is noticed. The kernel keeps some 250
+// datagrams for a receiver that is slow, so no more are sent at once.
 func TestUDP(t *testing.T) {
 	s := start(t, routertest.SocketOptions{Network: "udp"}, nil, nil)
-	b, lines := routertest.Batch(s.Encoders, 1000)
+	b, lines := routertest.Batch(s.Encoders, 150)
 	if e := routertest.Send(t, s.Router, b); e != nil {
 		t.Fatal(e)
 	}
