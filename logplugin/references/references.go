@@ -59,6 +59,13 @@ func (a *Asker) Forget(needs ...Need) {
 	}
 }
 
+// Renew makes the next Resolve of these needs ask AWS although their values are kept; see resolve.Resolver.Renew.
+func (a *Asker) Renew(needs ...Need) {
+	for _, n := range needs {
+		a.resolver.Renew(a.request(n))
+	}
+}
+
 // Unanswered is for how long AWS has left a question without an answer; 0 = there is none.
 func (a *Asker) Unanswered() time.Duration { return a.resolver.Status().Unanswered }
 

@@ -80,7 +80,9 @@ func (s *Secrets) resolve(ctx context.Context, at *requests.Status, labels map[s
 	if err := s.allowed.Check(ref); err != nil {
 		return secret.Value{}, fmt.Errorf("label %s: %w", Label, err)
 	}
-	r := s.asker.Resolve(ctx, references.Need{Ref: ref, Where: "label " + Label, For: "swarm secret " + at.Name})[0]
+	need := references.Need{Ref: ref, Where: "label " + Label, For: "swarm secret " + at.Name}
+	s.asker.Renew(need) // a task has the value of the moment at which it starts
+	r := s.asker.Resolve(ctx, need)[0]
 	if r.Err != nil {
 		return secret.Value{}, fmt.Errorf("label %s: %w", Label, r.Err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/secretref/secretref/shared/config"
 	"github.com/secretref/secretref/shared/fakeaws"
 	"github.com/secretref/secretref/shared/resolve"
+	"github.com/secretref/secretref/shared/ttl"
 )
 
 const canary = "c4n4ry-of-the-swarm"
@@ -36,7 +37,7 @@ func newManager(t *testing.T, broken error) *manager {
 		AWS:     config.AWS{Region: "eu-west-1", Timeout: 2 * time.Second},
 		Secrets: config.Secrets{AllowReferences: []string{"arn:aws:secretsmanager:*:*:secret:prod/*"}},
 	}
-	r := resolve.New(awsconf.New(cfg.AWS, "test", "1"), resolve.Options{Timeout: cfg.AWS.Timeout})
+	r := resolve.New(awsconf.New(cfg.AWS, "test", "1"), resolve.Options{Timeout: cfg.AWS.Timeout, Policy: ttl.Policy{TTL: time.Hour}})
 	t.Cleanup(r.Close)
 	m.Secrets = New(Config{Config: &cfg, Resolver: r, Broken: broken, Log: slog.New(slog.NewTextHandler(&m.log, nil))})
 	return m

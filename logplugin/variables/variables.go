@@ -141,6 +141,9 @@ func (s *Service) resolve(ctx context.Context, q ask.Question, before bool) ([]a
 	}
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
+	if !q.Exec { // a container that starts has the value of this moment
+		s.asker.Renew(needs...)
+	}
 	results := s.asker.Resolve(ctx, needs...)
 	var variables []ask.Variable
 	all := 0

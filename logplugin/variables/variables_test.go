@@ -19,6 +19,7 @@ import (
 	"github.com/secretref/secretref/shared/config"
 	"github.com/secretref/secretref/shared/fakeaws"
 	"github.com/secretref/secretref/shared/resolve"
+	"github.com/secretref/secretref/shared/ttl"
 )
 
 const canary = "c4n4ry-of-variables"
@@ -48,7 +49,7 @@ func newHost(t *testing.T) *host {
 // service starts a process, so to say.
 func (h *host) service(t *testing.T, volumes Volumes) *Service {
 	t.Helper()
-	r := resolve.New(awsconf.New(h.config.AWS, "test", "1"), resolve.Options{Timeout: h.config.AWS.Timeout})
+	r := resolve.New(awsconf.New(h.config.AWS, "test", "1"), resolve.Options{Timeout: h.config.AWS.Timeout, Policy: ttl.Policy{TTL: time.Hour}})
 	t.Cleanup(r.Close)
 	return New(Config{StateDir: h.dir, Config: &h.config, Resolver: r, Volumes: volumes, Log: slog.New(slog.NewTextHandler(&h.log, nil))})
 }
@@ -79,6 +80,32 @@ func TestAnswer(t *testing.T) {
 	}
 	if h.log.Len() == 0 || strings.Contains(h.log.String(), canary) {
 		t.Errorf("log %s", &h.log)
+	}
+}
+
+// A container that starts has the value of that moment, whatever is kept; while AWS does not answer, what is kept stands in. Another
+// process of a container that runs costs no call.
+func TestPresentValue(t *testing.T) {
+	h := newHost(t)
+	h.config.AWS.Timeout = 10 * time.Second // longer than a container waits that ran before
+	put := func(value string) string { return h.aws.PutSecret(fakeaws.Secret{Name: "prod/db", String: value}) }
+	s := h.service(t, nil)
+	q := ask.Question{Container: id(1), Secrets: []ask.Secret{{Name: "DB", ValueFrom: put("first")}}}
+	has := func(exec bool, want string) {
+		t.Helper()
+		q.Exec = exec
+		if a := s.Answer(t.Context(), q); a.Error != "" || len(a.Variables) != 1 || a.Variables[0].Value != want {
+			t.Errorf("exec %v: %+v, want %s", exec, a, want)
+		}
+	}
+	has(false, "first")
+	put("second")
+	has(true, "first")
+	has(false, "second")
+	h.aws.SetFault(fakeaws.Fault{Kind: fakeaws.Hang})
+	has(false, "second")
+	if err := h.aws.ClearFaults(); err != nil {
+		t.Fatal(err)
 	}
 }
 

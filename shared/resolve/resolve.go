@@ -228,18 +228,24 @@ func (r *Resolver) forget(now time.Time) {
 	maps.DeleteFunc(r.units, func(_ unit, e *entry) bool { return e.done == nil && !e.window.IsUsable(now) && !e.waits(now) })
 }
 
-// result waits for the flight and reads the reference's part of the answer.
+// result waits for the flight and reads the reference's part of the answer. When ctx ends first, a value that is kept stands in.
 func (r *Resolver) result(ctx context.Context, q Request, f flight) Result {
+	var late error
 	if f.landed != nil {
 		select {
 		case <-f.landed:
 		case <-ctx.Done():
-			return Result{Err: explain(q, &fault.Error{Kind: fault.Unreachable, Cause: "no answer before the deadline", Err: ctx.Err(),
-				Hint: "is there a route to AWS (VPC endpoint, NAT, proxy, security group)?"})}
+			late = &fault.Error{Kind: fault.Unreachable, Cause: "no answer before the deadline", Err: ctx.Err(),
+				Hint: "is there a route to AWS (VPC endpoint, NAT, proxy, security group)?"}
 		}
 	}
 	r.mu.Lock()
 	a, stale := f.answer, f.stale
+	if late != nil && (a.err != nil || !f.window.IsUsable(r.now())) {
+		a, stale = answer{err: late}, nil
+	} else if late != nil {
+		stale = late
+	}
 	r.mu.Unlock()
 	if a.err != nil {
 		return Result{Err: explain(q, a.err)}

@@ -70,6 +70,16 @@ func (r *Resolver) Forget(q Request) {
 	})
 }
 
+// Renew makes the next Resolve of q ask AWS although a value is kept. The value may stand in while AWS does not answer, and what says that
+// AWS does not, or has refused a moment ago, stays.
+func (r *Resolver) Renew(q Request) {
+	r.change(q, func(e *entry) {
+		if e.answer.err == nil && e.stale == nil {
+			e.window.Fresh = time.Time{}
+		}
+	})
+}
+
 // change applies f to what is known of q's unit, if anything is.
 func (r *Resolver) change(q Request, f func(*entry)) {
 	ctx, cancel := context.WithTimeout(context.Background(), r.timeout)

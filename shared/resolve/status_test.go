@@ -46,6 +46,50 @@ func TestForget(t *testing.T) {
 	get("allowed", "two", "", 1)
 }
 
+// Renew asks AWS for what is kept, but not again for what it has just refused or left unanswered; who has no time to wait for the answer
+// gets what is kept.
+func TestRenew(t *testing.T) {
+	s := newFake(t)
+	arn := s.PutSecret(fakeaws.Secret{Name: "a", String: "one"})
+	r := newResolver(t, Options{Policy: ttl.Policy{TTL: time.Hour, Stale: time.Hour}, Timeout: 10 * time.Second})
+	q := requests(t, arn)[0]
+	get := func(what, want string, kind fault.Kind, calls int) Result {
+		t.Helper()
+		s.ResetCalls()
+		r.Renew(q)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		got := r.Resolve(ctx, q)[0]
+		if n := s.CountCalls("GetSecretValue"); got.Value.Reveal() != want || fault.KindOf(got.Err) != kind || n != calls {
+			t.Errorf("%s: %q, %v with %d calls, want %q, %s with %d", what, got.Value.Reveal(), got.Err, n, want, kind, calls)
+		}
+		return got
+	}
+	get("first", "one", "", 1)
+	s.RotateSecret("a", "two")
+	get("rotated", "two", "", 1)
+	s.SetFault(fakeaws.Fault{Kind: fakeaws.Custom, Code: "InternalServiceError", Status: 500, Times: 3})
+	if got := get("unanswered", "two", "", 3); got.Stale == nil {
+		t.Error("a value that stands in does not say why")
+	}
+	get("unanswered a moment ago", "two", "", 0)
+	r.Forget(q)
+	s.Deny("*", "secretsmanager:GetSecretValue", "*")
+	get("denied", "", fault.Denied, 1)
+	get("denied a moment ago", "", fault.Denied, 0)
+	s.Allow("*", "secretsmanager:GetSecretValue", "*")
+	r.Forget(q)
+	get("allowed", "two", "", 1)
+	s.SetFault(fakeaws.Fault{Kind: fakeaws.Hang})
+	began := time.Now()
+	if got := get("hangs", "two", "", 1); got.Stale == nil || time.Since(began) > 8*time.Second {
+		t.Errorf("a value that stands in after %v: %v", time.Since(began), got.Stale)
+	}
+	if err := s.ClearFaults(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A call that hangs is shown while it hangs, over its attempts, and not once AWS has answered.
 func TestStatus(t *testing.T) {
 	s := newFake(t)
