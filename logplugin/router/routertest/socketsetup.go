@@ -66,7 +66,7 @@ func (s *SocketSetup) Subject(received func() []string) *Subject {
 		Faults: []Fault{{Name: "nobody listens", Break: set(SocketAway), Want: router.ClassRetry}},
 	}
 	if s.Receiver.options.Network != "unixgram" { // has no connections
-		x.Faults = append(x.Faults, Fault{Name: "who listens ends each connection", Break: set(SocketEnds), Want: router.ClassRetry})
+		x.Faults = append(x.Faults, Fault{Name: "who listens ends each connection", Break: set(SocketEnds), Want: router.ClassRetry, Lines: x.Fill})
 	}
 	return x
 }
