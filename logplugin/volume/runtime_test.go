@@ -21,14 +21,15 @@ import (
 
 var pairs = flag.Int("pairs", 3, "how often docker run is timed with variables and without")
 
-// runtimes returns arguments of dockerd: two runtimes in front of runc, one of them with another runtime between.
+// runtimes returns arguments of dockerd: two runtimes in front of runc, one of them with another runtime between. Each is a script, because
+// its socket is the test's own; plain is a script too, for a comparison.
 func (h *host) runtimes() []string {
 	h.t.Helper()
 	program := h.build("secretref-runtime", "./logplugin/cmd/secretref-runtime")
 	behind := h.script("behind", `echo "$@" >>`+h.dir+`/behind.log; exec runc "$@"`)
 	front := "exec " + program + " --socket " + h.dir + "/resolve.sock --volumes-dir=" + h.dir + `/volumes "$@"`
 	other := "exec " + program + " --runtime " + behind + " --socket " + h.dir + "/resolve.sock " + `"$@"`
-	return []string{"--add-runtime", "secretref=" + h.script("front", front), "--add-runtime", "other=" + h.script("other", other)}
+	return []string{"--add-runtime", "plain=" + h.script("plain", `exec runc "$@"`), "--add-runtime", "secretref=" + h.script("front", front), "--add-runtime", "other=" + h.script("other", other)}
 }
 
 // script makes a program of the shell.
@@ -242,7 +243,7 @@ func (h *host) cost(t *testing.T) {
 	}
 	for range *pairs {
 		for i, args := range [][]string{
-			{"run", "--rm", "--network", "none", "-e", "A=1", "-e", "B=2", "environ", "A", "B"},
+			{"run", "--rm", "--network", "none", "--runtime", "plain", "-e", "A=1", "-e", "B=2", "environ", "A", "B"},
 			{"run", "--rm", "--network", "none", "--runtime", "secretref", "-e", "secrets.A=" + a, "-e", "secrets.B=" + b, "environ", "A", "B"},
 		} {
 			took(&runs[i], func() {
