@@ -3,6 +3,8 @@ package ociruntime
 import (
 	"slices"
 	"strings"
+
+	"github.com/secretref/secretref/logplugin/ociruntime/ask"
 )
 
 // call is one call of the container runtime, as containerd's shim makes it.
@@ -29,7 +31,7 @@ var withValue = []string{"root", "log", "log-format", "criu", "rootless", "cgrou
 
 // parse reads args, without the program's name.
 func parse(args []string) call {
-	c := call{root: "/run/runc", own: options{runtime: "runc", socket: defaultSocket, volumesDir: "/run/secretref/volumes"}}
+	c := call{root: "/run/runc", own: options{runtime: "runc", socket: ask.Socket, volumesDir: "/run/secretref/volumes"}}
 	own := map[string]*string{"runtime": &c.own.runtime, "socket": &c.own.socket, "volumes-dir": &c.own.volumesDir}
 	for len(args) > 0 {
 		name, value, n := option(args, nil)

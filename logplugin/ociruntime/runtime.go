@@ -30,8 +30,6 @@ import (
 // Name is the program.
 const Name = "secretref-runtime"
 
-const defaultSocket = ask.Socket
-
 // exitTemporary is that of a stand-in: EX_TEMPFAIL of sysexits(3). A restart policy tries again.
 const exitTemporary = 75
 

@@ -234,13 +234,17 @@ func checkName(name string) error {
 
 // checkVariable says what the kernel or the container runtime would not take.
 func checkVariable(v ask.Variable) error {
+	name := v.Name
+	if v.File { // whatever stands before a = in a file that is secret
+		name = "a variable"
+	}
 	switch {
 	case strings.ContainsRune(v.Value, 0):
-		return fmt.Errorf("the value of %s has a byte 0, which ends a variable; mount it as a file instead", v.Name)
+		return fmt.Errorf("the value of %s has a byte 0, which ends a variable; mount it as a file instead", name)
 	case !utf8.ValidString(v.Value):
-		return fmt.Errorf("the value of %s is not UTF-8, which Docker takes in no variable; mount it as a file instead", v.Name)
+		return fmt.Errorf("the value of %s is not UTF-8, which Docker takes in no variable; mount it as a file instead", name)
 	case len(v.Name)+len(v.Value)+2 > maxVariable:
-		return fmt.Errorf("%s has %d bytes, and Linux takes at most %d in a variable; mount it as a file instead", v.Name, len(v.Value), maxVariable-len(v.Name)-2)
+		return fmt.Errorf("%s has %d bytes, and Linux takes at most %d in a variable; mount it as a file instead", name, len(v.Value), maxVariable-len(v.Name)-2)
 	}
 	return nil
 }

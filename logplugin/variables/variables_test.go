@@ -116,6 +116,7 @@ func TestRefused(t *testing.T) {
 		return h.aws.PutSecret(fakeaws.Secret{Name: "prod/" + name, String: value})
 	}
 	h.aws.PutObject(fakeaws.Object{Bucket: "config", Key: "zero.env", Body: "A=" + canary + "\x00"})
+	h.aws.PutObject(fakeaws.Object{Bucket: "config", Key: "large.env", Body: canary + strings.Repeat("x", maxVariable) + "=1"})
 	many := make([]ask.Secret, maxSecrets+1)
 	for i := range many {
 		many[i] = ask.Secret{Name: fmt.Sprint("N", i), ValueFrom: "/x"}
@@ -137,6 +138,7 @@ func TestRefused(t *testing.T) {
 		{"a byte 0", []ask.Secret{{Name: "A", ValueFrom: put("zero", "a\x00")}}, nil, "a byte 0"},
 		{"a large value", []ask.Secret{{Name: "A", ValueFrom: put("large", strings.Repeat("x", maxVariable))}}, nil, "Linux takes at most"},
 		{"a byte 0 in a file", nil, []string{"arn:aws:s3:::config/zero.env"}, "environment file arn:aws:s3:::config/zero.env: "},
+		{"a large name in a file", nil, []string{"arn:aws:s3:::config/large.env"}, "environment file arn:aws:s3:::config/large.env: a variable has"},
 		{"eleven files", nil, []string{strings.Repeat("arn:aws:s3:::config/a.env,", 10) + "arn:aws:s3:::config/a.env"}, "at most 10"},
 		{"not S3", nil, []string{"/a.env"}, "an environment file is an S3 object"},
 		{"another suffix", nil, []string{"arn:aws:s3:::config/a.txt"}, "ends in .env"},

@@ -100,17 +100,7 @@ func buildElastic(t *translation) {
 
 // index gives the name of the index. A date in it is that of the line.
 func (t *translation) index() {
-	name := func(option, def string) string {
-		e := t.find(option)
-		switch {
-		case e == nil:
-			return def
-		case e.secret:
-			t.fail("%s cannot be in secretOptions here; write it into options", e.key)
-			return def
-		}
-		return t.expand(*e, true)
-	}
+	name := func(option, def string) string { return t.expanded(option, def, true) }
 	if !t.is("logstash_format", false) {
 		t.set("elasticsearch-index", name("index", "fluent-bit"))
 		return

@@ -206,7 +206,10 @@ func (t *translation) isSecret(name string) bool {
 }
 
 // text returns the value of an option that must be written out, or def.
-func (t *translation) text(name, def string) string {
+func (t *translation) text(name, def string) string { return t.expanded(name, def, false) }
+
+// expanded is text, as a template where asTemplate says so: see expand.
+func (t *translation) expanded(name, def string, asTemplate bool) string {
 	e := t.find(name)
 	switch {
 	case e == nil:
@@ -215,7 +218,7 @@ func (t *translation) text(name, def string) string {
 		t.fail("%s cannot be in secretOptions here; write it into options", e.key)
 		return def
 	}
-	return t.expand(*e, false)
+	return t.expand(*e, asTemplate)
 }
 
 // is returns a switch. Fluent Bit takes any other word for off, in silence.
