@@ -1,6 +1,7 @@
 package router
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
@@ -104,6 +105,7 @@ type Request struct {
 	After  string  // behind Body, as a part of it
 	Plain  bool    // the body is not compressed, whatever the Encoding
 	Answer int     // bytes of the answer that are read; 0 = MaxAnswer
+	Into   []byte  // memory for the answer, of which what is in it is lost; it grows as needed
 	Values *Values // the options of this moment, for Redact
 	// Pinned asks the address with the number At, and no other, and what it answers has no part in the choice of the next one. It is for
 	// a question about what that address has answered before.
@@ -194,7 +196,9 @@ func (h *HTTP) exchange(ctx context.Context, r Request, base string, body [][]by
 	}
 	defer res.Body.Close()
 	most := cmp.Or(r.Answer, MaxAnswer)
-	said, err := io.ReadAll(io.LimitReader(res.Body, int64(most)+1))
+	into := bytes.NewBuffer(r.Into[:0])
+	_, err = into.ReadFrom(io.LimitReader(res.Body, int64(most)+1))
+	said := into.Bytes()
 	if err != nil {
 		return Answer{}, h.failed(ctx, r.Op, err, redact)
 	}

@@ -2,7 +2,6 @@ package elasticsearch
 
 import (
 	"net/http"
-	"strings"
 	"testing"
 
 	"github.com/secretref/secretref/logplugin/router"
@@ -19,7 +18,7 @@ func TestEncoderAllocs(t *testing.T) {
 }
 
 func BenchmarkSend(b *testing.B) {
-	text := []byte(`{"errors":false,"items":[` + strings.Repeat(string(created)+",", maxLines-1) + string(created) + `]}`)
+	text := []byte(answerOf("{", maxLines))
 	accept := func(w http.ResponseWriter) { _, _ = w.Write(text) }
 	routertest.BenchSend(b, Kind(nil), maxLines, accept, []string{noneEncoding, router.Gzip}, func(url, encoding string) map[string]string {
 		return map[string]string{address: url, compress: encoding}

@@ -51,19 +51,21 @@ func (r *Router) Send(ctx context.Context, b *router.Batch) error {
 // send makes one request.
 func (r *Router) send(ctx context.Context, u *router.Use[router.Receiver], b *router.Batch) *router.Error {
 	doing := "send to " + u.Conn.Name
-	a, failed := bulk(ctx, u, doing, b.Body)
+	parsed, _ := r.answers.Get().(*answer)
+	defer r.answers.Put(parsed)
+	a, failed := bulk(ctx, u, doing, b.Body, parsed.body)
 	if failed != nil {
 		return failed
 	}
-	parsed, _ := r.answers.Get().(*answer)
-	defer r.answers.Put(parsed)
+	parsed.body = a.Body
 	return parsed.judge(&a, doing, b.Len())
 }
 
-func bulk(ctx context.Context, u *router.Use[router.Receiver], doing string, body []byte) (router.Answer, *router.Error) {
+// bulk makes a request, whose answer is read into the memory of into.
+func bulk(ctx context.Context, u *router.Use[router.Receiver], doing string, body, into []byte) (router.Answer, *router.Error) {
 	header := http.Header{"Content-Type": {"application/x-ndjson"}}
 	login.Set(header, u.Values)
-	return u.Do(ctx, router.Request{Op: doing, Method: http.MethodPost, Header: header, Body: body, Answer: maxAnswer})
+	return u.Do(ctx, router.Request{Op: doing, Method: http.MethodPost, Header: header, Body: body, Answer: maxAnswer, Into: into})
 }
 
 // Verify implements router.Verifier. It makes a request without actions, which a server refuses only after it has looked at
@@ -71,7 +73,7 @@ func bulk(ctx context.Context, u *router.Use[router.Receiver], doing string, bod
 func (r *Router) Verify(ctx context.Context) error {
 	return r.With(ctx, func(u *router.Use[router.Receiver]) *router.Error {
 		doing := "reach " + u.Conn.Name
-		a, failed := bulk(ctx, u, doing, []byte("\n"))
+		a, failed := bulk(ctx, u, doing, []byte("\n"), nil)
 		if failed != nil {
 			return failed
 		}

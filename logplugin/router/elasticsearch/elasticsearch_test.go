@@ -435,7 +435,9 @@ func FuzzAnswer(f *testing.F) {
 	} {
 		f.Add([]byte(text))
 	}
+	f.Add([]byte(answerOf(`{"took":1,`, 2)))
 	f.Fuzz(func(t *testing.T, body []byte) {
+		agree(t, body, 2)
 		var p answer
 		for range 2 {
 			if ok := p.read(body, 2); ok && len(p.outcomes) != 0 && len(p.outcomes) != 2 {

@@ -16,9 +16,8 @@ const maxText = 900_000
 
 // Encoder writes the records of one session: an action, which creates a document with an id of its own, and the document.
 type Encoder struct {
-	index indexName
+	index indexName // with the beginning of each id behind it
 	clock router.Clock
-	id    []byte // the beginning of each id
 	rest  []byte // of the action, behind the id
 	tail  []byte // of the document, behind the line and its place
 	given map[string]bool
@@ -34,8 +33,7 @@ func sessionOf(v *router.Values, s router.Session) router.Encoder {
 	if f := settingsOf(v); f != nil {
 		return asFluentBit(v, s, f)
 	}
-	e := &Encoder{parse: v.Bool(parseJSON, false), given: map[string]bool{}, index: newIndexName(v)}
-	e.id = append(jsontext.AppendEscaped([]byte(`","_id":"`), []byte(s.ID)), '.')
+	e := &Encoder{parse: v.Bool(parseJSON, false), given: map[string]bool{}, index: newIndexName(v, idOf(s))}
 	e.rest = []byte(`"`)
 	if name := v.String(pipeline, ""); name != "" {
 		e.rest = jsontext.AppendString([]byte(`","pipeline":`), []byte(name))
@@ -93,19 +91,17 @@ func (e *Encoder) AppendRecord(dst []byte, r *router.Record) []byte {
 	if e.parse {
 		message = e.line.Read(message, e.taken)
 	}
-	dst = append(dst, `{"create":{"_index":"`...)
-	dst = append(dst, e.index.at(r.TimeNano)...)
-	dst = appendPlace(append(dst, e.id...), r)
-	dst = append(dst, e.rest...)
-	dst = e.clock.Append(dst, r.TimeNano)
+	dst = appendPlace(append(dst, e.index.action(r.TimeNano)...), r)
+	dst = e.clock.Append(append(dst, e.rest...), r.TimeNano)
 	dst = jsontext.AppendCut(append(dst, `","message":"`...), message, maxText, router.Cut)
-	dst = append(dst, '"')
 	switch string(r.Source) {
 	case "stdout":
-		dst = append(dst, `,"stream":"stdout"`...)
+		dst = append(dst, `","stream":"stdout","log.offset":`...)
 	case "stderr":
-		dst = append(dst, `,"stream":"stderr"`...)
+		dst = append(dst, `","stream":"stderr","log.offset":`...)
+	default:
+		dst = append(dst, `","log.offset":`...)
 	}
-	dst = strconv.AppendInt(append(dst, `,"log.offset":`...), max(r.Position, -r.Position), 10)
+	dst = strconv.AppendInt(dst, max(r.Position, -r.Position), 10)
 	return append(append(dst, e.line.Text...), e.tail...)
 }

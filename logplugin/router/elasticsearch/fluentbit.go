@@ -29,7 +29,7 @@ func settingsOf(v *router.Values) fluentbit.Settings {
 // FluentEncoder writes the records of one session as Fluent Bit's outputs es and opensearch write them, but for the id.
 type FluentEncoder struct {
 	index  indexName
-	id     []byte // the beginning of each id; empty = none
+	id     bool   // documents have one, whose beginning is behind the index
 	rest   []byte // of the action, behind the id, and of the document, up to the time
 	time   fluentbit.TimeFormat
 	nanos  bool
@@ -41,13 +41,14 @@ var _ router.Encoder = (*FluentEncoder)(nil)
 
 // asFluentBit makes the encoder of a session; faults are in v.
 func asFluentBit(v *router.Values, s router.Session, f fluentbit.Settings) *FluentEncoder {
-	e := &FluentEncoder{index: newIndexName(v), nanos: f.Is(timeNanos)}
-	if f.OneOf(v, "elasticsearch", generateID, "true", "false") == "true" {
-		e.id = append(jsontext.AppendEscaped([]byte(`","_id":"`), []byte(s.ID)), '.')
+	e := &FluentEncoder{nanos: f.Is(timeNanos), id: f.OneOf(v, "elasticsearch", generateID, "true", "false") == "true"}
+	if e.id {
+		e.index, e.rest = newIndexName(v, idOf(s)), []byte(`"`)
+	} else {
+		e.index = newIndexName(v, nil)
 	}
-	e.rest = []byte(`"`)
 	if name := f[typeName]; name != "" {
-		e.rest = jsontext.AppendString([]byte(`","_type":`), []byte(name))
+		e.rest = jsontext.AppendString(append(e.rest, `,"_type":`...), []byte(name))
 	}
 	if name := v.String(pipeline, ""); name != "" {
 		e.rest = jsontext.AppendString(append(e.rest, `,"pipeline":`...), []byte(name))
@@ -74,10 +75,9 @@ func asFluentBit(v *router.Values, s router.Session, f fluentbit.Settings) *Flue
 
 // AppendRecord implements router.Encoder.
 func (e *FluentEncoder) AppendRecord(dst []byte, r *router.Record) []byte {
-	dst = append(dst, `{"create":{"_index":"`...)
-	dst = append(dst, e.index.at(r.TimeNano)...)
-	if len(e.id) > 0 {
-		dst = appendPlace(append(dst, e.id...), r)
+	dst = append(dst, e.index.action(r.TimeNano)...)
+	if e.id {
+		dst = appendPlace(dst, r)
 	}
 	dst = e.time.Append(append(dst, e.rest...), r.TimeNano)
 	dst = append(dst, '.')
@@ -89,6 +89,11 @@ func (e *FluentEncoder) AppendRecord(dst []byte, r *router.Record) []byte {
 	dst = append(append(dst, `Z"`...), e.tag...)
 	dst = e.record.AppendMembers(append(dst, ','), r)
 	return append(dst, "}\n"...)
+}
+
+// idOf returns the member of an action that is the id of a document, up to the place of its record.
+func idOf(s router.Session) []byte {
+	return append(jsontext.AppendEscaped([]byte(`,"_id":"`), []byte(s.ID)), '.')
 }
 
 // appendPlace appends what names a record within its session. A line that goes on after a crash has the same place, and another length.

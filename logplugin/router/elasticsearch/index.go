@@ -12,18 +12,19 @@ import (
 type indexName struct {
 	parts []string // texts, and between two of them a date of the layout in dates
 	dates []string
-	// The name of the hour that begins at from. Most records are of the same hour as the one before.
+	after []byte // what of the action stands behind the name
+	// The action up to there, for the hour that begins at from. Most records are of the same hour as the one before.
 	from int64
-	name []byte
+	head []byte
 }
 
 // layouts are the dates that may be in a name, as strftime and Fluent Bit's logstash_dateformat write them.
 var layouts = map[byte]string{'Y': "2006", 'y': "06", 'm': "01", 'd': "02", 'H': "15", 'j': "002"}
 
-// newIndexName reads the option; the faults are in v.
-func newIndexName(v *router.Values) indexName {
+// newIndexName reads the option; the faults are in v. after is what of an action stands behind the name and its quote.
+func newIndexName(v *router.Values, after []byte) indexName {
 	text := v.String(index, defaultIndex)
-	n := indexName{parts: []string{""}}
+	n := indexName{parts: []string{""}, after: after}
 	for i := 0; i < len(text); i++ {
 		last := &n.parts[len(n.parts)-1]
 		if text[i] != '%' {
@@ -62,21 +63,22 @@ func allowed(text string) string {
 	}, strings.ToLower(strings.ToValidUTF8(text, "-")))
 }
 
-// at returns the name, as JSON has it, for a record of that time. It is valid until the next call.
-func (n *indexName) at(nano int64) []byte {
+// action returns the action that creates a record of that time, up to what is behind the name. It is valid until the next call.
+func (n *indexName) action(nano int64) []byte {
 	if len(n.dates) > 0 && (nano < n.from || nano-n.from >= int64(time.Hour)) {
 		n.make(nano)
 	}
-	return n.name
+	return n.head
 }
 
 func (n *indexName) make(nano int64) {
 	hour := time.Unix(0, nano).UTC().Truncate(time.Hour)
-	n.from, n.name = hour.UnixNano(), n.name[:0]
+	n.from, n.head = hour.UnixNano(), append(n.head[:0], `{"create":{"_index":"`...)
 	for i, part := range n.parts {
-		n.name = jsontext.AppendEscaped(n.name, []byte(part))
+		n.head = jsontext.AppendEscaped(n.head, []byte(part))
 		if i < len(n.dates) {
-			n.name = hour.AppendFormat(n.name, n.dates[i])
+			n.head = hour.AppendFormat(n.head, n.dates[i])
 		}
 	}
+	n.head = append(append(n.head, '"'), n.after...)
 }
