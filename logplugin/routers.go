@@ -18,6 +18,7 @@ import (
 	"github.com/secretref/secretref/logplugin/router/otlp"
 	"github.com/secretref/secretref/logplugin/router/splunk"
 	"github.com/secretref/secretref/logplugin/router/syslog"
+	"github.com/secretref/secretref/logplugin/router/tcp"
 	"github.com/secretref/secretref/shared/awsconf"
 )
 
@@ -42,6 +43,7 @@ func routersOf(session *awsconf.Session) []router.Kind {
 		elasticsearch.Kind(aws.Signer),
 		syslog.Kind(),
 		gelf.Kind(),
+		tcp.Kind(),
 		null.Kind(),
 		firelens.Kind(),
 	}

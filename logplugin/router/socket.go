@@ -73,9 +73,12 @@ func NewSocket(c SocketConfig) *Socket {
 // Check reads the options of c without asking for a secret.
 func (c SocketConfig) Check() error {
 	v := c.Options.Unresolved()
-	c.read(v, nil)
+	c.Read(v)
 	return v.Err()
 }
+
+// Read reads the options of c in v, which has the faults.
+func (c SocketConfig) Read(v *Values) { c.read(v, nil) }
 
 // receivers is what the options say of where records go.
 type receivers struct {

@@ -64,16 +64,13 @@ func buildHTTP(t *translation) {
 
 // date gives the setting of that name, which is a form of time.
 func (t *translation) date(name string) {
-	form := strings.ToLower(t.text(name, ""))
-	if form == "" {
-		return
+	if t.has(name) {
+		t.setting(name, t.dateForm(name))
 	}
-	if !slices.Contains(fluentbit.DateForms(), form) {
-		t.fail("%s is %q; write one of %s", t.find(name).key, form, strings.Join(fluentbit.DateForms(), ", "))
-		return
-	}
-	t.setting(name, form)
 }
+
+// dateForm returns the form of time that an option names.
+func (t *translation) dateForm(name string) string { return t.oneOf(name, fluentbit.DateForms()...) }
 
 // headers gives the option header, which may stand several times as NAME VALUE, to a family of options. A secret that is a bearer token
 // goes into the option bearer, if there is one.
