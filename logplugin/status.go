@@ -184,7 +184,11 @@ func containerName(s session.Status) string {
 }
 
 func routerName(s session.Status) string {
-	return strings.TrimSpace(cmp.Or(s.Router, "?") + " " + s.Address)
+	name := strings.TrimSpace(cmp.Or(s.Router, "?") + " " + s.Address)
+	if s.NotVerified {
+		name += " (not verified)"
+	}
+	return name
 }
 
 func writeStatus(w io.Writer, report control.Report) error {

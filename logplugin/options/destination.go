@@ -107,7 +107,7 @@ func (r *Rules) parseNamed(name string, given map[string]string, info Info) (Opt
 			own[option.Name] = text
 		}
 	}
-	o.Destination, o.Own, o.Notes = name, own, notes
+	o.Destination, o.Own, o.Notes = name, own, append(notes, o.Notes...)
 	return o, nil
 }
 

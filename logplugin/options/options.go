@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/secretref/secretref/logplugin/lines"
@@ -131,6 +132,9 @@ func (r *Rules) parse(config map[string]string, info Info) (Options, error) {
 			o.Plain[name] = value
 		}
 	}
+	for _, name := range r.Unverified(o) {
+		o.Notes = append(o.Notes, name+": the receiver's certificate is not verified, and anyone on the way can read the lines and the credentials")
+	}
 	if o.References, err = readReferences(k, config); err != nil {
 		return Options{}, err
 	}
@@ -240,6 +244,21 @@ func (r *Rules) InPlain(o Options) []string {
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(o.Plain)) {
 		if l := k.Option(name); l != nil && l.Credential && o.Plain[name] != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// Unverified returns the options by which the receiver's certificate is not verified.
+func (r *Rules) Unverified(o Options) []string {
+	k := r.kind(o.Router)
+	if k == nil {
+		return nil
+	}
+	var names []string
+	for _, name := range k.Names(func(x router.Option) bool { return x.SkipsVerify }) {
+		if skips, err := strconv.ParseBool(o.Plain[name]); err == nil && skips {
 			names = append(names, name)
 		}
 	}

@@ -89,6 +89,8 @@ type Option struct {
 	Pairs bool
 	// Family says that the option is one of many, NAME.anything, as an HTTP header is. NAME alone is not an option.
 	Family bool
+	// SkipsVerify says that the option, when it is true, has the receiver's certificate not verified.
+	SkipsVerify bool
 	// Ignored says that the option is taken and checked because Docker's driver has it, and has no effect here.
 	Ignored bool
 }

@@ -21,7 +21,7 @@ func TLSOptions(prefix string) []Option {
 	n := PrefixTLS(prefix, "")
 	return []Option{
 		{Name: n.CA[0]}, {Name: n.Cert}, {Name: n.Key, Credential: true}, {Name: n.ServerName},
-		{Name: n.SkipVerify, Default: "false"}, {Name: allowPlaintext(prefix), Default: "false"},
+		{Name: n.SkipVerify, Default: "false", SkipsVerify: true}, {Name: allowPlaintext(prefix), Default: "false"},
 	}
 }
 

@@ -31,6 +31,7 @@ type Status struct {
 	Router        string        `json:"logDriver"`
 	Address       string        `json:"address,omitempty"` // "" = a reference gives it
 	Destination   string        `json:"destination,omitempty"`
+	NotVerified   bool          `json:"notVerified,omitempty"` // the receiver's certificate is not, because an option says so
 	State         State         `json:"state"`
 	Mode          spool.Mode    `json:"spool"`
 	Started       time.Time     `json:"started"`
@@ -87,7 +88,8 @@ func (s *session) status() Status {
 	st := s.spool.Stats()
 	x := Status{
 		Session: s.id(), ContainerID: s.meta.ContainerID, ContainerName: strings.TrimPrefix(s.meta.ContainerName, "/"),
-		Router: s.meta.Options.Router, Address: s.meta.Options.Address, Destination: s.meta.Options.Destination, Mode: st.Mode, Started: s.meta.Started, LastLine: st.Last,
+		Router: s.meta.Options.Router, Address: s.meta.Options.Address, Destination: s.meta.Options.Destination,
+		NotVerified: len(s.table.admission.rules.Unverified(s.meta.Options)) > 0, Mode: st.Mode, Started: s.meta.Started, LastLine: st.Last,
 		WaitingBytes: st.End - st.Committed, WaitingFor: st.Age(s.table.now()),
 		SentLines: s.feed.count.sent.Load(), RejectedLines: s.feed.count.rejected.Load(), DroppedLines: st.DroppedLines, FilteredLines: s.feed.count.filtered.Load(), LimitedLines: s.feed.count.limited.Load(),
 	}

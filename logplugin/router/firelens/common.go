@@ -126,7 +126,6 @@ func (t *translation) secure() {
 			return
 		}
 		t.set(t.out.tls.skipVerify, "true")
-		t.note("tls.verify off: the receiver's certificate is not verified, and anyone on the way can read the lines and the credentials")
 	}
 }
 

@@ -42,7 +42,7 @@ var options = []router.Option{
 	{Name: "fluentd-tls-cert"},
 	{Name: "fluentd-tls-key", Credential: true},
 	{Name: "fluentd-tls-server-name"},
-	{Name: "fluentd-tls-skip-verify", Default: "false"},
+	{Name: "fluentd-tls-skip-verify", Default: "false", SkipsVerify: true},
 	{Name: "fluentd-compress", Default: "none"},
 }
 

@@ -40,7 +40,7 @@ var options = []router.Option{
 	{Name: "gelf-tls-cert"},
 	{Name: "gelf-tls-key", Credential: true},
 	{Name: "gelf-tls-server-name"},
-	{Name: "gelf-tls-skip-verify", Default: "false"},
+	{Name: "gelf-tls-skip-verify", Default: "false", SkipsVerify: true},
 	{Name: timeout, Default: router.DefaultSocketTimeout.String()},
 	fluentbit.Option("gelf"),
 }

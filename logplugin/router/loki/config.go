@@ -47,7 +47,7 @@ var options = slices.Concat([]router.Option{
 	{Name: "loki-tls-ca-file"},
 	{Name: "loki-tls-cert-file"},
 	{Name: "loki-tls-key-file", Credential: true},
-	{Name: "loki-tls-insecure-skip-verify", Default: "false"},
+	{Name: "loki-tls-insecure-skip-verify", Default: "false", SkipsVerify: true},
 	{Name: "loki-user"},
 	{Name: "loki-password", Credential: true},
 	{Name: "loki-bearer-token", Credential: true},

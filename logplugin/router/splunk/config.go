@@ -42,7 +42,7 @@ var options = []router.Option{
 	{Name: "splunk-index", Session: true, Apart: true}, // code 7 stops everybody who is in the batch
 	{Name: "splunk-capath"},
 	{Name: "splunk-caname"},
-	{Name: "splunk-insecureskipverify", Default: "false"},
+	{Name: "splunk-insecureskipverify", Default: "false", SkipsVerify: true},
 	{Name: "splunk-format", Session: true, Default: formatInline},
 	{Name: "splunk-verify-connection", Default: "true"},
 	{Name: "splunk-gzip", Default: "false"},

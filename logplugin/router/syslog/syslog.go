@@ -38,7 +38,7 @@ var options = []router.Option{
 	{Name: "syslog-tls-ca-cert"},
 	{Name: "syslog-tls-cert"},
 	{Name: "syslog-tls-key", Credential: true},
-	{Name: "syslog-tls-skip-verify", Default: "false"},
+	{Name: "syslog-tls-skip-verify", Default: "false", SkipsVerify: true},
 	{Name: "syslog-tls-server-name"},
 	{Name: framing, Default: framings[0]},
 	{Name: timeout, Default: router.DefaultSocketTimeout.String()},

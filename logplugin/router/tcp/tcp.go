@@ -42,7 +42,7 @@ var options = []router.Option{
 	{Name: "tcp-tls-cert"},
 	{Name: "tcp-tls-key", Credential: true},
 	{Name: "tcp-tls-server-name"},
-	{Name: "tcp-tls-skip-verify", Default: "false"},
+	{Name: "tcp-tls-skip-verify", Default: "false", SkipsVerify: true},
 	{Name: timeout, Default: router.DefaultSocketTimeout.String()},
 }
 
