@@ -230,6 +230,10 @@ func compareCapture(t *testing.T, name string, c fluentBit) {
 		return
 	case err != nil:
 		t.Fatal(err)
+	case output == "logdna": // the receiver has no TLS, which this output always uses
+		o.Plain["logdna-url"] = strings.Replace(o.Plain["logdna-url"], "https://", "http://", 1)
+	}
+	switch {
 	case len(c.Sent) > 0:
 		compareSent(t, name, o, info, records, c.Sent)
 		return
@@ -391,6 +395,10 @@ func (r *received) change(name string) {
 	case "splunk":
 		r.path = strings.TrimSuffix(r.path, "/1.0")
 		r.header.Del("X-Splunk-Request-Channel")
+	case "logdna":
+		before, rest, _ := strings.Cut(r.path, "&now=")
+		_, after, _ := strings.Cut(rest, "&")
+		r.path = before + "&" + after
 	case "nrlogs":
 		for _, m := range r.values {
 			common, _ := m.([]any)[0].(map[string]any)["common"].(map[string]any)

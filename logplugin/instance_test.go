@@ -105,6 +105,7 @@ func TestRoutersNameTheInstance(t *testing.T) {
 	plain := map[string]map[string]string{
 		"datadog":       {"datadog-host": receiver.URL, "datadog-api-key": "k"},
 		"newrelic":      {"newrelic-endpoint": receiver.URL, "newrelic-license-key": "k"},
+		"logdna":        {"logdna-url": receiver.URL, "logdna-api-key": "k"},
 		"http":          {"http-url": receiver.URL},
 		"otlp":          {"otlp-endpoint": receiver.URL},
 		"loki":          {"loki-url": receiver.URL, "loki-encoding": "json"},

@@ -12,6 +12,7 @@ import (
 	"github.com/secretref/secretref/logplugin/router/gelf"
 	"github.com/secretref/secretref/logplugin/router/http"
 	"github.com/secretref/secretref/logplugin/router/kinesis"
+	"github.com/secretref/secretref/logplugin/router/logdna"
 	"github.com/secretref/secretref/logplugin/router/loki"
 	"github.com/secretref/secretref/logplugin/router/newrelic"
 	"github.com/secretref/secretref/logplugin/router/null"
@@ -39,6 +40,7 @@ func routersOf(session *awsconf.Session) []router.Kind {
 		otlp.Kind(),
 		datadog.Kind(),
 		newrelic.Kind(),
+		logdna.Kind(),
 		http.Kind(aws.Signer),
 		elasticsearch.Kind(aws.Signer),
 		syslog.Kind(),

@@ -15,6 +15,7 @@ import (
 	"github.com/secretref/secretref/logplugin/router/datadog/datadogtest"
 	"github.com/secretref/secretref/logplugin/router/elasticsearch/elastictest"
 	"github.com/secretref/secretref/logplugin/router/fluentd/forwardtest"
+	"github.com/secretref/secretref/logplugin/router/logdna/logdnatest"
 	"github.com/secretref/secretref/logplugin/router/loki/lokitest"
 	"github.com/secretref/secretref/logplugin/router/newrelic/newrelictest"
 	"github.com/secretref/secretref/logplugin/router/otlp/otlptest"
@@ -53,7 +54,7 @@ func (x target) over(r *routertest.Receiver) target {
 func targets() map[string]func() target {
 	all := firelensTargets()
 	maps.Copy(all, map[string]func() target{
-		"splunk": splunkTarget, "fluentd": fluentdTarget, "loki": lokiTarget, "otlp": otlpTarget, "datadog": datadogTarget, "newrelic": newrelicTarget,
+		"splunk": splunkTarget, "fluentd": fluentdTarget, "loki": lokiTarget, "otlp": otlpTarget, "datadog": datadogTarget, "newrelic": newrelicTarget, "logdna": logdnaTarget,
 		"http": httpTarget, "elasticsearch": elasticTarget, "awslogs": awslogsTarget, "firehose": firehoseTarget, "kinesis": kinesisTarget,
 	})
 	return all
@@ -171,6 +172,21 @@ func newrelicTarget() target {
 		lines: func(from int) (lines []string) {
 			for _, log := range s.Logs()[from:] {
 				lines = append(lines, log.Message)
+			}
+			return lines
+		},
+		setToken: func(token string) { s.SetKeys(token) },
+		refused:  refusedLine,
+	}.over(s.Receiver)
+}
+
+func logdnaTarget() target {
+	s := logdnatest.Start(logdnatest.Options{Reject: func(line string) bool { return isRefused(lineOf(line)) }})
+	return target{
+		name: "logdna", options: map[string]string{"logDriver": "logdna", "logdna-url": s.URL(), "secretOptions.logdna-api-key": "SECRET"},
+		lines: func(from int) (lines []string) {
+			for _, l := range s.Lines()[from:] {
+				lines = append(lines, l.Line)
 			}
 			return lines
 		},

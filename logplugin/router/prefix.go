@@ -139,6 +139,11 @@ func (v *Values) SetHeader(h http.Header, header, name string) {
 	h.Set(header, v.Secret(name).Reveal())
 }
 
+// SetUser sets the header of basic authentication to the value of the option name as a user without a password.
+func (v *Values) SetUser(h http.Header, name string) {
+	h.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(v.Secret(name).Reveal()+":")))
+}
+
 // Shown is how errors call the receiver at a: without its path, and as the name of the router alone when the address
 // came by reference.
 func (a Address) Shown(hidden bool, router string) string {

@@ -15,6 +15,27 @@ func (b *Batch) Fit(from, records, bytes int) (to int) {
 	return to
 }
 
+// FitAlike is Fit for records of encoders that are alike. The first of them is one of the record from.
+func (b *Batch) FitAlike(from, records, bytes int, alike func(first, e Encoder) bool) (to int) {
+	to = b.Fit(from, records, bytes)
+	var first Encoder
+	start := from // of the run
+	for _, run := range b.Runs {
+		switch {
+		case run.End <= from:
+			continue
+		case first == nil:
+			first = run.Encoder
+		case start >= to:
+			return to
+		case !alike(first, run.Encoder):
+			return start
+		}
+		start = run.End
+	}
+	return to
+}
+
 // SendParts calls send for the parts of b that fit into one request each, in order, until one leaves records that are to be sent
 // again. Its error counts the records of b.
 func (b *Batch) SendParts(records, bytes int, send func(part *Batch) *Error) error {

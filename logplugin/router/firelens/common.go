@@ -133,20 +133,26 @@ var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?$
 
 // address returns SCHEME://HOST:PORT of the options Host and Port. An empty port is left out.
 func (t *translation) address(plain, secure, host, port string) string {
-	if e := t.find("host"); e != nil && e.secret {
+	return t.addressOf("host", "port", plain, secure, host, port)
+}
+
+// addressOf is address for an output whose options for the two have other names.
+func (t *translation) addressOf(hostOption, portOption, plain, secure, host, port string) string {
+	e := t.find(hostOption)
+	if e != nil && e.secret {
 		t.fail("%s cannot be in secretOptions here, because allow_routers is about hosts; write it into options", e.key)
 		return ""
 	}
-	host = t.text("host", host)
+	host = t.text(hostOption, host)
 	if ip, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil && ip.Is6() {
 		host = "[" + ip.String() + "]"
 	} else if !hostName.MatchString(host) {
-		t.fail("Host is not the name of a host alone; write it without a scheme, a port or a path, and give Port, URI and tls as options of their own")
+		t.fail("%s is not the name of a host alone; write it without a scheme, a port or a path, and give the port, the path and tls as options of their own", e.key)
 		return ""
 	}
-	if port = t.text("port", port); port != "" {
+	if port = t.text(portOption, port); port != "" {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			t.fail("Port is not a number from 1 to 65535")
+			t.fail("%s is not a number from 1 to 65535", t.find(portOption).key)
 			return ""
 		}
 		port = ":" + port

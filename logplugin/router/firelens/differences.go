@@ -49,6 +49,7 @@ var Differences = []Difference{
 	{"gelf", "a message that is not a datagram by itself is compressed whatever compress says", "it is compressed unless compress is off; compress=false is Docker's own option, so write Compress=off"},
 	{"tcp", "with Format json all records of a chunk stand in one array", "each record is an array of its own"},
 	{"tcp", "raw_message_key may name any member", "it is $log, which is the line"},
+	{"logdna", "a blank or another character that a URL cannot have stands in the query as it is", "it is escaped"},
 	{"cloudwatch_logs, cloudwatch", "$(NAME) may be any member of the record, and a name without it is replaced by a default", "it may be what is known of the container before there is a line: $(container_name), $(container_id), $(tag), $(ecs_task_id), which is the container's id, and $(ecs_cluster), which is the label com.amazonaws.ecs.cluster or default; others are refused"},
 	{"cloudwatch_logs, cloudwatch", "events that CloudWatch Logs rejects for their age are ignored", "they are counted"},
 	{"cloudwatch_logs, cloudwatch, kinesis_firehose, firehose, kinesis_streams, kinesis", "log_key may name any member, and records without it are not sent", "it may name log, which is the line"},

@@ -21,6 +21,13 @@ func TestTranslateOthers(t *testing.T) {
 		{"another member over tcp", m{"Name": "tcp", "raw_message_key": "$msg"}, nil, nil, "only log is possible"},
 		{"no format of tcp", m{"Name": "tcp", "format": "xml"}, nil, nil, `format is "xml"; write one of msgpack`},
 		{"no date of tcp", m{"Name": "tcp", "json_date_format": "rfc"}, nil, nil, `json_date_format is "rfc"; write one of double`},
+		{"logdna", m{"Name": "logdna", "hostname": "${HOSTNAME}", "tags": "a,b", "app": "web", "exclude_promoted_keys": "on"}, m{"api_key": "ref"},
+			m{"logdna-url": "https://logs.logdna.com:443/logs/ingest", "logdna-api-key": "REF:ref", "logdna-hostname": "{{.Hostname}}", "logdna-tags": "a,b", "logdna-app": "web", "logdna-fluent-bit": "exclude_promoted_keys=true,output=logdna"}, ""},
+		{"logdna elsewhere", m{"Name": "logdna", "api_key": "k", "logdna_host": "l.example.com", "logdna_port": "8443", "logdna_endpoint": "p/ingest", "tls": "off", "tls.verify": "off"}, nil,
+			m{"logdna-url": "https://l.example.com:8443/p/ingest", "logdna-insecure-skip-verify": "true"}, ""},
+		{"no key of logdna", m{"Name": "logdna"}, nil, nil, "api_key is missing"},
+		{"host of logdna with a scheme", m{"Name": "logdna", "api_key": "k", "logdna_host": "https://l.example.com"}, nil, nil, "logdna_host is not the name of a host alone"},
+		{"port of logdna", m{"Name": "logdna", "api_key": "k", "logdna_port": "x"}, nil, nil, "logdna_port is not a number"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := translate(c.plain, c.refs)

@@ -41,27 +41,14 @@ func (r *Router) Send(ctx context.Context, b *router.Batch) error {
 
 // fit returns the end of the records from from on that fit into one request. When a header has the tag, all must have the same.
 func (r *Router) fit(u *router.Use[connection], b *router.Batch, from int) int {
-	to := b.Fit(from, maxLines, maxBytes)
 	if u.Conn.tag == "" {
-		return to
+		return b.Fit(from, maxLines, maxBytes)
 	}
-	tag, start := "", from // of the run
-	for _, run := range b.Runs {
-		if run.End <= from {
-			continue
-		}
-		e, _ := run.Encoder.(*Encoder)
-		switch {
-		case start == from:
-			tag = e.tag
-		case start >= to:
-			return to
-		case e.tag != tag:
-			return start
-		}
-		start = run.End
-	}
-	return to
+	return b.FitAlike(from, maxLines, maxBytes, func(first, next router.Encoder) bool {
+		a, _ := first.(*Encoder)
+		e, _ := next.(*Encoder)
+		return a.tag == e.tag
+	})
 }
 
 // types are what the formats are called in a request.
