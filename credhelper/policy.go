@@ -36,11 +36,14 @@ func policyOf(cfg *config.Config) *iampolicy.Policy {
 	policy := &iampolicy.Policy{}
 	ecr := cfg.ECR.Enabled
 	for _, r := range cfg.Registries {
-		policy.AddRole(r.RoleARN)
+		own := config.Role{RoleARN: r.RoleARN, ExternalID: r.ExternalID}
 		ecr = ecr || r.ECR
-		if !r.CredentialsParameter.IsZero() {
-			policy.Add(r.CredentialsParameter, orElse(r.Region, cfg.AWS.Region))
+		if r.CredentialsParameter.IsZero() {
+			policy.AddRole(r.RoleARN)
+			continue
 		}
+		policy.AddRole(cfg.RoleFor(r.CredentialsParameter, own).RoleARN)
+		policy.Add(r.CredentialsParameter, cfg.RegionFor(r.CredentialsParameter, r.Region))
 	}
 	if ecr {
 		policy.AddRole(cfg.ECR.RoleARN)

@@ -41,8 +41,10 @@ enabled = false
 		"terraform": {rules, []string{"--format", "terraform"}, []string{`resource "aws_iam_policy" "secretref"`}, 0},
 		"ECR":       {"[ecr]\nenabled = true\n", nil, []string{"ecr:GetAuthorizationToken", "ecr:BatchGetImage"}, 0},
 		"format":    {rules, []string{"--format", "toml"}, []string{"write one of json, terraform, cloudformation"}, 1},
-		"nothing":   {"[ecr]\nenabled = false\n", nil, []string{"no registry of the configuration needs anything"}, 1},
-		"argument":  {rules, []string{"x"}, []string{"it takes no argument"}, 2},
+		"account": {"[accounts.\"444455556666\"]\nrole_arn = \"arn:aws:iam::444455556666:role/secret-reader\"\n[registries.\"ghcr.io\"]\ncredentialsParameter = \"arn:aws:ssm:eu-west-1:444455556666:parameter/x\"\n", nil,
+			[]string{"arn:aws:iam::444455556666:role/secret-reader", "parameter/x"}, 0},
+		"nothing":  {"[ecr]\nenabled = false\n", nil, []string{"no registry of the configuration needs anything"}, 1},
+		"argument": {rules, []string{"x"}, []string{"it takes no argument"}, 2},
 	} {
 		out, code := run(c.text, c.args...)
 		for _, want := range c.want {

@@ -12,6 +12,8 @@ import (
 
 	"github.com/secretref/secretref/logplugin/options"
 	"github.com/secretref/secretref/logplugin/taskdef"
+	"github.com/secretref/secretref/shared/awsconf"
+	"github.com/secretref/secretref/shared/config"
 	"github.com/secretref/secretref/shared/iampolicy"
 )
 
@@ -51,28 +53,43 @@ func (f flags) policyFormat() string {
 	return f.output.format
 }
 
-// iamPolicy prints the policy that the destinations of the configuration need.
+// iamPolicy prints the policy that the given log options need, or else the destinations of the configuration.
 func (p Program) iamPolicy(_ context.Context, f flags) error {
 	cfg, err := p.load(f)
 	if err != nil {
 		return err
 	}
-	rules := &options.Rules{Kinds: Routers(), Destinations: cfg.Logs.Destinations}
+	aws := awsconf.New(cfg.AWS, Name, p.Version)
+	rules := &options.Rules{Kinds: routersOf(aws), Destinations: cfg.Logs.Destinations, DefaultDestination: cfg.Logs.DefaultDestination}
 	var policy iampolicy.Policy
-	for _, name := range slices.Sorted(maps.Keys(cfg.Logs.Destinations)) {
-		o, err := rules.Parse(map[string]string{"destination": name}, options.Info{ContainerID: strings.Repeat("0", 64), ContainerName: "/check"})
+	roles := map[string]bool{}
+	for _, t := range trialsOf(cfg, f) {
+		o, permissions, err := rules.Permissions(t.LogOpts)
 		if err != nil {
 			return err
 		}
 		for _, option := range slices.Sorted(maps.Keys(o.References)) {
-			policy.Add(o.References[option], cfg.AWS.Region)
+			ref := o.References[option]
+			policy.Add(ref, cfg.RegionFor(ref, ""))
+			roles[cfg.RoleFor(ref, config.Role{}).RoleARN] = true
+		}
+		for _, x := range permissions {
+			policy.Allow(x.Action, x.Resource)
+			if x.Action == assumeRole {
+				fmt.Fprintf(p.Stderr, "%s: lines are sent as %s, which needs the rest of logDriver %s; the host needs sts:AssumeRole for it\n", Name, x.Resource, o.Router)
+			}
 		}
 	}
-	if policy.AddRole(cfg.AWS.RoleARN); cfg.AWS.RoleARN != "" {
-		fmt.Fprintf(p.Stderr, "%s: the host needs sts:AssumeRole alone; the rest is for %s\n", Name, cfg.AWS.RoleARN)
+	for _, role := range slices.Sorted(maps.Keys(roles)) {
+		if policy.AddRole(role); role != "" {
+			fmt.Fprintf(p.Stderr, "%s: references are read as %s, which needs what is for them; the host needs sts:AssumeRole for it\n", Name, role)
+		}
 	}
 	if policy.IsEmpty() {
-		return errors.New("no destination of the configuration has a reference, so that there is nothing to allow; containers that give references themselves need a policy for what allow_references names")
+		return errors.New("no destination of the configuration has a reference or a router of AWS, so that there is nothing to allow; containers that give their options themselves need a policy for those: give them with --log-opt")
 	}
 	return policy.Write(p.Stdout, f.policyFormat())
 }
+
+// assumeRole is the action of STS that a role needs.
+const assumeRole = "sts:AssumeRole"

@@ -10,6 +10,7 @@
 package awsrouter
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -98,6 +99,21 @@ func (h *Host) Addresses(s Service, v *router.Values, resource string) []router.
 		all = append(all, c.endpoint)
 	}
 	return all
+}
+
+// Resource returns the ARN of a resource of a service, for a policy: an asterisk stands in it for what is not known yet.
+func (h *Host) Resource(s Service, v *router.Values, resource string) string {
+	region := cmp.Or(v.String(s.Prefix+"-region", ""), h.region())
+	return "arn:" + awsconf.PartitionOf(region).Name + ":" + s.Name + ":" + cmp.Or(region, "*") + ":" + cmp.Or(h.account(s.identity(v)), "*") + ":" + s.Resource + resource
+}
+
+// Assumes returns the permission to assume the role that the options name, if they do.
+func (s Service) Assumes(v *router.Values) []router.Permission {
+	name := s.Prefix + "-role-arn"
+	if role := v.String(name, map[bool]string{true: "*"}[v.Waits(name)]); role != "" {
+		return []router.Permission{{Action: "sts:AssumeRole", Resource: role}}
+	}
+	return nil
 }
 
 // Check looks at the options that every service has; the faults are in v.

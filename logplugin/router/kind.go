@@ -32,12 +32,18 @@ type Kind struct {
 	// first line of an event matches; "" means that the options do not say. Faults are in v. nil means that there are no such
 	// options.
 	Multiline func(v *Values) string
+	// Permissions reads what AWS must allow to the sender, each once. An asterisk stands in a resource for what the options do not
+	// say. They are not checked again. nil means that the router needs nothing of AWS.
+	Permissions func(v *Values) []Permission
 	// Command says that what the router sends has the container's command line in it. For others it is not kept: there may be
 	// a secret in it.
 	Command bool
 	// New checks a container's log options, as far as that is possible without a secret. It uses no network.
 	New func(Options) (Config, error)
 }
+
+// Permission is one action of AWS on one resource, as a policy of IAM names them.
+type Permission struct{ Action, Resource string }
 
 // Foreign are log options in the words of something else, for a Translate.
 type Foreign struct {

@@ -32,6 +32,7 @@ _secretref_logdriver() {
 		import:--format) ;;
 		iam-policy:--config) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 		iam-policy:--state-dir) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+		iam-policy:--log-opt) ;;
 		iam-policy:--format) ;;
 		serve:*) words='--config --state-dir --socket --volume-socket --volume-dir --runtime-socket --log-level --log-format --help' ;;
 		status:*) words='--config --state-dir --json --watch --help' ;;
@@ -41,7 +42,7 @@ _secretref_logdriver() {
 		configure:*) words='--config --runtime --default --undo --dry-run --daemon-config runtime --help' ;;
 		routers:*) words='--help' ;;
 		import:*) words='--part --format --help' ;;
-		iam-policy:*) words='--config --state-dir --format --help' ;;
+		iam-policy:*) words='--config --state-dir --log-opt --format --help' ;;
 		version:*) words='--help' ;;
 		help:*) words='--help' ;;
 		esac

@@ -1,5 +1,5 @@
-// Package iampolicy writes the IAM policy that reading references needs: no more than the actions that are called, on the things that the
-// references name.
+// Package iampolicy writes the IAM policy that a configuration needs: no more than the actions that are called, on the things that
+// references and options name.
 //
 // Use it for a person who sets up a role. It asks AWS nothing, and so it cannot know which key a secret is encrypted with: a customer
 // managed key needs kms:Decrypt besides.
@@ -32,7 +32,8 @@ type statement struct {
 	Resource []string `json:"Resource"`
 }
 
-func (p *Policy) allow(action, resource string) {
+// Allow allows an action on a resource.
+func (p *Policy) Allow(action, resource string) {
 	if p.resources == nil {
 		p.resources = map[string]map[string]bool{}
 	}
@@ -47,25 +48,25 @@ func (p *Policy) allow(action, resource string) {
 func (p *Policy) Add(ref secretref.Ref, region string) {
 	switch ref.Service {
 	case secretref.SecretsManager:
-		p.allow("secretsmanager:GetSecretValue", secretARN(ref, region))
+		p.Allow("secretsmanager:GetSecretValue", secretARN(ref, region))
 	case secretref.SSM:
-		p.allow("ssm:GetParameters", parameterARN(ref, region))
+		p.Allow("ssm:GetParameters", parameterARN(ref, region))
 	case secretref.S3:
-		p.allow("s3:GetObject", "arn:"+ref.Partition+":s3:::"+ref.Name)
+		p.Allow("s3:GetObject", "arn:"+ref.Partition+":s3:::"+ref.Name)
 	}
 }
 
 // AddECR allows to log in to ECR and to pull from its repositories.
 func (p *Policy) AddECR() {
-	p.allow("ecr:GetAuthorizationToken", "*")
-	p.allow("ecr:BatchGetImage", "*")
-	p.allow("ecr:GetDownloadUrlForLayer", "*")
+	p.Allow("ecr:GetAuthorizationToken", "*")
+	p.Allow("ecr:BatchGetImage", "*")
+	p.Allow("ecr:GetDownloadUrlForLayer", "*")
 }
 
 // AddRole allows to assume a role.
 func (p *Policy) AddRole(arn string) {
 	if arn != "" {
-		p.allow("sts:AssumeRole", arn)
+		p.Allow("sts:AssumeRole", arn)
 	}
 }
 

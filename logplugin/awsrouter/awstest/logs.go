@@ -47,6 +47,13 @@ func StartLogs(groups ...string) *Logs {
 	return l
 }
 
+// Make creates a stream of a group that is there.
+func (l *Logs) Make(group, stream string) {
+	l.mu.Lock()
+	l.streams[group][stream] = nil
+	l.mu.Unlock()
+}
+
 // SetReject makes it refuse requests that hold such a message.
 func (l *Logs) SetReject(reject func(message string) bool) {
 	l.mu.Lock()

@@ -8,9 +8,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -44,6 +46,9 @@ type Answer struct {
 	Body    any
 }
 
+// Use is one action on one resource, as IAM is asked whether it is allowed.
+type Use struct{ Action, Resource string }
+
 // Server is a service with faults on demand.
 type Server struct {
 	*routertest.Receiver
@@ -57,11 +62,12 @@ type Server struct {
 	denied  map[string]bool
 	answers []Answer // to the next calls, in place of what handle says
 	calls   []string // operations that were called
+	used    map[Use]bool
 }
 
 func start(target string, handle func(operation string, body []byte) Answer) *Server {
 	service, _, _ := strings.Cut(strings.ToLower(target), "_") // as signatures name it
-	s := &Server{service: service, target: target, handle: handle, key: Old, denied: map[string]bool{}}
+	s := &Server{service: service, target: target, handle: handle, key: Old, denied: map[string]bool{}, used: map[Use]bool{}}
 	s.Receiver = routertest.StartReceiver(routertest.ReceiverOptions{Handle: s.serve})
 	return s
 }
@@ -92,6 +98,33 @@ func (s *Server) Say(answers ...Answer) {
 	s.mu.Lock()
 	s.answers = append(s.answers, answers...)
 	s.mu.Unlock()
+}
+
+// Used returns what IAM would have been asked for, each once, whatever became of it.
+func (s *Server) Used() []Use {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.used))
+}
+
+// account is that of all resources.
+const account = "111122223333"
+
+// use is what a call with a good signature asks of IAM. CloudWatch Logs asks for an operation on a group as for one on a stream of it
+// without a name.
+func (s *Server) use(operation string, body []byte) Use {
+	var names struct{ LogGroupName, LogStreamName, DeliveryStreamName, StreamName string }
+	_ = json.Unmarshal(body, &names) // what is not JSON names nothing
+	resource := ""
+	switch {
+	case names.DeliveryStreamName != "":
+		resource = "deliverystream/" + names.DeliveryStreamName
+	case names.StreamName != "":
+		resource = "stream/" + names.StreamName
+	default:
+		resource = "log-group:" + names.LogGroupName + ":log-stream:" + names.LogStreamName
+	}
+	return Use{s.service + ":" + operation, "arn:aws:" + s.service + ":" + Region + ":" + account + ":" + resource}
 }
 
 // Calls returns the operations that were called with a good signature.
@@ -130,6 +163,7 @@ func (s *Server) answer(r *http.Request, body []byte) Answer {
 		return Answer{Code: code, Message: "The security token included in the request is invalid: " + r.Header.Get("Authorization")}
 	}
 	s.calls = append(s.calls, operation)
+	s.used[s.use(operation, body)] = true
 	if s.denied[operation] {
 		return Answer{Code: "AccessDeniedException", Message: "User: arn:aws:iam::111122223333:user/host is not authorized to perform: " + s.service + ":" + operation}
 	}

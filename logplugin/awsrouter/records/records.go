@@ -73,6 +73,10 @@ func (s Stream) Kind(h *awsrouter.Host) router.Kind {
 			}
 			return h.Addresses(s.Service, v, s.read(v))
 		},
+		Permissions: func(v *router.Values) []router.Permission {
+			put := router.Permission{Action: s.Service.Name + ":" + s.Operation, Resource: h.Resource(s.Service, v, v.String(s.name(), "*"))}
+			return append([]router.Permission{put}, s.Service.Assumes(v)...)
+		},
 	}
 }
 

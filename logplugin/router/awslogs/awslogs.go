@@ -281,7 +281,7 @@ func (r *Router) Verify(ctx context.Context) error {
 		return failed
 	}
 	s := settingsOf(u.Values)
-	body := appendRequest(nil, s.group, "check", nil, nil, nil)
+	body := appendRequest(nil, s.group, streamsOf(u.Values, "check"), nil, nil, nil)
 	_, no := u.Call(ctx, "reach log group "+s.group+" ("+u.Shown()+")", "PutLogEvents", body, http.Header{})
 	switch {
 	case no == nil || no.Error.Class == router.ClassBadRecords && !isAboutName(no.Message):

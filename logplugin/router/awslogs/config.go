@@ -69,6 +69,7 @@ func Kind(h *awsrouter.Host) router.Kind {
 			}
 			return h.Addresses(service(), v, groupOf(v))
 		},
+		Permissions: func(v *router.Values) []router.Permission { return permissions(h, v) },
 		New: func(o router.Options) (router.Config, error) {
 			c := Config{options: o, host: h, made: made}
 			return c, c.check()
@@ -139,6 +140,37 @@ func encoderOf(v *router.Values, s router.Session) *Encoder {
 		v.Refuse("the name of the log stream that a reference gives is not one of a log stream: give up to %d characters, and neither a colon nor an asterisk", maxStreamName)
 	}
 	return e
+}
+
+// permissions are those of the calls that the options lead to. AWS asks for what is done to a group as for an operation on the group in
+// some places, and on its streams in others.
+func permissions(h *awsrouter.Host, v *router.Values) []router.Permission {
+	of := h.Resource(service(), v, v.String(group, "*"))
+	streams := of + ":log-stream:" + streamsOf(v, "*")
+	all := []router.Permission{{Action: "logs:PutLogEvents", Resource: streams}}
+	if v.Bool(createStream, true) {
+		all = append(all, router.Permission{Action: "logs:CreateLogStream", Resource: streams})
+	}
+	if v.Bool(createGroup, v.Waits(createGroup)) && v.Bool(createStream, true) {
+		for _, resource := range []string{of, of + ":*"} {
+			all = append(all, router.Permission{Action: "logs:CreateLogGroup", Resource: resource})
+			if v.Has(retention) {
+				all = append(all, router.Permission{Action: "logs:PutRetentionPolicy", Resource: resource})
+			}
+		}
+	}
+	return append(all, service().Assumes(v)...)
+}
+
+// streamsOf names the streams that the options lead to, with rest in the place of what differs from container to container.
+func streamsOf(v *router.Values, rest string) string {
+	if name := v.String(stream, ""); name != "" {
+		return name
+	}
+	if prefix := v.String(streamPrefix, ""); prefix != "" {
+		return prefix + "/" + rest
+	}
+	return rest
 }
 
 // settings are what the options say of the requests.
