@@ -72,6 +72,7 @@ type Use struct {
 	Values *router.Values
 	Region string
 	Key    string // the same for uses that reach the same resources with the same permissions
+	Into   []byte // memory for the next answer; may be nil
 
 	client *Client
 	as     awsconf.Identity
@@ -230,7 +231,7 @@ func (u *Use) Shown() string {
 }
 
 // Call makes one call. When AWS says that the clock of this host is wrong, it makes another with AWS's time. The answer is good where
-// no error comes with it: a JSON object, or nothing at all.
+// no error comes with it: a JSON object, or nothing at all. A long one only begins and ends like an object: the caller reads it.
 func (u *Use) Call(ctx context.Context, op, operation string, body []byte, header http.Header) (router.Answer, *Refusal) {
 	for try := 1; ; try++ {
 		a, failed := u.try(ctx, op, operation, body, header)
@@ -268,7 +269,7 @@ func (u *Use) try(ctx context.Context, op, operation string, body []byte, header
 	if err := u.client.signer.SignHTTP(ctx, u.creds, r, hex.EncodeToString(hash[:]), u.client.config.Service.Name, u.Region, now); err != nil {
 		return router.Answer{}, u.client.wrong("the request cannot be signed")
 	}
-	return u.http.Do(ctx, router.Request{Op: op, Method: r.Method, Path: "/", Header: r.Header, Body: body, Answer: u.client.config.Service.Answer, Values: u.Values})
+	return u.http.Do(ctx, router.Request{Op: op, Method: r.Method, Path: "/", Header: r.Header, Body: body, Answer: u.client.config.Service.Answer, Into: u.Into, Values: u.Values})
 }
 
 // leastSkew is how far two clocks may be apart that count as equal: AWS takes signatures of five minutes.

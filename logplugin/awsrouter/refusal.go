@@ -65,7 +65,7 @@ func judge(op string, a *router.Answer, empty bool) *Refusal {
 		if empty && len(body) == 0 {
 			return nil
 		}
-		if !a.Cut && (len(body) == 0 && isAWS(a) || len(body) > 0 && body[0] == '{' && json.Valid(body)) {
+		if !a.Cut && (len(body) == 0 && isAWS(a) || isObject(body)) {
 			return nil
 		}
 	}
@@ -88,6 +88,15 @@ func judge(op string, a *router.Answer, empty bool) *Refusal {
 	}
 	e.Hint = hint(r, e.Hint)
 	return r
+}
+
+// maxParsed is how long an answer may be that is looked at as a whole. A longer one has a member for each record, which the caller counts;
+// to parse it takes more time than all else that is done for a record.
+const maxParsed = 4 << 10
+
+// isObject reports whether an answer is an object of JSON, as far as that is looked at.
+func isObject(body []byte) bool {
+	return len(body) > 1 && body[0] == '{' && body[len(body)-1] == '}' && (len(body) > maxParsed || json.Valid(body))
 }
 
 // isAWS reports whether an answer has the header that AWS gives with every one.

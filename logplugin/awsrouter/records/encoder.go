@@ -12,7 +12,8 @@ import (
 
 // Encoder writes the records of one session, each as a record of a request with a comma behind it.
 type Encoder struct {
-	tail   []byte      // of a record's text
+	tail   []byte      // of a record's text, the same for all records
+	tails  [3][]byte   // of a record in the request: the tail in base64 without its first 0, 1 and 2 bytes, and end
 	end    []byte      // of a record in the request, behind its data
 	fluent *fluentText // nil means that the text of a record is our own
 	text   []byte      // memory for the text of a record
@@ -23,7 +24,7 @@ type Encoder struct {
 
 // encoder makes the encoder of a session; the faults are in v.
 func (s *Stream) encoder(v *router.Values, session router.Session) *Encoder {
-	e := &Encoder{end: []byte(`"},`)}
+	e := &Encoder{end: []byte(`"},`), tail: []byte{'"'}}
 	if s.Keyed {
 		e.end = jsontext.AppendString([]byte(`","PartitionKey":`), []byte(s.partitionKey(v, session)))
 		e.end = append(e.end, "},"...)
@@ -43,6 +44,9 @@ func (s *Stream) encoder(v *router.Values, session router.Session) *Encoder {
 		}
 	}
 	e.tail = append(e.tail, "}\n"...)
+	for i := range e.tails {
+		e.tails[i] = append(base64.StdEncoding.AppendEncode(nil, e.tail[i:]), e.end...)
+	}
 	return e
 }
 
@@ -58,15 +62,11 @@ func (s *Stream) partitionKey(v *router.Values, session router.Session) string {
 	return key
 }
 
-// appendText appends what a record has as its data.
-func (e *Encoder) appendText(text []byte, r *router.Record) []byte {
-	if e.fluent != nil {
-		return e.fluent.append(text, r)
-	}
+// appendHead appends what our own record has as its data in front of the tail.
+func (e *Encoder) appendHead(text []byte, r *router.Record) []byte {
 	text = e.appendTime(append(text, `{"date":"`...), r.TimeNano)
 	text = jsontext.AppendEscaped(append(text, `","source":"`...), r.Source)
-	text = jsontext.AppendCut(append(text, `","log":"`...), r.Line, maxText, router.Cut)
-	return append(append(text, '"'), e.tail...)
+	return jsontext.AppendCut(append(text, `","log":"`...), r.Line, maxText, router.Cut)
 }
 
 // appendTime appends a time with microseconds. The text of its second is written once for all records of it.
@@ -83,9 +83,17 @@ func (e *Encoder) appendTime(dst []byte, nano int64) []byte {
 	return append(dst, 'Z')
 }
 
-// AppendRecord implements router.Encoder.
+// AppendRecord implements router.Encoder. Three bytes become four in base64, so that the tail is there already, once so much of it as
+// fills the last three goes with the head.
 func (e *Encoder) AppendRecord(dst []byte, r *router.Record) []byte {
-	text := e.appendText(e.text[:0], r)
+	text, end := e.text[:0], e.end
+	if e.fluent != nil {
+		text = e.fluent.append(text, r)
+	} else {
+		text = e.appendHead(text, r)
+		missing := (3 - len(text)%3) % 3
+		text, end = append(text, e.tail[:missing]...), e.tails[missing]
+	}
 	if len(text) == 0 {
 		return dst
 	}
@@ -94,5 +102,5 @@ func (e *Encoder) AppendRecord(dst []byte, r *router.Record) []byte {
 	if e.text = text; cap(text) > kept {
 		e.text = nil
 	}
-	return append(dst, e.end...)
+	return append(dst, end...)
 }

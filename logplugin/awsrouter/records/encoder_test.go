@@ -2,6 +2,7 @@ package records
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"strings"
 	"testing"
@@ -68,7 +69,7 @@ func TestFluentBit(t *testing.T) {
 			}
 			continue
 		}
-		packed := e.appendText([]byte("before"), record)
+		packed := e.fluent.append([]byte("before"), record)
 		if got := unpacked(t, packed[len("before"):]); v.Err() != nil || got != want || strings.Contains(settings, "compression") == (string(packed[6:]) == got) {
 			t.Errorf("%s: %q, %v, want %q", settings, got, v.Err(), want)
 		}
@@ -76,5 +77,25 @@ func TestFluentBit(t *testing.T) {
 	empty := looked.encoder(router.Options{Plain: map[string]string{"s-fluent-bit": "output=x,log_key=log"}}.Unresolved(), routertest.Session("one"))
 	if got := empty.AppendRecord(nil, &router.Record{}); len(got) > 0 {
 		t.Errorf("an empty line alone is sent as %q", got)
+	}
+}
+
+// The part of a record that is the same for all of them is encoded once. What arrives is the whole text, however long the line is.
+func TestTail(t *testing.T) {
+	session := routertest.Session("one")
+	session.Attrs = map[string]string{"team": "a"}
+	for _, keyed := range []bool{false, true} {
+		stream := looked
+		stream.Keyed = keyed
+		e := stream.encoder(router.Options{}.Unresolved(), session)
+		for n := range 9 {
+			line := strings.Repeat("x", n)
+			var record struct{ Data []byte }
+			text, _ := strings.CutSuffix(string(e.AppendRecord(nil, &router.Record{TimeNano: 1795428000_123456789, Source: []byte("stdout"), Line: []byte(line)})), ",")
+			want := `{"date":"2026-11-23T10:00:00.123456Z","source":"stdout","log":"` + line + `","container_id":"` + session.ContainerID + `","container_name":"/one","team":"a"}` + "\n"
+			if err := json.Unmarshal([]byte(text), &record); err != nil || string(record.Data) != want {
+				t.Errorf("a line of %d bytes: %q, %v, want %q", n, record.Data, err, want)
+			}
+		}
 	}
 }

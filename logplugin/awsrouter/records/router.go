@@ -17,7 +17,8 @@ import (
 type Router struct {
 	stream Stream
 	client *awsrouter.Client
-	idle   router.Buffers
+
+	idle, answers router.Buffers
 }
 
 // Close implements router.Router.
@@ -37,18 +38,21 @@ func (r *Router) send(ctx context.Context, b *router.Batch) *router.Error {
 	if failed != nil {
 		return failed
 	}
-	buf := r.idle.Get()
+	buf, answer := r.idle.Get(), r.answers.Get()
 	defer r.idle.Put(buf)
+	defer r.answers.Put(answer)
 	name := r.stream.read(u.Values)
 	*buf = jsontext.AppendString(append((*buf)[:0], '{'), []byte(r.stream.Member))
 	*buf = jsontext.AppendString(append(*buf, ':'), []byte(name))
 	*buf = append(append(*buf, `,"Records":[`...), b.Body[:max(len(b.Body)-1, 0)]...)
 	*buf = append(*buf, "]}"...)
 	doing := "send to stream " + name + " (" + u.Shown() + ")"
+	u.Into = *answer
 	a, no := u.Call(ctx, doing, r.stream.Operation, *buf, http.Header{})
 	if no != nil {
 		return no.Error
 	}
+	*answer = a.Body
 	return r.outcomes(doing, &a, b.Len())
 }
 

@@ -1,6 +1,7 @@
 package awslogs
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +16,18 @@ import (
 func TestEncoderAllocs(t *testing.T) {
 	for _, options := range []map[string]string{{group: "g", stream: "s"}, {group: "g", stream: "s", "awslogs-fluent-bit": "output=cloudwatch"}} {
 		routertest.EncoderAllocs(t, looking(), options, "hello", "bad \xff bytes", `{"level":"WARN","msg":"a\nb"}`)
+	}
+}
+
+// The time of an event is in milliseconds, whatever was written before it.
+func TestTimes(t *testing.T) {
+	e := &Encoder{stream: "s"}
+	for _, nano := range []int64{1795463301547679123, 1795463301007000000, 1795463302999999999, 1795463302000000000, 999_000_000, 1_000_000_000, 0, -1_500_000_000} {
+		want := fmt.Sprintf(`{"timestamp":%d,"message":"x"},`, nano/1e6)
+		got := e.AppendRecord(nil, &router.Record{TimeNano: nano, Line: []byte("x")})
+		if string(got) != want || timeOf(got) != nano/1e6 {
+			t.Errorf("%d: %s, read as %d, want %s", nano, got, timeOf(got), want)
+		}
 	}
 }
 

@@ -28,6 +28,9 @@ type Encoder struct {
 	stream string
 	record *fluentbit.Record // the text of an event is a whole record of Fluent Bit, as JSON; nil = it is the line
 	text   []byte            // of a record, at hand
+
+	second int64  // whose digits are in clock; 0 = none yet
+	clock  []byte // the head of an event up to the seconds of its time
 }
 
 var _ router.Encoder = (*Encoder)(nil)
@@ -47,12 +50,25 @@ func (e *Encoder) AppendRecord(dst []byte, r *router.Record) []byte {
 		if n > maxMessage/3 { // a byte that is not UTF-8 becomes three
 			n = split(line)
 		}
-		dst = strconv.AppendInt(append(dst, eventHead...), r.TimeNano/1e6, 10)
+		dst = e.appendTime(dst, r.TimeNano/1e6)
 		dst = jsontext.AppendEscaped(append(dst, eventText...), line[:n])
 		dst = append(dst, eventTail...)
 		line = line[n:]
 	}
 	return dst
+}
+
+// appendTime appends the head of an event and its time. The digits of a second are written once for all events of it.
+func (e *Encoder) appendTime(dst []byte, milli int64) []byte {
+	second, rest := milli/1000, milli%1000
+	if second <= 0 {
+		return strconv.AppendInt(append(dst, eventHead...), milli, 10)
+	}
+	if second != e.second {
+		e.second, e.clock = second, strconv.AppendInt(append(e.clock[:0], eventHead...), second, 10)
+	}
+	dst = append(dst, e.clock...)
+	return append(dst, '0'+byte(rest/100), '0'+byte(rest/10%10), '0'+byte(rest%10))
 }
 
 // split returns how many bytes of line fit into one event, without cutting a character in two.
