@@ -36,7 +36,7 @@ func (p Program) status(ctx context.Context, f flags) error {
 	if f.watch {
 		return p.watch(ctx, client, f)
 	}
-	report, err := client.Report(ctx)
+	report, err := client.ReportOfStarting(ctx)
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,12 @@ const (
 	maxAnswer = 64 << 20 // bytes
 )
 
+// systemd says that the driver is started when its process runs. It listens a moment later.
+const (
+	startWait  = time.Second
+	startPause = 20 * time.Millisecond
+)
+
 // Client asks the driver of a state directory.
 type Client struct{ dir string }
 
@@ -35,6 +41,9 @@ func NewClient(stateDir string) *Client { return &Client{stateDir} }
 
 // ErrNoDriver says that nobody answers.
 var ErrNoDriver = errors.New("no log driver answers")
+
+// errNobodyListens is an ErrNoDriver that may end soon.
+var errNobodyListens = fmt.Errorf("%w", ErrNoDriver)
 
 // Report returns what the driver says of itself. A driver of the first release answers with its sessions alone; what it
 // would say of itself is then made of them.
@@ -51,6 +60,31 @@ func (c *Client) Report(ctx context.Context) (Report, error) {
 		return json.Unmarshal(b, &r)
 	})
 	return r, err
+}
+
+// ReportOfStarting is Report of a driver that may have been started just now: while nobody listens, it asks again for a second.
+func (c *Client) ReportOfStarting(ctx context.Context) (Report, error) {
+	return askStarting(ctx, func() (Report, error) { return c.Report(ctx) })
+}
+
+func askStarting(ctx context.Context, ask func() (Report, error)) (Report, error) {
+	end := time.NewTimer(startWait)
+	defer end.Stop()
+	again := time.NewTicker(startPause)
+	defer again.Stop()
+	for {
+		r, err := ask()
+		if !errors.Is(err, errNobodyListens) {
+			return r, err
+		}
+		select {
+		case <-again.C:
+		case <-end.C:
+			return r, err
+		case <-ctx.Done():
+			return r, err
+		}
+	}
 }
 
 // Metrics returns the metrics in Prometheus' text format.
@@ -144,7 +178,7 @@ func (c *Client) unreachable(err error) error {
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("%w at %s/%s: permission denied; ask as root", ErrNoDriver, c.dir, socketName)
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, unix.ECONNREFUSED):
-		return fmt.Errorf("%w at %s/%s; does the service run, and with this state directory?", ErrNoDriver, c.dir, socketName)
+		return fmt.Errorf("%w at %s/%s; does the service run, and with this state directory?", errNobodyListens, c.dir, socketName)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%w at %s/%s in time", ErrNoDriver, c.dir, socketName)
 	}

@@ -1,11 +1,14 @@
 package control
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/secretref/secretref/logplugin/session"
 	"github.com/secretref/secretref/logplugin/spool"
@@ -63,5 +66,40 @@ func TestAttention(t *testing.T) {
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("Attention() =\n%q, want\n%q", got, want)
+	}
+}
+
+// A driver that begins to listen within a second is waited for. One that does not is missed then, and one that cannot be asked at once.
+func TestReportOfStarting(t *testing.T) {
+	nobody := NewClient(t.TempDir())
+	if _, err := nobody.Report(t.Context()); !errors.Is(err, errNobodyListens) || !errors.Is(err, ErrNoDriver) {
+		t.Errorf("where nobody listens: %v", err)
+	}
+	for _, tt := range []struct {
+		name           string
+		listens        time.Duration // after that
+		before         error
+		waited, within time.Duration
+		err            error
+	}{
+		{"it listens", 0, errNobodyListens, 0, 0, nil},
+		{"a moment later", startWait / 2, errNobodyListens, startWait / 2, startWait/2 + startPause, nil},
+		{"never", time.Hour, errNobodyListens, startWait, startWait, errNobodyListens},
+		{"permission denied", time.Hour, ErrNoDriver, 0, 0, ErrNoDriver},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				_, err := askStarting(t.Context(), func() (Report, error) {
+					if time.Since(began) < tt.listens {
+						return Report{}, tt.before
+					}
+					return Report{}, nil
+				})
+				if waited := time.Since(began); !errors.Is(err, tt.err) || waited < tt.waited || waited > tt.within {
+					t.Errorf("%v after %v, want %v after %v", err, waited, tt.err, tt.waited)
+				}
+			})
+		})
 	}
 }

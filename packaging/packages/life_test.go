@@ -70,8 +70,7 @@ logDriver = "splunk"
 splunk-url = "https://hec.example.com:8088"
 secretOptions.splunk-token = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:prod/splunk-AbCdEf:token::"
 `)
-	// The service has begun when systemctl is done, and answers a moment later.
-	w.do(strings.ReplaceAll(byThePage(t, "By hand"), "secretref-logdriver status\n", "until secretref-logdriver status; do sleep 0.1; done\n"))
+	w.do(byThePage(t, "By hand"))
 	const version = "secretref-logdriver version; docker-credential-secretref version"
 	w.do(`docker run -d --name app --log-driver secretref --log-opt destination=prod debian:12 \
 	sh -c 'i=0; while :; do echo "line $i"; i=$((i+1)); sleep 0.01; done'`)
