@@ -28,17 +28,17 @@ type signer struct {
 }
 
 // Sign implements router.Signer.
-func (s *signer) Sign(ctx context.Context, r *http.Request, hash string) *router.Error {
+func (s *signer) Sign(ctx context.Context, r *http.Request, hash string, at time.Time) *router.Error {
 	op := "sign a request to " + s.service
 	if s.host.session == nil {
 		return &router.Error{Class: router.ClassConfig, Op: op, Cause: "AWS cannot be reached from here", Bad: router.NoRecord}
 	}
 	limited, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
-	return inTime(ctx, s.sign(limited, op, r, hash))
+	return inTime(ctx, s.sign(limited, op, r, hash, at))
 }
 
-func (s *signer) sign(ctx context.Context, op string, r *http.Request, hash string) *router.Error {
+func (s *signer) sign(ctx context.Context, op string, r *http.Request, hash string, at time.Time) *router.Error {
 	region, err := s.conn.region, error(nil)
 	if region == "" {
 		if region, err = s.host.session.Region(ctx); err != nil {
@@ -51,7 +51,7 @@ func (s *signer) sign(ctx context.Context, op string, r *http.Request, hash stri
 	}
 	s.creds.Store(&to.Credentials)
 	r.Header.Set("X-Amz-Content-Sha256", hash) // which OpenSearch Serverless wants
-	if err := s.v4.SignHTTP(ctx, to.Credentials, r, hash, s.service, region, time.Now()); err != nil {
+	if err := s.v4.SignHTTP(ctx, to.Credentials, r, hash, s.service, region, at); err != nil {
 		return &router.Error{Class: router.ClassConfig, Op: op, Cause: "the request cannot be signed", Bad: router.NoRecord}
 	}
 	return nil

@@ -23,9 +23,10 @@ import (
 
 // verifier makes the signature of each request again, of the body as it was sent.
 type verifier struct {
-	mu   sync.Mutex
-	key  awstest.Key
-	sent int
+	mu    sync.Mutex
+	key   awstest.Key
+	ahead time.Duration // of its clock
+	sent  int
 }
 
 func (v *verifier) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -35,6 +36,12 @@ func (v *verifier) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	hash := sha256.Sum256(body)
 	given := r.Header.Get("Authorization")
 	at, _ := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date"))
+	now := time.Now().Add(v.ahead)
+	w.Header().Set("Date", now.UTC().Format(http.TimeFormat))
+	if at.Sub(now).Abs() > 5*time.Minute {
+		w.WriteHeader(http.StatusForbidden)
+		return
+	}
 	again, err := http.NewRequestWithContext(r.Context(), r.Method, "https://"+r.Host+r.URL.RequestURI(), nil)
 	if err != nil {
 		w.WriteHeader(http.StatusInternalServerError)
@@ -59,7 +66,7 @@ func (v *verifier) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // A request is signed as it is sent, with its path, its query and its compressed body. Refused credentials are fetched anew, and what
-// an answer says of them is shown in no error.
+// an answer says of them is shown in no error. A receiver whose clock is another gets signatures of its own time.
 func TestSigner(t *testing.T) {
 	v := &verifier{key: awstest.Old}
 	server := httptest.NewServer(v)
@@ -102,6 +109,10 @@ func TestSigner(t *testing.T) {
 	}
 	if err := send(); err != nil || v.sent != 2 {
 		t.Errorf("%v, %d requests with a good signature, want 2", err, v.sent)
+	}
+	v.ahead = time.Hour
+	if err := send(); err != nil || v.sent != 3 || !strings.Contains(link.Note(), "behind the receiver's") {
+		t.Errorf("with another clock: %v, %d requests with a good signature, want 3; note %q", err, v.sent, link.Note())
 	}
 }
 

@@ -34,6 +34,7 @@ type HTTP struct {
 	config   HTTPConfig
 	bases    []string // the addresses
 	failover Failover
+	skew     skew        // of signatures
 	zip      *Compressor // nil = bodies are not compressed
 }
 
@@ -174,8 +175,22 @@ func shownBase(base string) string {
 	return u.Scheme + "://" + u.Host
 }
 
-// exchange makes one request with this body to the address base.
+// exchange makes one request with this body to the address base. It is made again when its signature was refused and the receiver's
+// clock may be the reason.
 func (h *HTTP) exchange(ctx context.Context, r Request, base string, body [][]byte) (Answer, *Error) {
+	signed := h.skew.time()
+	a, failed := h.exchangeAt(ctx, r, base, body, signed)
+	if failed == nil && h.config.Signer != nil && h.skew.learn(&a, signed) {
+		return h.exchangeAt(ctx, r, base, body, h.skew.time())
+	}
+	return a, failed
+}
+
+// Note says what is wrong with signatures that are accepted; "" means nothing.
+func (h *HTTP) Note() string { return h.skew.note() }
+
+// exchangeAt makes one request, whose signature is of the time signed.
+func (h *HTTP) exchangeAt(ctx context.Context, r Request, base string, body [][]byte, signed time.Time) (Answer, *Error) {
 	timed, cancel := context.WithTimeout(ctx, h.config.Timeout)
 	defer cancel()
 	redact := h.redact(r.Values)
@@ -186,7 +201,7 @@ func (h *HTTP) exchange(ctx context.Context, r Request, base string, body [][]by
 		return Answer{}, h.failed(ctx, r.Op, err, redact)
 	}
 	if h.config.Signer != nil {
-		if failed := sign(timed, h.config.Signer, req, body); failed != nil {
+		if failed := sign(timed, h.config.Signer, req, body, signed); failed != nil {
 			return Answer{}, failed
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
+	"strings"
 	"sync"
 	"time"
 )
@@ -108,8 +109,17 @@ func (u *Use[C]) Refused() {
 	}
 }
 
-// Note implements Noter. It says what is wrong with files of certificates that were renewed; "" means nothing.
-func (l *Link[C]) Note() string { return l.certificates.Note() }
+// Note implements Noter. It says what is wrong with files of certificates that were renewed, and with the clock; "" means nothing.
+func (l *Link[C]) Note() string {
+	l.mu.Lock()
+	h := l.http
+	l.mu.Unlock()
+	note := l.certificates.Note()
+	if h == nil || h.Note() == "" {
+		return note
+	}
+	return strings.TrimPrefix(note+"; "+h.Note(), "; ")
+}
 
 // Close implements Router. It frees the connections that are not in use.
 func (l *Link[C]) Close() error {

@@ -4,14 +4,17 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"net/http"
 	"regexp"
+	"sync/atomic"
+	"time"
 )
 
 // Signer signs requests with credentials of AWS. It is safe for concurrent use.
 type Signer interface {
-	// Sign adds the headers of a signature to r, whose body has this hash of SHA-256, in hexadecimal digits.
-	Sign(ctx context.Context, r *http.Request, hash string) *Error
+	// Sign adds the headers of a signature of the time at to r, whose body has this hash of SHA-256, in hexadecimal digits.
+	Sign(ctx context.Context, r *http.Request, hash string, at time.Time) *Error
 	// Refused says that the receiver has refused the last credentials: they are fetched anew.
 	Refused()
 	// Secrets are those texts among the last credentials that no error may show.
@@ -79,13 +82,52 @@ func (f SigningForm) Credential(s Signer) []string {
 	return []string{f.name("auth")}
 }
 
-// sign signs a request whose body has these parts.
-func sign(ctx context.Context, s Signer, r *http.Request, body [][]byte) *Error {
+// skew is how much the clock of a receiver is ahead of this host's, as its refusals of signatures show: AWS takes none that is more
+// than five minutes old. It is safe for concurrent use.
+type skew struct{ ahead atomic.Int64 }
+
+// smallSkew is too little to be the reason of a refusal.
+const smallSkew = 4 * time.Minute
+
+// time returns the receiver's time.
+func (s *skew) time() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
+
+// learn looks at the answer to a request whose signature is of the time signed. It returns true when the request was refused and the
+// receiver's time is another: then a signature of that time may be accepted. An answer that is not a refusal says nothing of
+// the clock, because the time in it may be that of something between.
+func (s *skew) learn(a *Answer, signed time.Time) bool {
+	switch a.Status {
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
+	default:
+		return false
+	}
+	at, err := http.ParseTime(a.Header.Get("Date"))
+	if err != nil || at.Sub(signed).Abs() < smallSkew {
+		return false
+	}
+	s.ahead.Store(int64(time.Until(at)))
+	return true
+}
+
+// note says what a person can do about it; "" means that there is nothing to do.
+func (s *skew) note() string {
+	ahead := time.Duration(s.ahead.Load()).Round(time.Minute)
+	switch {
+	case ahead.Abs() < smallSkew:
+		return ""
+	case ahead > 0:
+		return fmt.Sprintf("the clock of this host is %v behind the receiver's, whose time is in the signatures; correct it", ahead)
+	}
+	return fmt.Sprintf("the clock of this host is %v ahead of the receiver's, whose time is in the signatures; correct it", -ahead)
+}
+
+// sign signs a request whose body has these parts, with a signature of the time at.
+func sign(ctx context.Context, s Signer, r *http.Request, body [][]byte, at time.Time) *Error {
 	hash := sha256.New()
 	if r.Body != nil {
 		for _, p := range body {
 			hash.Write(p)
 		}
 	}
-	return s.Sign(ctx, r, hex.EncodeToString(hash.Sum(nil)))
+	return s.Sign(ctx, r, hex.EncodeToString(hash.Sum(nil)), at)
 }

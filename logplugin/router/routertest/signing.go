@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/secretref/secretref/logplugin/router"
 )
@@ -16,7 +17,7 @@ type signer struct {
 	refused atomic.Int32
 }
 
-func (s *signer) Sign(_ context.Context, r *http.Request, hash string) *router.Error {
+func (s *signer) Sign(_ context.Context, r *http.Request, hash string, _ time.Time) *router.Error {
 	r.Header.Set("Authorization", "signed "+s.service)
 	r.Header.Set("X-Hash", hash)
 	return nil
