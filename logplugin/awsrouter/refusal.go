@@ -18,6 +18,9 @@ type Refusal struct {
 	Message string // AWS's words, for decisions: they are not for errors
 }
 
+// NotAWS says what to do about an answer that AWS does not give.
+const NotAWS = "what answered did not answer as AWS does: check the endpoint, the proxy and DNS"
+
 // Is reports whether AWS answered with the code.
 func (r *Refusal) Is(code string) bool { return r != nil && r.Code == code }
 
@@ -75,7 +78,7 @@ func judge(op string, a *router.Answer, empty bool) *Refusal {
 		r.Code = ""
 		e.Cause = a.Cause()
 		if e.Class, e.Hint = a.Class(); e.Class == "" || a.Status == http.StatusBadRequest {
-			e.Class, e.Hint = router.ClassConfig, "what answered did not answer as AWS does: check the endpoint, the proxy and DNS"
+			e.Class, e.Hint = router.ClassConfig, NotAWS
 		}
 		return r
 	}

@@ -30,6 +30,7 @@ type Logs struct {
 	mu      sync.Mutex
 	streams map[string]map[string][]LogEvent // by group and stream
 	all     []LogEvent                       // in the order in which they were stored
+	created []string                         // names of groups, and GROUP:STREAM, of each call to create one
 	reject  func(message string) bool
 	now     func() time.Time // for the age of events
 
@@ -94,6 +95,13 @@ func (l *Logs) Group(name string) (class string, retention int) {
 	return l.classes[name], l.retention[name]
 }
 
+// Created returns what it was called to create and could, whether it was there already or not: the names of groups, and GROUP:STREAM.
+func (l *Logs) Created() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.created)
+}
+
 // Drop removes a stream, or with "" the whole group.
 func (l *Logs) Drop(group, stream string) {
 	l.mu.Lock()
@@ -125,12 +133,16 @@ func (l *Logs) call(operation string, body []byte) Answer {
 	group, ok := l.streams[r.Group]
 	switch operation {
 	case "CreateLogGroup":
+		l.created = append(l.created, r.Group)
 		if ok {
 			return Answer{Code: "ResourceAlreadyExistsException", Message: "The specified log group already exists"}
 		}
 		l.streams[r.Group], l.classes[r.Group] = map[string][]LogEvent{}, r.Class
 		return Answer{}
 	case "CreateLogStream":
+		if ok {
+			l.created = append(l.created, r.Group+":"+r.Stream)
+		}
 		if _, there := group[r.Stream]; there {
 			return Answer{Code: "ResourceAlreadyExistsException", Message: "The specified log stream already exists"}
 		}

@@ -63,11 +63,12 @@ type Server struct {
 	answers []Answer // to the next calls, in place of what handle says
 	calls   []string // operations that were called
 	used    map[Use]bool
+	rates   map[string]*rate // by operation
 }
 
 func start(target string, handle func(operation string, body []byte) Answer) *Server {
 	service, _, _ := strings.Cut(strings.ToLower(target), "_") // as signatures name it
-	s := &Server{service: service, target: target, handle: handle, key: Old, denied: map[string]bool{}, used: map[Use]bool{}}
+	s := &Server{service: service, target: target, handle: handle, key: Old, denied: map[string]bool{}, used: map[Use]bool{}, rates: map[string]*rate{}}
 	s.Receiver = routertest.StartReceiver(routertest.ReceiverOptions{Handle: s.serve})
 	return s
 }
@@ -90,6 +91,16 @@ func (s *Server) SetAhead(d time.Duration) {
 func (s *Server) Deny(operation string, denied bool) {
 	s.mu.Lock()
 	s.denied[operation] = denied
+	s.mu.Unlock()
+}
+
+// rate is how many calls of an operation are carried out in a row before one is throttled.
+type rate struct{ most, done int }
+
+// Throttle makes the server throttle a call of an operation, carry n of them out, throttle one, and so on.
+func (s *Server) Throttle(operation string, n int) {
+	s.mu.Lock()
+	s.rates[operation] = &rate{most: n, done: n}
 	s.mu.Unlock()
 }
 
@@ -166,6 +177,13 @@ func (s *Server) answer(r *http.Request, body []byte) Answer {
 	s.used[s.use(operation, body)] = true
 	if s.denied[operation] {
 		return Answer{Code: "AccessDeniedException", Message: "User: arn:aws:iam::111122223333:user/host is not authorized to perform: " + s.service + ":" + operation}
+	}
+	if r := s.rates[operation]; r != nil {
+		if r.done == r.most {
+			r.done = 0
+			return Answer{Code: "ThrottlingException", Message: "Rate exceeded"}
+		}
+		r.done++
 	}
 	if len(s.answers) > 0 {
 		a := s.answers[0]

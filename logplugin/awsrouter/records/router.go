@@ -70,7 +70,7 @@ func (r *Router) outcomes(doing string, a *router.Answer, n int) *router.Error {
 	all := slices.Concat(answer.RequestResponses, answer.Records)
 	if err != nil || len(all) != n {
 		return &router.Error{Class: router.ClassConfig, Op: doing, Cause: "the answer does not say what became of each record", Bad: router.NoRecord,
-			Hint: "what answered did not answer as AWS does: check the endpoint, the proxy and DNS"}
+			Hint: awsrouter.NotAWS}
 	}
 	e := &router.Error{Class: router.ClassRetry, Op: doing, Bad: router.NoRecord, Outcomes: make([]router.Outcome, n)}
 	waits := 0

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/secretref/secretref/logplugin/awsrouter"
 	"github.com/secretref/secretref/logplugin/jsontext"
@@ -62,6 +63,8 @@ type sending struct {
 	stopped  bool               // nothing more is worth a request
 	broken   map[string]bool    // streams that no more is sent to: lines of a stream stay in order
 	refused  *awsrouter.Refusal // of records, the last
+	idle     *router.Error      // why no more streams are created
+	apart    *router.Error      // the last that is about one stream alone, though its class is one of all
 	header   http.Header
 }
 
@@ -140,10 +143,10 @@ func (s *sending) run(ctx context.Context, stream string, from, to int) {
 	}
 }
 
-// fail notes why nothing more is sent to a stream, or to any.
+// fail notes why nothing more is sent to a stream, or to any. Those that are there take events while others cannot be created.
 func (s *sending) fail(stream string, failed *router.Error) {
 	s.broken[stream] = true
-	s.stopped = s.stopped || failed.Class == router.ClassRetry || failed.Class == router.ClassCredentials
+	s.stopped = s.stopped || failed != s.apart && (failed.Class == router.ClassRetry || failed.Class == router.ClassCredentials)
 	if s.failed == nil || s.stopped {
 		s.failed = failed
 	}
@@ -182,14 +185,19 @@ func (s *sending) put(ctx context.Context, stream string, events []event) (refus
 	order := inOrder(events)
 	s.memory.body = appendRequest(s.memory.body[:0], s.settings.group, stream, s.batch.Body, events, order)
 	op := "send to log group " + s.settings.group + ", stream " + stream + " (" + s.use.Shown() + ")"
+	asked := time.Now()
 	a, no := s.use.Call(ctx, op, "PutLogEvents", s.memory.body, s.header)
 	if no.Is("ResourceNotFoundException") {
-		if failed := s.router.create(ctx, s.use, s.settings, stream, no); failed != nil {
+		if failed := s.makes(ctx, stream, asked, no); failed != nil {
 			return nil, failed
 		}
 		if a, no = s.use.Call(ctx, op, "PutLogEvents", s.memory.body, s.header); no.Is("ResourceNotFoundException") {
 			no.Error.Class = router.ClassRetry // it was created a moment ago
+			s.apart = no.Error
 		}
+	}
+	if no == nil {
+		s.router.made.stored(s.key(stream), s.key(""))
 	}
 	switch {
 	case no.Is("DataAlreadyAcceptedException"):
@@ -200,7 +208,23 @@ func (s *sending) put(ctx context.Context, stream string, events []event) (refus
 	case no != nil:
 		return nil, no.Error
 	}
-	return s.tooOldOrNew(op, &a, len(events), order), nil
+	return s.tooOldOrNew(op, &a, len(events), order)
+}
+
+// makes creates a stream that is missing. When AWS does not let it, as it creates no more than fifty in a second, none is created for
+// the rest of the batch.
+func (s *sending) makes(ctx context.Context, stream string, asked time.Time, missing *awsrouter.Refusal) *router.Error {
+	if s.apart = s.idle; s.idle != nil {
+		return s.idle
+	}
+	no := s.create(ctx, stream, asked, missing)
+	if no == nil {
+		return nil
+	}
+	if c := no.Error.Class; no.Code != "" && (c == router.ClassRetry || c == router.ClassCredentials) {
+		s.idle, s.apart = no.Error, no.Error
+	}
+	return no.Error
 }
 
 // isAboutName reports whether a refusal is of the names in a request, which are the same for all of its events.
@@ -209,7 +233,7 @@ func isAboutName(message string) bool {
 }
 
 // tooOldOrNew reads which of n events were refused for their age.
-func (s *sending) tooOldOrNew(op string, a *router.Answer, n int, order []int) map[int]bool {
+func (s *sending) tooOldOrNew(op string, a *router.Answer, n int, order []int) (map[int]bool, *router.Error) {
 	var answer struct {
 		Rejected *struct {
 			TooNew  *int `json:"tooNewLogEventStartIndex"`
@@ -217,8 +241,11 @@ func (s *sending) tooOldOrNew(op string, a *router.Answer, n int, order []int) m
 			Expired int  `json:"expiredLogEventEndIndex"`
 		} `json:"rejectedLogEventsInfo"`
 	}
-	if err := json.Unmarshal(a.Body, &answer); err != nil || answer.Rejected == nil {
-		return nil
+	if err := json.Unmarshal(a.Body, &answer); err != nil && len(a.Body) > 0 {
+		return nil, &router.Error{Class: router.ClassConfig, Op: op, Cause: "the answer is not one of CloudWatch Logs", Bad: router.NoRecord, Hint: awsrouter.NotAWS}
+	}
+	if answer.Rejected == nil {
+		return nil, nil
 	}
 	early, late := min(max(answer.Rejected.TooOld, answer.Rejected.Expired, 0), n), n
 	if answer.Rejected.TooNew != nil {
@@ -240,7 +267,7 @@ func (s *sending) tooOldOrNew(op string, a *router.Answer, n int, order []int) m
 			Cause: fmt.Sprintf("CloudWatch Logs has not stored %d of %d events: they are older than 14 days or than the group keeps them, or more than two hours ahead", len(refused), n),
 			Hint:  "compare this host's clock with chronyc tracking"}}
 	}
-	return refused
+	return refused, nil
 }
 
 // inOrder returns the places of events in the order of their times, or nil when they are in it.
@@ -289,7 +316,7 @@ func (r *Router) Verify(ctx context.Context) error {
 	case no.Is("ResourceNotFoundException") && (s.createGroup || strings.Contains(no.Message, "log stream")):
 		return nil
 	case no.Is("ResourceNotFoundException"):
-		return missingError(s, "", no)
+		return s.missing("", no).Error
 	}
 	return no.Error
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/secretref/secretref/logplugin/awsrouter"
@@ -25,10 +26,12 @@ type creations struct {
 	known map[string]*creation
 }
 
-// creation is one of them. Its holder has taken turn.
+// creation is one of them. Its holder has taken turn, but for seen.
 type creation struct {
 	turn chan struct{}
-	done time.Time // zero = not yet
+	done time.Time   // zero = not yet
+	seen atomic.Bool // events were stored in it since
+	owes atomic.Bool // of a group that was created: how long it keeps events is still to be set
 }
 
 func newCreations() *creations { return &creations{known: map[string]*creation{}} }
@@ -47,59 +50,90 @@ func (c *creations) of(key string) *creation {
 	return x
 }
 
-// once calls create for the key, unless that was done a moment ago: then it says that CloudWatch Logs needs some time.
-func (c *creations) once(ctx context.Context, key, op string, create func() *router.Error) *router.Error {
+// stored notes that events were stored in what has the keys: if it is missing later, somebody has deleted it.
+func (c *creations) stored(keys ...string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, key := range keys {
+		if x := c.known[key]; x != nil {
+			x.seen.Store(true)
+		}
+	}
+}
+
+// once calls create for the key, which was missing for a request that was made at asked, unless it was created since, or so short a time ago
+// that a part of CloudWatch Logs may not know of it.
+func (c *creations) once(ctx context.Context, key, op string, asked time.Time, create func(*creation) *awsrouter.Refusal) *awsrouter.Refusal {
 	x := c.of(key)
 	select {
 	case x.turn <- struct{}{}:
 		defer func() { <-x.turn }()
 	case <-ctx.Done():
-		return &router.Error{Class: router.ClassRetry, Op: op, Cause: "stopped", Bad: router.NoRecord}
+		return &awsrouter.Refusal{Error: &router.Error{Class: router.ClassRetry, Op: op, Cause: "stopped", Bad: router.NoRecord}}
 	}
-	if !x.done.IsZero() && time.Since(x.done) < settleTime {
+	if !x.owes.Load() && !x.done.IsZero() && (x.done.After(asked) || !x.seen.Load() && time.Since(x.done) < settleTime) {
 		return nil
 	}
-	failed := create()
+	failed := create(x)
 	if failed == nil {
 		x.done = time.Now()
+		x.seen.Store(false)
 	}
 	return failed
 }
 
-// create creates what is missing: the stream, and before it the group where that is missing too. missing is the refusal that said
-// so, and is what stays where the options do not allow to create anything.
-func (r *Router) create(ctx context.Context, u *awsrouter.Use, s settings, stream string, missing *awsrouter.Refusal) *router.Error {
-	if !s.createStream {
-		return missingError(s, stream, missing)
+// create creates what was missing for a request that was made at asked: the stream, and before it the group where that is missing too.
+// missing is the refusal that said so, and is what stays where the options do not allow to create anything.
+func (s *sending) create(ctx context.Context, stream string, asked time.Time, missing *awsrouter.Refusal) *awsrouter.Refusal {
+	if !s.settings.createStream {
+		return s.settings.missing(stream, missing)
 	}
-	key := u.Key + " " + s.group
-	return r.made.once(ctx, key+":"+stream, "create a log stream", func() *router.Error {
-		refused := call(ctx, u, "create log stream "+stream+" of log group "+s.group, "CreateLogStream", map[string]any{"logGroupName": s.group, "logStreamName": stream})
-		switch {
-		case refused.Is("ResourceNotFoundException") && !s.createGroup:
-			return missingError(s, stream, refused)
-		case refused.Is("ResourceNotFoundException"):
-			failed := r.made.once(ctx, key, "create a log group", func() *router.Error { return s.createsGroup(ctx, u) })
-			if failed != nil {
+	made, group, u := s.router.made, s.settings.group, s.use
+	return made.once(ctx, s.key(stream), "create a log stream", asked, func(*creation) *awsrouter.Refusal {
+		makeGroup := func() *awsrouter.Refusal {
+			return made.once(ctx, s.key(""), "create a log group", asked, func(x *creation) *awsrouter.Refusal { return s.settings.createsGroup(ctx, u, x) })
+		}
+		if made.of(s.key("")).owes.Load() {
+			if failed := makeGroup(); failed != nil {
 				return failed
 			}
-			refused = call(ctx, u, "create log stream "+stream+" of log group "+s.group, "CreateLogStream", map[string]any{"logGroupName": s.group, "logStreamName": stream})
 		}
-		return errorOf(refused)
+		op, names := "create log stream "+stream+" of log group "+group, map[string]any{"logGroupName": group, "logStreamName": stream}
+		refused := call(ctx, u, op, "CreateLogStream", names)
+		switch {
+		case refused.Is("ResourceNotFoundException") && !s.settings.createGroup:
+			return s.settings.missing(stream, refused)
+		case refused.Is("ResourceNotFoundException"):
+			if failed := makeGroup(); failed != nil {
+				return failed
+			}
+			refused = call(ctx, u, op, "CreateLogStream", names)
+		}
+		return aboutName(refused)
 	})
 }
 
-// createsGroup creates the log group, and says how long it keeps its events.
-func (s settings) createsGroup(ctx context.Context, u *awsrouter.Use) *router.Error {
-	group := map[string]any{"logGroupName": s.group}
-	if s.class != "" {
-		group["logGroupClass"] = s.class
+// key is that of a stream among the creations, or that of the group.
+func (s *sending) key(stream string) string { return s.use.Key + " " + s.settings.group + ":" + stream }
+
+// createsGroup creates the log group, and says how long it keeps its events. What could not be said is said before a stream is created.
+func (s settings) createsGroup(ctx context.Context, u *awsrouter.Use, x *creation) *awsrouter.Refusal {
+	if !x.owes.Load() {
+		group := map[string]any{"logGroupName": s.group}
+		if s.class != "" {
+			group["logGroupClass"] = s.class
+		}
+		failed := aboutName(call(ctx, u, "create log group "+s.group, "CreateLogGroup", group))
+		if failed != nil || s.retention == 0 {
+			return failed
+		}
+		x.owes.Store(true)
 	}
-	failed := errorOf(call(ctx, u, "create log group "+s.group, "CreateLogGroup", group))
-	if failed != nil || s.retention == 0 {
-		return failed
+	failed := aboutName(call(ctx, u, "set the retention of log group "+s.group, "PutRetentionPolicy", map[string]any{"logGroupName": s.group, "retentionInDays": s.retention}))
+	if failed == nil || failed.Is("ResourceNotFoundException") { // it was deleted: it is created again
+		x.owes.Store(false)
 	}
-	return errorOf(call(ctx, u, "set the retention of log group "+s.group, "PutRetentionPolicy", map[string]any{"logGroupName": s.group, "retentionInDays": s.retention}))
+	return failed
 }
 
 // call makes one call that creates something. What is there already counts as created.
@@ -115,23 +149,23 @@ func call(ctx context.Context, u *awsrouter.Use, op, operation string, names map
 	return refused
 }
 
-// errorOf returns the error of a refusal. Its class is not one of records: it is about a name.
-func errorOf(refused *awsrouter.Refusal) *router.Error {
+// aboutName returns a refusal of names. Its class is not one of records.
+func aboutName(refused *awsrouter.Refusal) *awsrouter.Refusal {
 	if refused == nil {
 		return nil
 	}
 	if c := refused.Error.Class; c == router.ClassBadRecords || c == router.ClassTooLarge {
 		refused.Error.Class = router.ClassConfig
 	}
-	return refused.Error
+	return refused
 }
 
-// missingError says what to do about a group or a stream that is not there and may not be created.
-func missingError(s settings, stream string, missing *awsrouter.Refusal) *router.Error {
-	missing.Error.Class = router.ClassConfig
-	missing.Error.Hint = "create log group " + s.group + ", or give " + createGroup + "=true"
+// missing says what to do about a group or a stream that is not there and may not be created.
+func (s settings) missing(stream string, refused *awsrouter.Refusal) *awsrouter.Refusal {
+	refused.Error.Class = router.ClassConfig
+	refused.Error.Hint = "create log group " + s.group + ", or give " + createGroup + "=true"
 	if !s.createStream {
-		missing.Error.Hint = "create log group " + s.group + " and log stream " + stream + ", or give " + createStream + "=true"
+		refused.Error.Hint = "create log group " + s.group + " and log stream " + stream + ", or give " + createStream + "=true"
 	}
-	return missing.Error
+	return refused
 }

@@ -31,6 +31,28 @@ func Send(t *testing.T, r router.Router, b *router.Batch, secrets ...string) *ro
 	return e
 }
 
+// Deliver sends b until nothing of it is to be sent again, as package delivery does, without its pauses. It returns the classes of the
+// failures, and ends the test when there are more than most.
+func Deliver(t *testing.T, r router.Router, b *router.Batch, most int, secrets ...string) (failures []router.Class) {
+	t.Helper()
+	for b.Len() > 0 {
+		e := Send(t, r, b, secrets...)
+		if e == nil {
+			return failures
+		}
+		if failures = append(failures, e.Class); len(failures) > most {
+			t.Fatalf("%d records are not delivered after %d failures: %v", b.Len(), len(failures), e)
+		}
+		gone := make([]bool, b.Len())
+		for i := range gone {
+			at := i - e.Delivered
+			gone[i] = at < 0 || at < len(e.Outcomes) && e.Outcomes[at] != router.Again
+		}
+		b.Remove(0, gone)
+	}
+	return failures
+}
+
 // ClassOf returns the class of what Send has returned; "" = it was delivered.
 func ClassOf(e *router.Error) router.Class {
 	if e == nil {
