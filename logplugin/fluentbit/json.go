@@ -85,17 +85,32 @@ const (
 // DateForms lists them; the first is Fluent Bit's default.
 func DateForms() []string { return []string{Double, ISO8601, Epoch, EpochMS, JavaSQL} }
 
-// AppendDate appends a time in one of DateForms, as JSON. Fluent Bit's have microseconds at most.
-func AppendDate(dst []byte, form string, nano int64) []byte {
+// date writes times in one of DateForms, as JSON. Fluent Bit's have microseconds at most.
+type date struct {
+	form string
+	text *TimeFormat // of ISO8601 and JavaSQL
+}
+
+func newDate(form string) date {
+	const fraction = 6 // digits
+	day, clock := timePart{layout: "2006-01-02"}, timePart{layout: "15:04:05."}
 	switch form {
-	case Epoch:
-		return strconv.AppendInt(dst, floor(nano, int64(time.Second)), 10)
-	case EpochMS:
-		return strconv.AppendInt(dst, floor(nano, int64(time.Millisecond)), 10)
 	case ISO8601:
-		return append(time.Unix(0, nano).UTC().AppendFormat(append(dst, '"'), "2006-01-02T15:04:05.000000Z"), '"')
+		return date{form, &TimeFormat{parts: []timePart{day, {text: "T"}, clock, {digits: fraction}, {text: "Z"}}}}
 	case JavaSQL:
-		return append(time.Unix(0, nano).UTC().AppendFormat(append(dst, '"'), "2006-01-02 15:04:05.000000"), '"')
+		return date{form, &TimeFormat{parts: []timePart{day, {text: " "}, clock, {digits: fraction}}}}
+	}
+	return date{form: form}
+}
+
+func (d date) append(dst []byte, nano int64) []byte {
+	switch {
+	case d.text != nil:
+		return append(d.text.Append(append(dst, '"'), nano), '"')
+	case d.form == Epoch:
+		return strconv.AppendInt(dst, floor(nano, int64(time.Second)), 10)
+	case d.form == EpochMS:
+		return strconv.AppendInt(dst, floor(nano, int64(time.Millisecond)), 10)
 	}
 	return AppendSeconds(dst, nano)
 }
@@ -124,15 +139,15 @@ func floor(n, by int64) int64 {
 // Object writes a record as one JSON object, with the time as a member of its own before the others.
 type Object struct {
 	head   []byte // up to the time
-	form   string // of the time
-	date   bool   // there is a time
+	date   date
+	dated  bool // there is a time
 	record *Record
 }
 
 // NewObject returns the writer of a session's records. A dateKey of "" or "false" leaves the time out.
 func NewObject(dateKey, dateForm string, r *Record) *Object {
-	o := &Object{head: []byte("{"), form: dateForm, record: r, date: dateKey != "" && dateKey != "false"}
-	if o.date {
+	o := &Object{head: []byte("{"), date: newDate(dateForm), record: r, dated: dateKey != "" && dateKey != "false"}
+	if o.dated {
 		o.head = append(jsontext.AppendString(o.head, []byte(dateKey)), ':')
 	}
 	return o
@@ -141,8 +156,8 @@ func NewObject(dateKey, dateForm string, r *Record) *Object {
 // AppendObject appends one record.
 func (o *Object) AppendObject(dst []byte, rec *router.Record) []byte {
 	dst = append(dst, o.head...)
-	if o.date {
-		dst = append(AppendDate(dst, o.form, rec.TimeNano), ',')
+	if o.dated {
+		dst = append(o.date.append(dst, rec.TimeNano), ',')
 	}
 	return append(o.record.AppendMembers(dst, rec), '}')
 }

@@ -8,8 +8,13 @@ import (
 	"time"
 )
 
-// TimeFormat writes a time as strftime does, in UTC. It is made by ParseTimeFormat, and what it writes needs no escape in JSON.
-type TimeFormat struct{ parts []timePart }
+// TimeFormat writes a time as strftime does, in UTC. It is made by ParseTimeFormat, and what it writes needs no escape in JSON. Most times
+// are of the same second as the one before, whose texts are kept: it is for one goroutine at a time.
+type TimeFormat struct {
+	parts  []timePart
+	second int64
+	texts  [][]byte // of each part, at that second; nil = none was written
+}
 
 // timePart is a text, a layout of package time, or a part of a second.
 type timePart struct {
@@ -71,21 +76,37 @@ func ParseTimeFormat(format string, fractions bool) (TimeFormat, error) {
 }
 
 // Append appends a time.
-func (f TimeFormat) Append(dst []byte, nano int64) []byte {
-	at := time.Unix(0, nano).UTC()
-	for _, p := range f.parts {
-		switch {
-		case p.digits > 0:
+func (f *TimeFormat) Append(dst []byte, nano int64) []byte {
+	if second := floor(nano, int64(time.Second)); f.texts == nil || second != f.second {
+		f.write(second)
+	}
+	for i, p := range f.parts {
+		if p.digits > 0 {
 			dst = AppendFraction(dst, nano, p.digits)
-		case p.layout == "s":
-			dst = strconv.AppendInt(dst, floor(nano, int64(time.Second)), 10)
-		case p.layout != "":
-			dst = at.AppendFormat(dst, p.layout)
-		default:
-			dst = append(dst, p.text...)
+		} else {
+			dst = append(dst, f.texts[i]...)
 		}
 	}
 	return dst
+}
+
+// write keeps the texts of a second.
+func (f *TimeFormat) write(second int64) {
+	if f.second = second; f.texts == nil {
+		f.texts = make([][]byte, len(f.parts))
+	}
+	at := time.Unix(second, 0).UTC()
+	for i, p := range f.parts {
+		text := append(f.texts[i][:0], p.text...)
+		switch p.layout {
+		case "":
+		case "s":
+			text = strconv.AppendInt(text, second, 10)
+		default:
+			text = at.AppendFormat(text, p.layout)
+		}
+		f.texts[i] = text
+	}
 }
 
 // AppendFraction appends the first digits of a time's part of a second.

@@ -5,6 +5,29 @@ import (
 	"testing"
 )
 
+// The second before leaves nothing in the next one, and nothing is allocated for a time.
+func TestSecondsOfATimeFormat(t *testing.T) {
+	f, err := ParseTimeFormat("%H:%M:%S.%3N %s", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		nano int64
+		want string
+	}{
+		{0, "00:00:00.000 0"}, {999_999_999, "00:00:00.999 0"}, {1_000_000_000, "00:00:01.000 1"}, {-1, "23:59:59.999 -1"}, {61_500_000_000, "00:01:01.500 61"}, {61_600_000_000, "00:01:01.600 61"},
+	} {
+		if got := string(f.Append(nil, c.nano)); got != c.want {
+			t.Errorf("%d gives %q, want %q", c.nano, got, c.want)
+		}
+	}
+	var at int64
+	buf := make([]byte, 0, 64)
+	if n := testing.AllocsPerRun(1000, func() { buf, at = f.Append(buf[:0], at), at+1e8 }); n != 0 {
+		t.Errorf("Append allocates %v times, want 0", n)
+	}
+}
+
 func TestTimeFormat(t *testing.T) {
 	for format, want := range map[string]string{
 		"%Y-%m-%dT%H:%M:%S":                      "2026-11-23T10:00:00",
