@@ -116,7 +116,7 @@ func (p Program) checkWith(ctx context.Context, found *findings, cfg *config.Con
 	defer resolver.Close()
 	var errs []error
 	for _, t := range trials {
-		errs = append(errs, tryOptions(ctx, session.Config{Config: cfg, Resolver: resolver, Kinds: routersOf(aws)}, t, found.say))
+		errs = append(errs, tryOptions(ctx, session.Config{Config: cfg, Resolver: resolver, Kinds: RoutersOf(aws)}, t, found.say))
 	}
 	return errors.Join(errs...)
 }

@@ -60,7 +60,7 @@ func (p Program) iamPolicy(_ context.Context, f flags) error {
 		return err
 	}
 	aws := awsconf.New(cfg.AWS, Name, p.Version)
-	rules := &options.Rules{Kinds: routersOf(aws), Destinations: cfg.Logs.Destinations, DefaultDestination: cfg.Logs.DefaultDestination}
+	rules := &options.Rules{Kinds: RoutersOf(aws), Destinations: cfg.Logs.Destinations, DefaultDestination: cfg.Logs.DefaultDestination}
 	var policy iampolicy.Policy
 	roles := map[string]bool{}
 	for _, t := range trialsOf(cfg, f) {

@@ -24,11 +24,11 @@ import (
 )
 
 // Routers returns all log routers, for those who only look at what they are.
-func Routers() []router.Kind { return routersOf(nil) }
+func Routers() []router.Kind { return RoutersOf(nil) }
 
-// routersOf is the list of log routers. Nothing registers itself: a new one gets a line here. Those to services of AWS reach it as
+// RoutersOf is the list of log routers. Nothing registers itself: a new one gets a line here. Those to services of AWS reach it as
 // session says.
-func routersOf(session *awsconf.Session) []router.Kind {
+func RoutersOf(session *awsconf.Session) []router.Kind {
 	aws := awsrouter.NewHost(session)
 	return []router.Kind{
 		splunk.Kind(),

@@ -152,7 +152,7 @@ func (s *server) with(ctx context.Context, cfg *config.Config, broken error) (ne
 	defer func() { err = errors.Join(err, dir.Close()) }()
 	// Not closed: its calls would hold up the end for as long as one may take, and nobody waits for them any more.
 	aws := awsconf.New(cfg.AWS, Name, s.program.Version)
-	resolver, kinds := newResolver(aws, cfg, &s.resolves, s.log), routersOf(aws)
+	resolver, kinds := newResolver(aws, cfg, &s.resolves, s.log), RoutersOf(aws)
 	sessions, err := session.New(session.Config{
 		State: dir, Config: cfg, Resolver: resolver, Kinds: kinds, Log: s.log, Broken: broken, Files: s.files, Instance: s.lookForInstance(ctx, cfg),
 	})

@@ -97,15 +97,15 @@ func (f *TimeFormat) write(second int64) {
 	}
 	at := time.Unix(second, 0).UTC()
 	for i, p := range f.parts {
-		text := append(f.texts[i][:0], p.text...)
+		kept := f.texts[i][:0]
 		switch p.layout {
 		case "":
+			f.texts[i] = append(kept, p.text...)
 		case "s":
-			text = strconv.AppendInt(text, second, 10)
+			f.texts[i] = strconv.AppendInt(kept, second, 10)
 		default:
-			text = at.AppendFormat(text, p.layout)
+			f.texts[i] = at.AppendFormat(kept, p.layout)
 		}
-		f.texts[i] = text
 	}
 }
 

@@ -41,7 +41,7 @@ func run(p program) int {
 		optionsName, credentialName := variables(k.Name)
 		options, credential := p.getenv(optionsName), p.getenv(credentialName)
 		if options == "" && credential == "" {
-			p.say(k.Name, "unset", "set "+optionsName+" to NAME=VALUE,NAME=VALUE and "+credentialName+" to NAME=VALUE, log options of an account")
+			p.say(k.Name, "unset", "set "+optionsName+" to NAME=VALUE,NAME=VALUE and "+credentialName+" to NAME=VALUE, log options of an account; a router without a credential needs the first alone")
 			continue
 		}
 		tried++
@@ -76,40 +76,64 @@ type account struct {
 }
 
 // try sends one line with a credential, one with a wrong credential, which must be refused, and one after the rotation to the
-// good one.
+// good one. Without a credential it sends one line: the credentials of a service of AWS are those of the environment, and a
+// receiver may need none.
 func (p program) try(k router.Kind, options, credential string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), wait)
+	defer cancel()
+	name, value, ok := strings.Cut(credential, "=")
+	if credential != "" && (!ok || value == "") {
+		return errors.New("the credential is not NAME=VALUE")
+	}
+	a := account{source: &source{value: value}, line: "secretref live test " + rand.Text()}
+	secrets := map[string]secret.Source{}
+	if credential != "" {
+		secrets[name] = a.source
+	}
+	if err := a.open(ctx, k, options, secrets); err != nil {
+		return err
+	}
+	defer a.router.Close() //nolint:errcheck // what was sent has been answered
+	if err := a.send(ctx); err != nil {
+		return err
+	}
+	p.say(k.Name, "ok", "a line: "+a.line)
+	if credential == "" {
+		p.say(k.Name, "ok", "no credential is given, so no refusal and no rotation was tried")
+		return nil
+	}
+	return p.rotate(ctx, k, &a, value)
+}
+
+// open makes the router and the encoder of an account.
+func (a *account) open(ctx context.Context, k router.Kind, options string, secrets map[string]secret.Source) error {
 	pairs, err := router.Pairs(options)
 	if err != nil {
 		return fmt.Errorf("the options: %w", err)
-	}
-	name, value, ok := strings.Cut(credential, "=")
-	if !ok || value == "" {
-		return errors.New("the credential is not NAME=VALUE")
 	}
 	plain := map[string]string{}
 	for _, pair := range pairs {
 		plain[pair.Name] = pair.Value
 	}
-	a := account{source: &source{value: value}, line: "secretref live test " + rand.Text()}
-	if a.config, err = k.New(router.Options{Plain: plain, Secrets: map[string]secret.Source{name: a.source}}); err != nil {
+	for _, o := range k.Options {
+		if o.Required && plain[o.Name] == "" && secrets[o.Name] == nil {
+			return fmt.Errorf("the log option %s is required", o.Name)
+		}
+	}
+	if a.config, err = k.New(router.Options{Plain: plain, Secrets: secrets}); err != nil {
 		return err
 	}
-	a.router = a.config.Router()
-	defer a.router.Close() //nolint:errcheck // what was sent has been answered
-	ctx, cancel := context.WithTimeout(context.Background(), wait)
-	defer cancel()
 	host, err := os.Hostname()
 	if err != nil {
 		return err
 	}
 	a.encoder, err = a.config.Encoder(ctx, router.Session{ID: rand.Text(), ContainerID: strings.Repeat("0", 64), ContainerName: "/live", Tag: "live", Host: host})
-	if err != nil {
-		return err
-	}
-	if err := a.send(ctx); err != nil {
-		return err
-	}
-	p.say(k.Name, "ok", "a line: "+a.line)
+	a.router = a.config.Router()
+	return err
+}
+
+// rotate has the credential value of an account be wrong once.
+func (p program) rotate(ctx context.Context, k router.Kind, a *account, value string) error {
 	a.source.set(wrong(value), value)
 	switch err := a.send(ctx); {
 	case err == nil:

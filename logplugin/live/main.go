@@ -6,8 +6,11 @@ import (
 	"os"
 
 	"github.com/secretref/secretref/logplugin"
+	"github.com/secretref/secretref/shared/awsconf"
+	"github.com/secretref/secretref/shared/config"
 )
 
 func main() {
-	os.Exit(run(program{kinds: logplugin.Routers(), getenv: os.Getenv, out: os.Stdout}))
+	aws := awsconf.New(config.AWS{}, "secretref-live", "1") // the credentials and the region of the environment
+	os.Exit(run(program{kinds: logplugin.RoutersOf(aws), getenv: os.Getenv, out: os.Stdout}))
 }
