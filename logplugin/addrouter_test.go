@@ -176,7 +176,7 @@ func TestRoutersAreNamedInOneFile(t *testing.T) {
 // words are what names a router in code: its package, its options, and its name where that is not a word of every other router.
 func words(k router.Kind) []string {
 	all := []string{"router/" + k.Name + `"`}
-	if k.Name != "http" && k.Name != "null" {
+	if !slices.Contains([]string{"http", "null", "tcp"}, k.Name) {
 		all = append(all, k.Name)
 	}
 	for _, o := range k.Options {
