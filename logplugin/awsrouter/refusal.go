@@ -115,7 +115,7 @@ func said(a *router.Answer) (code, message string) {
 		Message string `json:"message"`
 		Capital string `json:"Message"`
 	}
-	if a.HTML || a.Cut || json.Unmarshal(a.Body, &body) != nil {
+	if a.HTML || a.Cut || len(bytes.TrimSpace(a.Body)) > 0 && json.Unmarshal(a.Body, &body) != nil {
 		return "", ""
 	}
 	code = body.Type

@@ -126,6 +126,9 @@ type logsRequest struct {
 func (l *Logs) call(operation string, body []byte) Answer {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.behind != "" {
+		return l.forward(operation, body)
+	}
 	var r logsRequest
 	if !utf8.Valid(body) || json.Unmarshal(body, &r) != nil {
 		return Answer{Code: "SerializationException", Message: "it is not JSON"}

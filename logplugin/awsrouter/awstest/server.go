@@ -5,6 +5,7 @@ package awstest
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -44,6 +45,10 @@ type Answer struct {
 	Message string
 	Status  int // of an error; 0 = 400
 	Body    any
+	// InHeader says that the code stands in a header alone, and that the body is empty.
+	InHeader bool
+	// Cut says that the call is carried out, and the connection ends without an answer.
+	Cut bool
 }
 
 // Use is one action on one resource, as IAM is asked whether it is allowed.
@@ -64,6 +69,7 @@ type Server struct {
 	calls   []string // operations that were called
 	used    map[Use]bool
 	rates   map[string]*rate // by operation
+	behind  string           // the URL of who does the work; "" = this server
 }
 
 func start(target string, handle func(operation string, body []byte) Answer) *Server {
@@ -152,12 +158,17 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, body []byte) {
 	w.Header().Set("X-Amzn-RequestId", "c6af9ac6-7b61-11e6-9a41-93e8deadbeef")
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 	a := s.answer(r, body)
+	if a.Cut {
+		panic(http.ErrAbortHandler)
+	}
+	if a.InHeader {
+		w.Header().Set("X-Amzn-Errortype", a.Code+":http://internal.amazon.com/coral/com.amazon.coral.availability/")
+	}
 	if a.Code != "" {
-		if a.Status == 0 {
-			a.Status = http.StatusBadRequest
+		w.WriteHeader(cmp.Or(a.Status, http.StatusBadRequest))
+		if a.Body = nil; !a.InHeader {
+			a.Body = map[string]string{"__type": a.Code, "message": a.Message}
 		}
-		w.WriteHeader(a.Status)
-		a.Body = map[string]string{"__type": a.Code, "message": a.Message}
 	}
 	if a.Body != nil {
 		_ = json.NewEncoder(w).Encode(a.Body)
@@ -189,6 +200,10 @@ func (s *Server) answer(r *http.Request, body []byte) Answer {
 		a := s.answers[0]
 		s.answers = s.answers[1:]
 		if a.Code != "" || a.Body != nil {
+			return a
+		}
+		if a.Cut {
+			a.Cut = s.handle(operation, body).Code == ""
 			return a
 		}
 	}

@@ -79,10 +79,11 @@ func (f *Stream) Lines() []string {
 }
 
 type putRecords struct {
-	DeliveryStreamName, StreamName string
-	Records                        []struct {
+	DeliveryStreamName string `json:",omitempty"`
+	StreamName         string `json:",omitempty"`
+	Records            []struct {
 		Data         []byte
-		PartitionKey *string
+		PartitionKey *string `json:",omitempty"`
 	}
 }
 
@@ -103,26 +104,64 @@ func (f *Stream) call(operation string, body []byte) Answer {
 	if wrong := f.tooLarge(r); wrong.Code != "" {
 		return wrong
 	}
-	failed := 0
-	var each []map[string]string
-	for _, record := range r.Records {
+	each, failed := make([]any, len(r.Records)), 0
+	var taken []int
+	for i, record := range r.Records {
 		if code := f.fail(string(record.Data)); code != "" {
-			each = append(each, map[string]string{"ErrorCode": code, "ErrorMessage": "Slow down."})
+			each[i] = map[string]string{"ErrorCode": code, "ErrorMessage": "Slow down."}
 			failed++
 			continue
 		}
-		f.records = append(f.records, string(record.Data))
-		if f.isKinesis() {
-			f.keys = append(f.keys, *record.PartitionKey)
-			each = append(each, map[string]string{"SequenceNumber": strings.Repeat("4", sequenceNumber), "ShardId": "shardId-000000000000"})
-			continue
-		}
-		each = append(each, map[string]string{"RecordId": strings.Repeat("r", recordID)})
+		taken = append(taken, i)
+	}
+	ids, refused := f.store(r, taken)
+	if refused.Code != "" {
+		return refused
+	}
+	for n, i := range taken {
+		each[i] = ids[n]
 	}
 	if f.isKinesis() {
 		return Answer{Body: map[string]any{"FailedRecordCount": failed, "Records": each}}
 	}
 	return Answer{Body: map[string]any{"FailedPutCount": failed, "RequestResponses": each}}
+}
+
+// store keeps the records of these places, or has the server behind this one keep them. It returns what the answer says of each.
+func (f *Stream) store(r putRecords, places []int) (ids []any, refused Answer) {
+	if f.behind != "" {
+		return f.storeBehind(r, places)
+	}
+	for _, i := range places {
+		f.records = append(f.records, string(r.Records[i].Data))
+		if f.isKinesis() {
+			f.keys = append(f.keys, *r.Records[i].PartitionKey)
+			ids = append(ids, map[string]string{"SequenceNumber": strings.Repeat("4", sequenceNumber), "ShardId": "shardId-000000000000"})
+			continue
+		}
+		ids = append(ids, map[string]string{"RecordId": strings.Repeat("r", recordID)})
+	}
+	return ids, Answer{}
+}
+
+func (f *Stream) storeBehind(r putRecords, places []int) (ids []any, refused Answer) {
+	if len(places) == 0 {
+		return nil, Answer{}
+	}
+	kept := putRecords{DeliveryStreamName: r.DeliveryStreamName, StreamName: r.StreamName}
+	for _, i := range places {
+		kept.Records = append(kept.Records, r.Records[i])
+	}
+	body, err := json.Marshal(kept)
+	if err != nil {
+		return nil, Answer{Code: "InternalFailure", Message: err.Error()}
+	}
+	a := f.forward(f.put, body)
+	var said struct{ Records, RequestResponses []any }
+	if raw, ok := a.Body.(json.RawMessage); a.Code != "" || !ok || json.Unmarshal(raw, &said) != nil {
+		return nil, a
+	}
+	return append(said.Records, said.RequestResponses...), Answer{}
 }
 
 // tooLarge refuses a request by what the service says of sizes and keys.

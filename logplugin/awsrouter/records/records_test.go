@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/secretref/secretref/logplugin/awsrouter"
 	"github.com/secretref/secretref/logplugin/awsrouter/awstest"
@@ -148,18 +147,6 @@ func TestAnswers(t *testing.T) {
 			if e := routertest.Send(t, u.router, b); e != nil || len(u.server.Records()) != 3 {
 				t.Errorf("%+v: afterwards %v and %d records, want 3", c.answer, e, len(u.server.Records()))
 			}
-		}
-	})
-}
-
-// A clock that is wrong costs a request, and no line.
-func TestClock(t *testing.T) {
-	each(t, func(t *testing.T, s service) {
-		u := s.with(t, nil)
-		u.server.SetAhead(3 * time.Hour)
-		b, lines := routertest.Batch(u.encoders, 3)
-		if e := routertest.Send(t, u.router, b); e != nil || !slices.Equal(u.server.Lines(), lines) {
-			t.Errorf("%v, the service has %q, want %q", e, u.server.Lines(), lines)
 		}
 	})
 }
