@@ -148,7 +148,7 @@ func Translate(given router.Foreign) (router.Translated, error) {
 	if len(t.settings) > 0 {
 		t.plain[t.out.router+"-fluent-bit"] = router.JoinPairs(t.settings)
 	}
-	if _, ok := t.plain["tag"]; !ok {
+	if t.plain["tag"] == "" { // an empty one takes back that of daemon.json
 		t.plain["tag"] = defaultTag
 	}
 	return router.Translated{Router: t.out.router, Plain: t.plain, References: t.refs, Notes: t.notes}, nil

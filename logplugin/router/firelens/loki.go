@@ -23,7 +23,11 @@ func lokiOutput() output {
 		build: func(t *translation) {
 			t.setting(fluentbit.Output, "loki")
 			t.protect("http_passwd", "bearer_token")
-			t.set("loki-url", t.address("http", "https", "127.0.0.1", "3100")+t.text("uri", ""))
+			path := t.text("uri", "")
+			if path != "" && !strings.HasSuffix(path, "/push") {
+				t.fail("the path in uri does not end in /push, as that of Loki does: /loki/api/v1/push")
+			}
+			t.set("loki-url", t.address("http", "https", "127.0.0.1", "3100")+path)
 			t.set("loki-encoding", "json")
 			t.setting("labels", t.text("labels", "job=fluent-bit"))
 			t.setting("line_format", t.oneOf("line_format", "json", "key_value"))

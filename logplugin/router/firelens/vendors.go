@@ -139,7 +139,7 @@ func buildOTLP(t *translation) {
 	path := t.text("logs_uri", "/v1/logs")
 	switch {
 	case !strings.HasSuffix(path, "/v1/logs"):
-		t.fail("logs_uri is %q; the path of OTLP ends in /v1/logs", path)
+		t.fail("the path in logs_uri does not end in /v1/logs, as that of OTLP does")
 	}
 	if key := t.text("logs_body_key", "$log"); strings.TrimPrefix(key, "$") != fluentbit.Log {
 		t.fail("logs_body_key is %s; only $log is possible, which is the line", key)
