@@ -29,9 +29,9 @@ test: deps # everything, as root
 race: # the race detector, where goroutines share memory; it needs a C compiler
 	./packaging/install-test-deps race && CGO_ENABLED=1 go test -race -short -count=1 -p 2 -parallel 8 -timeout 15m $$(./.ci/list race)
 
-test-engines: deps # the log driver's tests against Docker 29 and docker compose, which are built first, once
+test-engines: deps # the tests of both programs against Docker 29, its CLI, buildx and docker compose, which are built first, once
 	./packaging/install-test-deps engine
-	SECRETREF_TEST_DOCKERD=$(CURDIR)/.cache/engines/29/dockerd go test -tags integration,engines -count=1 -p 1 -timeout 20m ./logplugin/integration ./logplugin/parity ./logplugin/volume ./packaging/plugin
+	SECRETREF_TEST_DOCKERD=$(CURDIR)/.cache/engines/29/dockerd go test -tags integration,engines -count=1 -p 1 -timeout 20m ./credhelper/integration ./logplugin/integration ./logplugin/parity ./logplugin/volume ./packaging/plugin
 
 demo: # the whole story in two minutes, as root
 	./packaging/install-test-deps demo && go run -trimpath ./packaging/demo
