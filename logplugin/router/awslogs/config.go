@@ -135,7 +135,7 @@ func encoderOf(v *router.Values, s router.Session) *Encoder {
 		e.stream = s.Tag
 	}
 	if !isStream(e.stream) && !v.IsSecret(stream) && !v.IsSecret(streamPrefix) {
-		v.Refuse("the log stream %q, which is made of the tag or of %s, is not a name of a log stream: give up to %d characters, and neither a colon nor an asterisk", e.stream, streamPrefix, maxStreamName)
+		v.Refuse("the log stream %q, which is made of the tag or of %s, is not a name of a log stream: give up to %d characters, and neither a colon nor an asterisk, as with tag={{with split .ImageName \":\"}}{{join . \"_\"}}{{end}}/{{.ID}}", e.stream, streamPrefix, maxStreamName)
 	} else if !isStream(e.stream) {
 		v.Refuse("the name of the log stream that a reference gives is not one of a log stream: give up to %d characters, and neither a colon nor an asterisk", maxStreamName)
 	}
