@@ -33,8 +33,8 @@ var policyRows = []struct {
 			"logs:PutRetentionPolicy log-group:new\nlogs:PutRetentionPolicy log-group:new:*"},
 	{"firehose", map[string]string{"logDriver": "firehose", "firehose-stream": "s"}, "firehose:PutRecordBatch deliverystream/s"},
 	{"kinesis", map[string]string{"logDriver": "kinesis", "kinesis-stream": "s", "kinesis-partition-key": "{{.Name}}"}, "kinesis:PutRecords stream/s"},
-	{"cloudwatch_logs of FireLens", map[string]string{"logDriver": "awsfirelens", "Name": "cloudwatch_logs", "region": "eu-west-1", "log_group_name": "fire", "log_stream_prefix": "a-", "auto_create_group": "true"},
-		"logs:CreateLogGroup log-group:fire\nlogs:CreateLogGroup log-group:fire:*\nlogs:CreateLogStream log-group:fire:log-stream:*\nlogs:PutLogEvents log-group:fire:log-stream:*"},
+	{"cloudwatch_logs of FireLens", map[string]string{"logDriver": "awsfirelens", "Name": "cloudwatch_logs", "region": "eu-west-1", "log_group_name": "/ecs/$(ecs_cluster)/web", "log_stream_prefix": "a-", "auto_create_group": "true"},
+		"logs:CreateLogGroup log-group:/ecs/*/web\nlogs:CreateLogGroup log-group:/ecs/*/web:*\nlogs:CreateLogStream log-group:/ecs/*/web:log-stream:*\nlogs:PutLogEvents log-group:/ecs/*/web:log-stream:*"},
 	{"kinesis_streams of FireLens", map[string]string{"logDriver": "awsfirelens", "Name": "kinesis_streams", "region": "eu-west-1", "stream": "s"}, "kinesis:PutRecords stream/s"},
 }
 

@@ -2,6 +2,7 @@ package options
 
 import (
 	"maps"
+	"regexp"
 	"strings"
 
 	"github.com/secretref/secretref/logplugin/references"
@@ -15,6 +16,8 @@ const (
 	anyID   = "5ec7e75ec7e75ec7e75ec7e75ec7e75ec7e75ec7e75ec7e75ec7e75ec7e7abcd"
 )
 
+var quoted = regexp.MustCompile("[\"`]([^\"`]*)[\"`]")
+
 // Permissions returns what these log options mean for any container, and what AWS must allow to who sends its lines. An asterisk stands
 // in a resource for what differs from container to container, and for what a reference gives. Whether the options are allowed on this host
 // is not asked.
@@ -27,6 +30,13 @@ func (r *Rules) Permissions(given map[string]string) (Options, []router.Permissi
 	maps.Copy(all, r.Destinations[given[destination]])
 	for name := range strings.SplitSeq(all["labels"]+","+all["env"], ",") {
 		info.ContainerLabels[name] = anyName
+	}
+	if native, _, _, err := r.native(all); err == nil { // otherwise Parse says what is wrong
+		for _, text := range native {
+			for _, m := range quoted.FindAllStringSubmatch(text, -1) { // which may be the name of a label in a template
+				info.ContainerLabels[m[1]] = anyName
+			}
+		}
 	}
 	here := *r
 	here.Hostname, here.AllowRouters, here.AllowRoles, here.References = anyName, nil, []string{"*"}, references.Allowed{}

@@ -129,6 +129,14 @@ func (p *Plan) addLogs(c Container, rules *options.Rules) {
 	for _, name := range slices.Sorted(maps.Keys(o.References)) {
 		p.Policy.Add(o.References[name], "")
 	}
+	_, permissions, err := rules.Permissions(d.given())
+	if err != nil {
+		p.Refused = append(p.Refused, c.Name+": "+err.Error())
+		return
+	}
+	for _, x := range permissions {
+		p.Policy.Allow(x.Action, x.Resource)
+	}
 	p.Destinations = append(p.Destinations, d)
 }
 
