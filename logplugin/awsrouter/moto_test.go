@@ -8,10 +8,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/secretref/secretref/logplugin/awsrouter/awstest"
+	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/router/routertest"
 	"github.com/secretref/secretref/shared/rig"
 )
@@ -137,6 +140,25 @@ func (m moto) behind(t *testing.T, s service, place string) *receiver {
 	return r
 }
 
+// rejected sends lines of which one is too new: it is counted, and the other is stored. (moto counts those that are too old from another end
+// than AWS does.)
+func (m moto) rejected(t *testing.T, s service) {
+	u := s.on(t, "ages", m.behind(t, s, "ages"), nil)
+	if got := u.deliver(t, 1); len(got) > 0 {
+		t.Errorf("failures %q", got)
+	}
+	b := &router.Batch{}
+	for i, ahead := range []time.Duration{0, 5 * time.Hour} {
+		b.Append(u.encoders[0], &router.Record{TimeNano: time.Now().Add(ahead).UnixNano(), Line: fmt.Append(nil, i)})
+	}
+	if e := routertest.Send(t, u.router, b); routertest.ClassOf(e) != router.ClassBadRecords || e.Delivered != 1 || !slices.Equal(e.Outcomes, []router.Outcome{router.Discarded}) {
+		t.Errorf("%+v, want that the second is discarded", e)
+	}
+	if got := u.receiver.lines(t); !slices.Equal(got, []string{"0 0000", "0", "1 0000"}) {
+		t.Errorf("stored are %q", got)
+	}
+}
+
 // TestMoto has the faults happen in front of moto, after more lines than a request may have, which moto has to store.
 func TestMoto(t *testing.T) {
 	m := moto{rig.Use(t, rig.StartMoto, rig.MotoOptions{}).URL()}
@@ -148,6 +170,9 @@ func TestMoto(t *testing.T) {
 			}
 			u.stored(t, 1, false)
 		})
+		if s.name == "awslogs" {
+			t.Run("ages", func(t *testing.T) { m.rejected(t, s) })
+		}
 		for i, f := range faults() {
 			place := fmt.Sprint("place-", i)
 			if !f.real || !f.of(s) {
