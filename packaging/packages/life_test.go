@@ -60,6 +60,7 @@ func (w *world) flows(after string) {
 
 // TestLife is that of a host whose containers never stop: installed by hand, then from the package, upgraded, downgraded, removed, purged.
 func TestLife(t *testing.T) {
+	t.Parallel() // most of it is waiting, in a root of its own
 	older, _ := build(t, "v0.1.0")
 	newer, _ := build(t, "v0.2.0")
 	w := newWorld(t)

@@ -133,6 +133,7 @@ func document(t *testing.T, name string) string {
 
 // TestReadme does on a clean Debian what README.md says, word for word: both starts, and then both again by the managed plugin.
 func TestReadme(t *testing.T) {
+	t.Parallel() // most of it is waiting, in a root of its own
 	deb, _ := build(t, "v0.1.0")
 	w := newWorld(t)
 	w.do(`docker tag debian:12 registry.example.com/team/app

@@ -48,7 +48,7 @@ func must(t *testing.T, dir string, environ []string, args ...string) string {
 func release(t *testing.T, arches string) string {
 	t.Helper()
 	dir := t.TempDir()
-	must(t, ".", append(os.Environ(), "ARCHES="+arches), "./build", version, dir)
+	must(t, ".", append(os.Environ(), "ARCHES="+arches, "LEVEL=1"), "./build", version, dir)
 	return dir
 }
 
