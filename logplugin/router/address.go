@@ -43,8 +43,11 @@ func (a Address) String() string {
 	return a.Scheme + "://" + net.JoinHostPort(strings.TrimSuffix(strings.ToLower(a.Host), "."), a.Port)
 }
 
-// Base returns scheme://host:port as it was written, with no port where none was written.
+// Base returns scheme://host:port as it was written, with no port where none was written, or unix:///path.
 func (a Address) Base() string {
+	if IsFile(a.Scheme) {
+		return a.String()
+	}
 	host := a.HostPort()
 	if a.NoPort {
 		if host = a.Host; strings.Contains(host, ":") {
@@ -108,19 +111,19 @@ func (v *Values) AddressList(f AddressForm) []Address {
 	return all
 }
 
-// split returns the addresses of a list. In a URL with a path there may be commas too: those count that stand before a scheme.
+// split returns the addresses of a list. In a URL with a path, and in the path of a socket, there may be commas too: those count that
+// stand before a scheme.
 func (f AddressForm) split(text string) (all []string) {
 	all = strings.Split(text, ",")
-	if !f.Path && !f.Query {
-		return all
-	}
 	parts := all[:0]
+	commas := f.Path || f.Query // may stand in the address before
 	for _, part := range all {
 		scheme, _, ok := strings.Cut(strings.TrimSpace(part), "://")
-		if _, known := f.Ports[scheme]; len(parts) > 0 && !(ok && known) {
+		if _, known := f.Ports[scheme]; len(parts) > 0 && commas && !(ok && known) {
 			parts[len(parts)-1] += "," + part
 			continue
 		}
+		commas = f.Path || f.Query || ok && IsFile(scheme)
 		parts = append(parts, part)
 	}
 	return parts

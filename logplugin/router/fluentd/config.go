@@ -2,7 +2,8 @@
 //
 // Use it through package router. The options are those of Docker's fluentd log driver, with their names and formats, and a
 // record is what Docker's driver would have sent, but for the exceptions in Differences. It adds what that driver lacks:
-// shared key, user and password, TLS with its own CA and client certificate, and gzip. Any option may be a secret.
+// shared key, user and password, TLS with its own CA and client certificate, gzip, and several addresses. Any option may be
+// a secret.
 //
 // With fluentd-request-ack delivery is at least once. Without it the protocol has no answer: what is in flight when a
 // receiver ends is lost, and Send reports only the errors of the network.
@@ -23,7 +24,7 @@ import (
 
 // Docker's names first, then ours.
 var options = []router.Option{
-	{Name: "fluentd-address", Address: true, Default: addressForm.Default},
+	{Name: addressForm.Option, Address: true, Default: addressForm.Default},
 	{Name: "fluentd-async", Ignored: true},
 	{Name: "fluentd-async-connect", Ignored: true}, // up to 20.10
 	{Name: "fluentd-async-reconnect-interval", Ignored: true},
@@ -59,7 +60,7 @@ var tlsNames = router.TLSNames{
 var credentials = []string{"fluentd-shared-key", "fluentd-username", "fluentd-password"}
 
 var addressForm = router.AddressForm{
-	Option: "fluentd-address", Default: "tcp://127.0.0.1:24224", Scheme: "tcp",
+	Option: "fluentd-address", Default: "tcp://127.0.0.1:24224", Scheme: "tcp", List: true,
 	Ports: map[string]string{"tcp": "24224", "tls": "24224", "unix": ""}, Example: "tcp://HOST:24224, tls://HOST:24224 or unix:///PATH",
 }
 
@@ -132,15 +133,15 @@ func isSize(s string) bool {
 	return false
 }
 
-// target is what the options say of the receiver. It holds no credential.
+// target is what the options say of the receivers. It holds no credential.
 type target struct {
-	network, address string // of net.Dial
-	hidden           bool   // the address came by reference, and is shown nowhere
-	tls              *tls.Config
-	ack, gzip        bool
-	handshake        bool // a shared key or a user is given: the receiver speaks first
-	selfHostname     string
-	write, read      time.Duration
+	addresses    []router.Address
+	hidden       bool        // the addresses came by reference, and are shown nowhere
+	tls          *tls.Config // for those that have it
+	ack, gzip    bool
+	handshake    bool // a shared key or a user is given: the receiver speaks first
+	selfHostname string
+	write, read  time.Duration
 }
 
 // Timeouts, where Docker's default is to wait without end.
@@ -150,16 +151,12 @@ const (
 	maxTimeout   = 10 * time.Minute
 )
 
-// name is how errors call the receiver.
-func (t target) name() string {
+// name is how errors call the receiver at an address.
+func (t target) name(i int) string {
 	if t.hidden {
 		return "the fluentd receiver"
 	}
-	scheme := t.network
-	if t.tls != nil {
-		scheme = "tls"
-	}
-	return scheme + "://" + t.address
+	return t.addresses[i].String()
 }
 
 // targetOf reads the connection's options; the faults are in v. Certificates come from c, which may be nil.
@@ -171,7 +168,9 @@ func targetOf(v *router.Values, c *router.Certificates) target {
 		write:        v.Duration("fluentd-write-timeout", 0, 0, maxTimeout),
 		read:         v.Duration("fluentd-read-timeout", 0, 0, maxTimeout),
 		handshake:    v.Has("fluentd-shared-key") || v.Has("fluentd-username"),
-		hidden:       v.IsSecret("fluentd-address"),
+		hidden:       v.IsSecret(addressForm.Option),
+		addresses:    v.AddressList(addressForm),
+		tls:          c.Config(v, tlsNames),
 	}
 	if t.write == 0 {
 		t.write = defaultWrite
@@ -182,28 +181,22 @@ func targetOf(v *router.Values, c *router.Certificates) target {
 	if v.Has("fluentd-username") != v.Has("fluentd-password") {
 		v.Refuse("log-opts fluentd-username and fluentd-password need each other; give both")
 	}
-	secure := false
-	if !v.Waits("fluentd-address") {
-		t.network, t.address, secure = address(v)
-	}
-	certificates := c.Config(v, tlsNames)
-	if secure {
-		t.tls = certificates
-		return t
-	}
-	for _, o := range options {
-		if strings.HasPrefix(o.Name, "fluentd-tls-") && v.Has(o.Name) && !v.Waits("fluentd-address") {
-			v.Refuse("log-opt %s needs a fluentd-address that begins with tls://", o.Name)
+	secure := v.Waits(addressForm.Option) || slices.ContainsFunc(t.addresses, func(a router.Address) bool { return a.Scheme == secureScheme })
+	for _, name := range append(tlsNames.Credentials(), tlsNames.ServerName, tlsNames.SkipVerify) {
+		if v.Has(name) && !secure {
+			v.Refuse("log-opt %s needs a %s that begins with %s://", name, addressForm.Option, secureScheme)
 		}
 	}
 	return t
 }
 
-// address reads fluentd-address.
-func address(v *router.Values) (network, addr string, secure bool) {
-	a := v.Address(addressForm)
-	if a.Scheme == "unix" {
-		return "unix", a.Path, false
+// dialed is the network of an address and what to dial in it.
+func dialed(a router.Address) (network, address string) {
+	if router.IsFile(a.Scheme) {
+		return a.Scheme, a.Path
 	}
-	return "tcp", a.HostPort(), a.Scheme == "tls"
+	return "tcp", a.HostPort()
 }
+
+// secureScheme is the scheme with TLS.
+const secureScheme = "tls"

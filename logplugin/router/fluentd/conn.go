@@ -18,6 +18,7 @@ import (
 // seen before the next batch is written into it.
 type conn struct {
 	net.Conn
+	address   router.Address
 	keepalive bool
 	gone      chan struct{} // the reader has ended; err says why
 	err       error
@@ -37,21 +38,22 @@ var (
 	errUnasked = fmt.Errorf("%w: it acknowledges what was not sent", errMsgpack)
 )
 
-// dial connects and does all handshakes, each step of them within its timeout and all within ctx.
-func dial(ctx context.Context, t target, id identity, limits timing) (*conn, error) {
+// dial connects to one address of t and does all handshakes, each step of them within its timeout and all within ctx.
+func dial(ctx context.Context, t target, a router.Address, id identity, limits timing) (*conn, error) {
 	d := net.Dialer{Timeout: limits.dial}
-	raw, err := d.DialContext(ctx, t.network, t.address)
+	network, address := dialed(a)
+	raw, err := d.DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
 	stop := router.EndWith(ctx, raw)
 	defer stop()
-	c := &conn{Conn: raw, keepalive: true, gone: make(chan struct{}), some: make(chan struct{}, 1), pending: map[string]int{}}
+	c := &conn{Conn: raw, address: a, keepalive: true, gone: make(chan struct{}), some: make(chan struct{}, 1), pending: map[string]int{}}
 	end := time.Now().Add(2 * limits.hello)
 	step := func() { router.SetDeadline(ctx, raw, earlier(time.Now().Add(limits.hello), end)) }
 	step()
-	if t.tls != nil {
-		secure := tls.Client(raw, router.WithServerName(t.tls, t.address))
+	if a.Scheme == secureScheme {
+		secure := tls.Client(raw, router.WithServerName(t.tls, address))
 		if err := secure.HandshakeContext(ctx); err != nil {
 			_ = raw.Close()
 			return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+
 	"os"
 
 	"github.com/secretref/secretref/logplugin/router"
@@ -50,11 +51,12 @@ func (s *sending) failed(err error) *router.Error {
 	return e
 }
 
-// redact takes the destination's secrets and more out of a text, and an address that came by reference with them.
+// redact takes the destination's secrets and more out of a text, and addresses that came by reference with them.
 func (s *sending) redact(text string, more ...string) string {
-	if s.target.hidden {
-		host, _, _ := net.SplitHostPort(s.target.address)
-		more = append(more, s.target.address, host)
+	for _, a := range s.target.addresses {
+		if s.target.hidden {
+			more = append(more, a.HostPort(), a.Host, a.Path)
+		}
 	}
 	return s.values.Redact(options, text, more...)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -44,9 +45,11 @@ type Router struct {
 	turn     chan struct{} // holds one; who has put it there uses the rest
 
 	certificates router.Certificates
+	failover     router.Failover
 
 	conn  *conn
 	print [sha256.Size]byte // of the secrets that conn was made with
+	tls   *tls.Config       // that conn was made with
 	out   []byte            // head of a message, or several short ones
 	zip   *gzip.Writer
 	zout  bytes.Buffer
@@ -84,6 +87,7 @@ func (r *Router) drop() {
 		r.conn.shut()
 		r.conn = nil
 	}
+	r.out = r.out[:0]
 }
 
 // sending is one call of Send or Verify.
@@ -92,6 +96,7 @@ type sending struct {
 	ctx    context.Context // of the call, which this does not outlive
 	target target
 	values *router.Values
+	index  int // of the address
 	op     string
 
 	conn  *conn
@@ -113,7 +118,8 @@ func (r *Router) Verify(ctx context.Context) error {
 	return r.use(ctx, "reach", (*sending).verify)
 }
 
-// use calls f when it is this call's turn, and gives up the connection when f has failed.
+// use calls f for one address when it is this call's turn, and gives up the connection when f has failed. After a probe it goes on
+// with another address.
 func (r *Router) use(ctx context.Context, op string, f func(*sending) *router.Error) error {
 	select {
 	case r.turn <- struct{}{}:
@@ -121,35 +127,48 @@ func (r *Router) use(ctx context.Context, op string, f func(*sending) *router.Er
 	case <-ctx.Done():
 		return &router.Error{Class: router.ClassRetry, Op: op + " the fluentd receiver", Cause: "stopped", Bad: router.NoRecord, Err: ctx.Err()}
 	}
-	s, failed := r.begin(ctx, op)
-	if failed == nil {
-		failed = f(s)
-	}
+	v, t, failed := r.begin(ctx)
 	if failed != nil {
 		r.drop()
-		r.out = r.out[:0]
 		return failed
 	}
-	return nil
+	for {
+		i, probe := r.failover.Choose(len(t.addresses))
+		if r.conn != nil && r.conn.address != t.addresses[i] {
+			r.drop()
+		}
+		failed := f(&sending{r: r, ctx: ctx, target: t, values: v, index: i, op: op + " " + t.name(i)})
+		if failed == nil {
+			r.failover.Report(i, len(t.addresses), true)
+			return nil
+		}
+		r.drop()
+		if ctx.Err() == nil {
+			r.failover.Report(i, len(t.addresses), false)
+		}
+		if !probe || ctx.Err() != nil || failed.Delivered > 0 {
+			return failed
+		}
+	}
 }
 
 // begin asks for the secrets, and gives up a connection that was made with others.
-func (r *Router) begin(ctx context.Context, purpose string) (*sending, *router.Error) {
+func (r *Router) begin(ctx context.Context) (*router.Values, target, *router.Error) {
 	const op = "read fluentd log-opts"
 	resolve, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	values, err := r.options.Connection(resolve, options)
 	if err != nil {
-		return nil, router.FromSource(op, err)
+		return nil, target{}, router.FromSource(op, err)
 	}
 	t := targetOf(values, &r.certificates)
 	if err := values.Err(); err != nil {
-		return nil, &router.Error{Class: router.ClassConfig, Op: op, Cause: err.Error(), Bad: router.NoRecord}
+		return nil, target{}, &router.Error{Class: router.ClassConfig, Op: op, Cause: err.Error(), Bad: router.NoRecord}
 	}
-	if r.conn != nil && (values.Fingerprint() != r.print || r.conn.isGone()) {
+	if r.conn != nil && (values.Fingerprint() != r.print || r.tls != t.tls || r.conn.isGone()) {
 		r.drop()
 	}
-	return &sending{r: r, ctx: ctx, target: t, values: values, op: purpose + " " + t.name()}, nil
+	return values, t, nil
 }
 
 // connect makes sure that there is a connection.
@@ -160,7 +179,7 @@ func (s *sending) connect() *router.Error {
 		if err != nil {
 			return s.failed(err)
 		}
-		r.conn, r.print = c, s.values.Fingerprint()
+		r.conn, r.print, r.tls = c, s.values.Fingerprint(), s.target.tls
 	}
 	s.conn = r.conn
 	if s.conn.isGone() {
@@ -180,12 +199,13 @@ func (s *sending) dial() (*conn, error) {
 	if own {
 		id.hostname = s.r.hostname
 	}
-	c, err := dial(s.ctx, s.target, id, s.r.timing)
+	address := s.target.addresses[s.index]
+	c, err := dial(s.ctx, s.target, address, id, s.r.timing)
 	var no *refusal
 	if own && errors.As(err, &no) && no.sameName {
 		s.r.hostname += "-log-driver"
 		id.hostname = s.r.hostname
-		c, err = dial(s.ctx, s.target, id, s.r.timing)
+		c, err = dial(s.ctx, s.target, address, id, s.r.timing)
 	}
 	return c, err
 }

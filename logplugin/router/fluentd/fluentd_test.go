@@ -609,7 +609,7 @@ func TestParse(t *testing.T) {
 			}
 			routertest.Quiet(t, err, hidden)
 			if err == nil {
-				if got := targetOf(o.Unresolved(), nil).name(); got != c.want {
+				if got := targetOf(o.Unresolved(), nil).name(0); got != c.want {
 					t.Errorf("the receiver is %s, want %s", got, c.want)
 				}
 			}

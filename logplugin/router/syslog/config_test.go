@@ -49,6 +49,7 @@ func TestAddresses(t *testing.T) {
 		"udp://Logs.Example.com":     {"udp://logs.example.com:514"},
 		"tcp+tls://[::1]:6514":       {"tcp+tls://[::1]:6514"},
 		"tcp://a:1,unix:///run/sock": {"tcp://a:1", "unix:///run/sock"},
+		"unix:///run/a,b,tcp://a:1":  {"unix:///run/a,b", "tcp://a:1"},
 	} {
 		v := router.Options{Plain: map[string]string{address: text}}.Unresolved()
 		got := Kind().Addresses(v)
