@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/secretref/secretref/logplugin/awsrouter/awstest"
+	"github.com/secretref/secretref/logplugin/control"
 )
 
 // awsRouter is a router to AWS, as these tests see it.
@@ -89,6 +90,15 @@ func TestWhoMaySendToAWS(t *testing.T) {
 		_, out := d.run(t, "status")
 		return !slices.ContainsFunc(all, func(r awsRouter) bool {
 			return !strings.Contains(out, "read "+r.name+" log-opts: read the router's address: containers may not send there from this host")
+		})
+	})
+	await(t, "metrics of each", func() bool {
+		text, err := control.NewClient(d.state()).Metrics(t.Context())
+		return err == nil && !slices.ContainsFunc(all, func(r awsRouter) bool {
+			address, router := r.arn("", "app")+" "+r.server.URL(), `router="`+r.name+`"} 1`
+			return !strings.Contains(text, `secretref_log_lines_total{address="`+address+`",outcome="sent",`+router) ||
+				!strings.Contains(text, `secretref_log_sessions{address="`+address+`",`+router) ||
+				!strings.Contains(text, `secretref_log_requests_total{address="`+r.arn("", "other")+" "+r.server.URL()+`",result="config",router="`+r.name+`"} `)
 		})
 	})
 	if asked := d.aws.CountCalls("GetCallerIdentity"); asked != 1 {
