@@ -18,6 +18,7 @@ import (
 var executed = map[string][2]string{
 	readme:                 {"../packages/world_test.go", "TestReadme"},
 	"install.md":           {"../packages/life_test.go", "TestLife"},
+	"registries.md":        {"../packages/recipes_test.go", "recipes"},
 	"without-secretref.md": {"docs_test.go", "TestWithoutSecretref"},
 }
 

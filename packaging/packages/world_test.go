@@ -55,17 +55,17 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.hec.Close)
-	registry := rig.Use(t, rig.StartRegistry, rig.RegistryOptions{User: "deploy", Password: w.password, CA: w.ca, Names: []string{"registry.example.com"}})
+	registry := rig.Use(t, rig.StartRegistry, rig.RegistryOptions{User: "deploy", Password: w.password, CA: w.ca, Names: []string{"registry.example.com", "r1.corp.example.com"}})
 
 	w.root = rig.Use(t, rig.StartRoot, rig.RootOptions{})
 	if err := w.root.Address(t.Context(), "169.254.169.254"); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.root.Address(t.Context(), address, "registry.example.com", "hec.example.com"); err != nil {
+	if err := w.root.Address(t.Context(), address, "registry.example.com", "r1.corp.example.com", "hec.example.com"); err != nil {
 		t.Fatal(err)
 	}
 	for at, to := range map[string]string{
-		address + ":443": registry.Addr(), address + ":8088": strings.TrimPrefix(w.hec.URL(), "https://"),
+		address + ":443": registry.Addr(), address + ":5000": registry.Addr(), address + ":8088": strings.TrimPrefix(w.hec.URL(), "https://"),
 		"169.254.169.254:80": strings.TrimPrefix(w.aws.IMDSURL, "http://"), api: strings.TrimPrefix(w.aws.URL, "http://"),
 	} {
 		if err := w.root.Forward(at, to); err != nil {
@@ -161,6 +161,7 @@ docker rmi registry.example.com/team/app`)
 	if out := w.do("cat ~/.docker/config.json; docker inspect $(docker ps -aq)"); strings.Contains(out, "password") || strings.Contains(out, w.password) {
 		t.Errorf("the host shows a secret:\n%s", out)
 	}
+	t.Run("recipes", func(t *testing.T) { w.t = t; recipes(t, w) })
 	t.Run("managed plugin", func(t *testing.T) { w.t = t; managed(t, w) })
 }
 
