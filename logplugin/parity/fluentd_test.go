@@ -30,10 +30,7 @@ const (
 )
 
 func testFluentd(t *testing.T, h *host) {
-	known := &differences{t: t, seen: map[string]bool{}}
-	for _, d := range fluentd.Differences {
-		known.texts = append(known.texts, d.Docker)
-	}
+	known := newDifferences(t, fluentd.Differences)
 	full, short := tricky(t), routertest.Input(t, "short")
 	names := map[string]string{}
 	for _, k := range []string{"source", "log", "container_id", "container_name", "tag", "partial_message", "partial_last"} {

@@ -23,10 +23,7 @@ const (
 )
 
 func testOptions(t *testing.T, h *host) {
-	known := &differences{t: t, seen: map[string]bool{}}
-	for _, d := range options.Differences {
-		known.texts = append(known.texts, d.Docker)
-	}
+	known := newDifferences(t, options.Differences)
 	hec, err := hectest.Start(hectest.Options{})
 	if err != nil {
 		t.Fatal(err)

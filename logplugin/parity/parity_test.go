@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,9 +26,14 @@ import (
 
 func TestDockersDrivers(t *testing.T) {
 	h := newHost(t)
-	t.Run("splunk", func(t *testing.T) { testSplunk(t, h) })
-	t.Run("fluentd", func(t *testing.T) { testFluentd(t, h) })
-	t.Run("options", func(t *testing.T) { testOptions(t, h) })
+	for group, test := range map[string]func(*testing.T, *host){
+		"splunk": testSplunk, "fluentd": testFluentd, "syslog": testSyslog, "gelf": testGELF, "options": testOptions,
+	} {
+		t.Run(group, func(t *testing.T) {
+			t.Parallel()
+			test(t, h)
+		})
+	}
 }
 
 // host is a daemon and our driver beside it.
@@ -37,7 +43,9 @@ type host struct {
 	driver  string // the name under which the daemon knows ours
 	old     bool   // the engine is 20.10
 	dir     string
+	files   string // a directory of files that options may name
 	log     string // file with the driver's output
+	pid     int    // of our driver
 }
 
 const image = "example/emit:1.0"
@@ -73,7 +81,8 @@ func newHost(t *testing.T) *host {
 func (h *host) serve(bin string) {
 	h.t.Helper()
 	config := filepath.Join(h.dir, "config.toml")
-	text := "[aws]\nregion = \"eu-west-1\"\n[logs]\nstate_dir = \"" + filepath.Join(h.dir, "state") + "\"\n"
+	h.files = h.t.TempDir()
+	text := fmt.Sprintf("[aws]\nregion = \"eu-west-1\"\n[logs]\nstate_dir = %q\nallow_files = [%q]\n", filepath.Join(h.dir, "state"), h.files)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		h.t.Fatal(err)
 	}
@@ -88,6 +97,7 @@ func (h *host) serve(bin string) {
 	if err := cmd.Start(); err != nil {
 		h.t.Fatal(err)
 	}
+	h.pid = cmd.Process.Pid
 	h.t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
@@ -120,7 +130,10 @@ type container struct {
 	options map[string]string // of the log driver
 }
 
-const name = "emitter" // of every container: it is in records and tags
+const name = "emitter" // of every container, once it is masked: it is in records and tags
+
+// named is what the containers of a group of tests are called, which runs them one after the other.
+func named(t *testing.T) string { return name + "-" + strings.Split(t.Name(), "/")[1] }
 
 // run runs c to its end with Docker's driver or with ours, and returns its id.
 func (h *host) run(t *testing.T, c container, driver string, ours bool) string {
@@ -143,7 +156,7 @@ func (h *host) try(t *testing.T, c container, driver string, ours bool) (string,
 	if err := os.WriteFile(dir+"/lines", text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"run", "--rm", "--name", name, "--network", "none", "--cidfile", dir + "/id", "-v", dir + "/lines:/lines:ro"}
+	args := []string{"run", "--rm", "--name", named(t), "--network", "none", "--cidfile", dir + "/id", "-v", dir + "/lines:/lines:ro"}
 	if c.tty {
 		args = append(args, "-t")
 	}
@@ -221,9 +234,11 @@ func with(maps ...map[string]string) map[string]string {
 	return out
 }
 
-// masked hides the container's id.
+var names = regexp.MustCompile(name + "-[a-z]+")
+
+// masked hides the container's id and name.
 func masked(text, id string) string {
-	return strings.NewReplacer(id, "ID64", id[:12], "ID12").Replace(text)
+	return names.ReplaceAllString(strings.NewReplacer(id, "ID64", id[:12], "ID12").Replace(text), name)
 }
 
 // differences are the declared ones of one router. Each is called by the beginning of what Docker does.
@@ -231,6 +246,14 @@ type differences struct {
 	t     *testing.T
 	texts []string        // what Docker does
 	seen  map[string]bool // by text
+}
+
+func newDifferences(t *testing.T, declared []struct{ Docker, Here string }) *differences {
+	known := &differences{t: t, seen: map[string]bool{}}
+	for _, d := range declared {
+		known.texts = append(known.texts, d.Docker)
+	}
+	return known
 }
 
 // shows says that a difference was met.

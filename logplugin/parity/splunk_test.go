@@ -34,10 +34,7 @@ const (
 )
 
 func testSplunk(t *testing.T, h *host) {
-	known := &differences{t: t, seen: map[string]bool{}}
-	for _, d := range splunk.Differences {
-		known.texts = append(known.texts, d.Docker)
-	}
+	known := newDifferences(t, splunk.Differences)
 	full, short := tricky(t), routertest.Input(t, "short")
 	for _, c := range []struct {
 		name   string

@@ -20,6 +20,8 @@ var Differences = []struct{ Docker, Here string }{
 		"it is left out"},
 	{"labels and variables overwrite _container_id, _tag and the other fields of the driver",
 		"the driver's own fields win, and a label or variable of such a name is left out"},
+	{"20.10 writes backspace and form feed as \\u0008 and \\u000c",
+		`as 28 and 29: \b and \f`},
 	{"gelf-tcp-max-reconnect and gelf-tcp-reconnect-delay decide what is lost when the receiver is away",
 		"they are taken and checked, and do nothing: lines wait in the spool"},
 	{"gelf-address must have a port",

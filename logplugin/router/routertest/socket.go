@@ -3,12 +3,16 @@ package routertest
 import (
 	"bufio"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // SocketOptions says how a SocketReceiver listens.
@@ -76,8 +80,10 @@ func (s *SocketReceiver) listen() error {
 			return err
 		}
 		s.packets, s.address = p, p.LocalAddr().String()
-		if b, ok := p.(interface{ SetReadBuffer(int) error }); ok && s.options.Buffer > 0 {
-			_ = b.SetReadBuffer(s.options.Buffer)
+		if c, ok := p.(syscall.Conn); ok && s.options.Buffer > 0 {
+			if err := setBuffer(c, s.options.Buffer); err != nil {
+				return err
+			}
 		}
 		s.done.Go(func() { s.receive(p) })
 		return nil
@@ -129,6 +135,20 @@ func (s *SocketReceiver) cut() {
 	for c := range s.conns {
 		_ = c.Close()
 	}
+}
+
+// setBuffer gives a socket a buffer for what was not read yet, as root a larger one than the system allows others.
+func setBuffer(c syscall.Conn, size int) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	failed := raw.Control(func(fd uintptr) {
+		if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, size) != nil {
+			err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, size)
+		}
+	})
+	return errors.Join(failed, err)
 }
 
 // Messages returns what has arrived, in order.
