@@ -55,7 +55,7 @@ type made struct {
 
 // NewClient returns a Client that connects when there is something to send.
 func NewClient(h *Host, c ClientConfig) *Client {
-	return &Client{host: h, config: c, signer: v4.NewSigner()}
+	return &Client{host: h, config: c, signer: v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = c.Service.Name == objects })}
 }
 
 // Close frees the connections that are not in use.
@@ -178,12 +178,15 @@ func unavailable(op string, err error) *router.Error {
 // publicEndpoint returns the address of a service in a region.
 func publicEndpoint(name, region string, fips, dualstack bool) string {
 	p := awsconf.PartitionOf(region)
+	domain := p.Domain
+	switch {
+	case dualstack && name == objects: // S3 is older than the domain for that
+		region = "dualstack." + region
+	case dualstack:
+		domain = p.Dualstack
+	}
 	if fips {
 		name += "-fips"
-	}
-	domain := p.Domain
-	if dualstack {
-		domain = p.Dualstack
 	}
 	return "https://" + name + "." + region + "." + domain
 }
@@ -233,12 +236,18 @@ func (u *Use) Shown() string {
 // Call makes one call. When AWS says that the clock of this host is wrong, it makes another with AWS's time. The answer is good where
 // no error comes with it: a JSON object, or nothing at all. A long one only begins and ends like an object: the caller reads it.
 func (u *Use) Call(ctx context.Context, op, operation string, body []byte, header http.Header) (router.Answer, *Refusal) {
+	return u.twice(func() (router.Answer, *router.Error) { return u.try(ctx, op, operation, body, header) },
+		func(a *router.Answer) *Refusal { return judge(op, a, strings.HasPrefix(operation, "Create")) })
+}
+
+// twice tries, and once more when AWS says that the clock of this host is wrong. judge reads an answer.
+func (u *Use) twice(do func() (router.Answer, *router.Error), judge func(*router.Answer) *Refusal) (router.Answer, *Refusal) {
 	for try := 1; ; try++ {
-		a, failed := u.try(ctx, op, operation, body, header)
+		a, failed := do()
 		if failed != nil {
 			return a, &Refusal{Error: failed}
 		}
-		refusal := judge(op, &a, strings.HasPrefix(operation, "Create"))
+		refusal := judge(&a)
 		if refusal == nil {
 			return a, nil
 		}
@@ -265,11 +274,19 @@ func (u *Use) try(ctx context.Context, op, operation string, body []byte, header
 	r.Header.Set("Content-Type", "application/x-amz-json-1.1")
 	r.Header.Set("X-Amz-Target", u.client.config.Service.Target+operation)
 	hash := sha256.Sum256(body)
-	now := time.Now().Add(time.Duration(u.client.skew.Load()))
-	if err := u.client.signer.SignHTTP(ctx, u.creds, r, hex.EncodeToString(hash[:]), u.client.config.Service.Name, u.Region, now); err != nil {
-		return router.Answer{}, u.client.wrong("the request cannot be signed")
+	if failed := u.sign(ctx, r, hex.EncodeToString(hash[:])); failed != nil {
+		return router.Answer{}, failed
 	}
 	return u.http.Do(ctx, router.Request{Op: op, Method: r.Method, Path: "/", Header: r.Header, Body: body, Answer: u.client.config.Service.Answer, Into: u.Into, Values: u.Values})
+}
+
+// sign signs a request whose body has the hash, with AWS's time as far as it is known.
+func (u *Use) sign(ctx context.Context, r *http.Request, hash string) *router.Error {
+	now := time.Now().Add(time.Duration(u.client.skew.Load()))
+	if err := u.client.signer.SignHTTP(ctx, u.creds, r, hash, u.client.config.Service.Name, u.Region, now); err != nil {
+		return u.client.wrong("the request cannot be signed")
+	}
+	return nil
 }
 
 // leastSkew is how far two clocks may be apart that count as equal: AWS takes signatures of five minutes.

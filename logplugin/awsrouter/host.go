@@ -60,7 +60,9 @@ type Service struct {
 	Target   string // before the operation, in the header X-Amz-Target
 	Prefix   string // of the options
 	Resource string // before the name of the resource, in ARNs: "log-group:"
-	Answer   int    // bytes of an answer that are read; 0 = router.MaxAnswer
+	// Global says that the ARNs of its resources have neither a region nor an account.
+	Global bool
+	Answer int // bytes of an answer that are read; 0 = router.MaxAnswer
 }
 
 // Options returns the options that every service has.
@@ -94,7 +96,11 @@ func (h *Host) Addresses(s Service, v *router.Values, resource string) []router.
 	if c.region == "" {
 		c.region = h.region()
 	}
-	all := []router.Address{{ARN: "arn:" + awsconf.PartitionOf(c.region).Name + ":" + s.Name + ":" + c.region + ":" + h.account(c.as) + ":" + s.Resource + resource}}
+	where := c.region + ":" + h.account(c.as)
+	if s.Global {
+		where = ":"
+	}
+	all := []router.Address{{ARN: "arn:" + awsconf.PartitionOf(c.region).Name + ":" + s.Name + ":" + where + ":" + s.Resource + resource}}
 	if v.Has(s.Prefix+"-endpoint") && !v.Waits(s.Prefix+"-endpoint") {
 		all = append(all, c.endpoint)
 	}

@@ -72,9 +72,15 @@ func judge(op string, a *router.Answer, empty bool) *Refusal {
 			return nil
 		}
 	}
-	r := &Refusal{Error: &router.Error{Op: op, Bad: router.NoRecord, RetryAfter: a.RetryAfter}}
+	code, message := said(a)
+	return refusal(op, a, code, message)
+}
+
+// refusal makes one of an answer that says no, with the code and the message that it gives; "" means that it is not AWS that says so.
+func refusal(op string, a *router.Answer, code, message string) *Refusal {
+	r := &Refusal{Error: &router.Error{Op: op, Bad: router.NoRecord, RetryAfter: a.RetryAfter}, Code: code, Message: message}
 	e := r.Error
-	if r.Code, r.Message = said(a); r.Code == "" || a.Status < 400 {
+	if r.Code == "" || a.Status < 400 {
 		r.Code = ""
 		e.Cause = a.Cause()
 		if e.Class, e.Hint = a.Class(); e.Class == "" || a.Status == http.StatusBadRequest {
@@ -131,13 +137,18 @@ func said(a *router.Answer) (code, message string) {
 	if message = body.Message; message == "" {
 		message = body.Capital
 	}
-	const longest = 64
-	if len(code) > longest || strings.ContainsFunc(code, func(c rune) bool {
-		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_')
-	}) {
+	if !isCode(code) {
 		return "", ""
 	}
 	return code, message
+}
+
+// isCode reports whether a text can be the code of an error, which is shown.
+func isCode(code string) bool {
+	const longest = 64
+	return len(code) <= longest && !strings.ContainsFunc(code, func(c rune) bool {
+		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_')
+	})
 }
 
 // hint says what to do about a refusal.

@@ -35,8 +35,11 @@ type Config struct {
 	BatchBytes int           // a batch is sent when it has this many; 0 = 512 KiB
 	Linger     time.Duration // how long a line waits for others; 0 = 250 ms
 	Workers    int           // batches under way at once; 0 = 2
-	Grace      time.Duration // how long Close lets a batch go on that is under way; 0 = 1500 ms
-	Log        *slog.Logger  // failures, recovery and dropped records; nil means no log
+	// Gather says that the lines of each feed wait by themselves, for the linger or until there are BatchBytes of them, and go in
+	// batches of their own. Without it all that wait go together.
+	Gather bool
+	Grace  time.Duration // how long Close lets a batch go on that is under way; 0 = 1500 ms
+	Log    *slog.Logger  // failures, recovery and dropped records; nil means no log
 	// Observe is called after each request with the class of its failure, "" for none, and how long it took. nil means no
 	// callback.
 	Observe func(class router.Class, took time.Duration)
@@ -130,7 +133,11 @@ func (d *Delivery) next(ctx context.Context, b *batch) bool {
 		return false
 	}
 	defer func() { <-d.filling }()
-	if !d.await(ctx) {
+	await := d.await
+	if d.config.Gather {
+		await = d.awaitDue
+	}
+	if !await(ctx) {
 		return false
 	}
 	d.fill(b)

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -14,9 +15,11 @@ type feeds struct {
 
 // place is where a feed is.
 type place struct {
-	queued    bool // in queue
-	busy      bool // in a batch
-	again     bool // said that it has lines while it was busy
+	queued    bool      // in queue
+	busy      bool      // in a batch
+	again     bool      // said that it has lines while it was busy
+	due       bool      // with Config.Gather: its lines need not wait any longer
+	since     time.Time // with Config.Gather: when the first of its lines came that wait
 	removed   bool
 	discarded bool          // removed, and what it has in a batch is not sent again
 	left      chan struct{} // closed when a removed feed is in no batch any more
@@ -68,13 +71,19 @@ func (q *feeds) forget(f Feed, p *place) {
 
 // Ready says that f has lines. It never waits.
 func (d *Delivery) Ready(f Feed) {
+	due := d.isDue(f)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch p := d.feeds.places[f]; {
-	case p == nil || p.removed || p.queued:
+	case p == nil || p.removed:
+	case p.queued && due && !p.due:
+		p.due = true
+		d.arrive()
+	case p.queued:
 	case p.busy:
 		p.again = true
 	default:
+		p.due, p.since = due, time.Now()
 		d.enqueue(f, p)
 	}
 }
@@ -85,6 +94,11 @@ func (d *Delivery) enqueue(f Feed, p *place) {
 	}
 	p.queued = true
 	d.feeds.queue = append(d.feeds.queue, f)
+	d.arrive()
+}
+
+// arrive wakes who waits for the queue.
+func (d *Delivery) arrive() {
 	select {
 	case d.arrived <- struct{}{}:
 	default:
@@ -103,7 +117,9 @@ func (d *Delivery) fillTo(b *batch, limit int) {
 		if f == nil {
 			return
 		}
-		b.add(f, -1, f.Fill(&b.Batch, limit))
+		if b.add(f, -1, f.Fill(&b.Batch, limit)); d.config.Gather {
+			return
+		}
 	}
 }
 
@@ -145,8 +161,18 @@ func (d *Delivery) take() Feed {
 	defer d.mu.Unlock()
 	q := &d.feeds
 	for len(q.queue) > 0 {
-		f := q.queue[0]
-		q.queue = q.queue[1:]
+		i := 0
+		if d.config.Gather {
+			if i = q.next(d.config.Linger); i < 0 {
+				return nil
+			}
+		}
+		f := q.queue[i]
+		if i == 0 {
+			q.queue = q.queue[1:]
+		} else {
+			q.queue = slices.Delete(q.queue, i, i+1)
+		}
 		p := q.places[f]
 		if p == nil {
 			continue
@@ -211,6 +237,7 @@ func (d *Delivery) abandon(b *batch) {
 
 // release notes that f is in no batch any more.
 func (d *Delivery) release(f Feed, more bool) {
+	due := d.isDue(f)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	p := d.feeds.places[f]
@@ -219,7 +246,9 @@ func (d *Delivery) release(f Feed, more bool) {
 	case p.removed:
 		d.feeds.forget(f, p)
 	case more || p.again:
-		p.again = false
+		if p.again, p.due = false, due; !more {
+			p.since = time.Now() // else lines wait that have waited as long as those before them
+		}
 		d.enqueue(f, p)
 		if more {
 			d.feeds.oldest = time.Time{} // under load no line waits for others

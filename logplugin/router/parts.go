@@ -1,6 +1,11 @@
 package router
 
-import "context"
+import (
+	"context"
+	"time"
+)
+
+var _ Gatherer = (*config)(nil)
 
 // Parts are what differs between the Configs of routers. From them and from log options, Config makes one.
 type Parts struct {
@@ -15,6 +20,8 @@ type Parts struct {
 	Encoder func(v *Values, s Session) Encoder
 	// Router makes the router.
 	Router func(o Options) Router
+	// Gather is that of a Gatherer; nil means that the router is like others. Its options are not secrets.
+	Gather func(v *Values) (bytes int, wait time.Duration)
 	// Batches may be under way at once; 0 means the default of package delivery.
 	Batches int
 }
@@ -42,6 +49,14 @@ type config struct {
 
 // Batches implements Config.
 func (c *config) Batches() int { return c.parts.Batches }
+
+// Gather implements Gatherer.
+func (c *config) Gather() (bytes int, wait time.Duration) {
+	if c.parts.Gather == nil {
+		return 0, 0
+	}
+	return c.parts.Gather(c.options.Unresolved())
+}
 
 // Router implements Config.
 func (c *config) Router() Router { return c.parts.Router(c.options) }

@@ -44,6 +44,13 @@ type Router interface {
 	Close() error
 }
 
+// Gatherer is a Config whose router makes something of many lines of one session: they are kept until there are enough of them.
+type Gatherer interface {
+	// Gather returns how many bytes of encoded records go in one batch, all of one session, and how long lines wait for more.
+	// 0 bytes mean that the router is like others.
+	Gather() (bytes int, wait time.Duration)
+}
+
 // Verifier is a router whose receiver can be asked, before there is anything to send, whether it is there. It is the
 // router's own look after its first session has begun: it sends no record.
 type Verifier interface {

@@ -78,7 +78,13 @@ func (ds *destinations) join(key options.Connection, w target, c router.Config) 
 		r := c.Router()
 		t := ds.tallyOf(w)
 		log := ds.log.With("router", w.router, "address", w.address)
-		d = &destination{key: key, router: r, tally: t, log: log, delivery: delivery.New(counted{r, t}, delivery.Config{Workers: c.Batches(), Linger: ds.pauses.linger, Log: log, Observe: t.observe})}
+		config := delivery.Config{Workers: c.Batches(), Linger: ds.pauses.linger, Log: log, Observe: t.observe}
+		if g, ok := c.(router.Gatherer); ok {
+			if bytes, wait := g.Gather(); bytes > 0 {
+				config.Gather, config.BatchBytes, config.Linger = true, bytes, wait
+			}
+		}
+		d = &destination{key: key, router: r, tally: t, log: log, delivery: delivery.New(counted{r, t}, config)}
 		var ctx context.Context
 		ctx, d.stop = context.WithCancel(ds.ctx)
 		ds.byConnection[key] = d

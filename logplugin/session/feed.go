@@ -291,6 +291,12 @@ func (f *feed) Commit(rejected int) {
 	}
 }
 
+// IsDue implements delivery.Gathered.
+func (f *feed) IsDue(bytes int) bool {
+	st := f.spool.Stats()
+	return f.session.drained.Load() || st.End-st.Committed >= int64(bytes)
+}
+
 // Attrs implements delivery.Feed.
 func (f *feed) Attrs() []slog.Attr { return []slog.Attr{f.session.attrs()} }
 
