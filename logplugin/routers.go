@@ -17,6 +17,7 @@ import (
 	"github.com/secretref/secretref/logplugin/router/newrelic"
 	"github.com/secretref/secretref/logplugin/router/null"
 	"github.com/secretref/secretref/logplugin/router/otlp"
+	"github.com/secretref/secretref/logplugin/router/s3"
 	"github.com/secretref/secretref/logplugin/router/splunk"
 	"github.com/secretref/secretref/logplugin/router/syslog"
 	"github.com/secretref/secretref/logplugin/router/tcp"
@@ -36,6 +37,7 @@ func RoutersOf(session *awsconf.Session) []router.Kind {
 		awslogs.Kind(aws),
 		firehose.Kind(aws),
 		kinesis.Kind(aws),
+		s3.Kind(aws),
 		loki.Kind(),
 		otlp.Kind(),
 		datadog.Kind(),

@@ -46,7 +46,7 @@ var rules = []rule{
 		"shared/secret", "shared/fault", "shared/ttl", "shared/secretref", "shared/registryhost", "shared/ecrhost", "shared/safefile", "shared/size",
 		"shared/config", "shared/hostcache"}},
 	{name: "a router knows no AWS, but for those to its services", from: []string{"logplugin/router/*"}, to: []string{awsSDK},
-		except: []string{"logplugin/router/awslogs", "logplugin/router/firehose", "logplugin/router/kinesis"}},
+		except: []string{"logplugin/router/awslogs", "logplugin/router/firehose", "logplugin/router/kinesis", "logplugin/router/s3"}},
 	{name: "what routers share knows none of them", from: []string{"logplugin/awsrouter"}, to: []string{"logplugin/router/*"}},
 	{name: "a router knows no other router", from: []string{"logplugin/router/*"}, to: []string{"logplugin/router/*"},
 		except: []string{"logplugin/router/routertest"}, others: true},

@@ -110,6 +110,9 @@ func (h *Host) Addresses(s Service, v *router.Values, resource string) []router.
 // Resource returns the ARN of a resource of a service, for a policy: an asterisk stands in it for what is not known yet.
 func (h *Host) Resource(s Service, v *router.Values, resource string) string {
 	region := cmp.Or(v.String(s.Prefix+"-region", ""), h.region())
+	if s.Global {
+		return "arn:" + awsconf.PartitionOf(region).Name + ":" + s.Name + ":::" + s.Resource + resource
+	}
 	return "arn:" + awsconf.PartitionOf(region).Name + ":" + s.Name + ":" + cmp.Or(region, "*") + ":" + cmp.Or(h.account(s.identity(v)), "*") + ":" + s.Resource + resource
 }
 

@@ -72,8 +72,17 @@ func judgePut(op string, a *router.Answer, asked string) *Refusal {
 	if a.Cut || xml.Unmarshal(a.Body, &said) != nil || !isCode(said.Code) {
 		said.Code, said.Message = "", ""
 	}
+	region := a.Header.Get("X-Amz-Bucket-Region")
+	if region == "" {
+		region = said.Region
+	}
 	r := refusal(op, a, said.Code, said.Message)
-	if r.Code == "" {
+	switch {
+	case said.Code != "" && region != "" && region != asked: // also with a redirect
+		r.Error.Class, r.Error.Cause = router.ClassConfig, "AWS answers "+a.Text(said.Code)
+		r.Error.Hint = "the bucket is in " + a.Text(region) + ": write s3-region=" + a.Text(region)
+		return r
+	case r.Code == "":
 		return r
 	}
 	e := r.Error
@@ -87,20 +96,14 @@ func judgePut(op string, a *router.Answer, asked string) *Refusal {
 			}
 		}
 	}
-	region := a.Header.Get("X-Amz-Bucket-Region")
-	if region == "" {
-		region = said.Region
-	}
-	switch {
-	case region != "" && region != asked:
-		e.Class, e.Hint = router.ClassConfig, "the bucket is in "+a.Text(region)+": write s3-region="+a.Text(region)
-	case r.Code == "NoSuchBucket":
+	switch r.Code {
+	case "NoSuchBucket":
 		e.Hint = "compare the name in s3-bucket"
-	case r.Code == "AccessDenied":
+	case "AccessDenied":
 		e.Hint = "let the policy of this identity, and that of the bucket, allow s3:PutObject on its objects, and the use of its key"
-	case r.Code == "AccessControlListNotSupported":
+	case "AccessControlListNotSupported":
 		e.Hint = "leave out s3-canned-acl: the bucket takes no access control lists"
-	case r.Code == "KeyTooLongError":
+	case "KeyTooLongError":
 		e.Hint = "shorten s3-key-format"
 	}
 	return r

@@ -91,6 +91,9 @@ func (r *Rules) checkRouter(k *router.Kind, address string) error {
 
 const arnPrefix = "arn:"
 
+// global is the service whose ARNs have neither a region nor an account.
+const global = "s3"
+
 // arnFields is how many fields an ARN has: arn, partition, service, region, account, resource.
 const arnFields = 6
 
@@ -102,7 +105,7 @@ func mayMatch(pattern, arn string) bool {
 	}
 	unknown := false
 	for i, field := range fields {
-		if field == "" {
+		if field == "" && fields[2] != global {
 			unknown = true
 		} else if !references.Match(patterns[i], field, ":") {
 			return false

@@ -45,6 +45,14 @@ func (b *Batch) SendParts(records, bytes int, send func(part *Batch) *Error) err
 	return nil
 }
 
+// SendAlike is SendParts where all records of a part are of encoders that are alike: see FitAlike.
+func (b *Batch) SendAlike(records, bytes int, alike func(first, e Encoder) bool, send func(part *Batch) *Error) error {
+	if failed := b.sendParts(func(from int) int { return b.FitAlike(from, records, bytes, alike) }, send); failed != nil {
+		return failed
+	}
+	return nil
+}
+
 func (b *Batch) sendParts(fit func(from int) (to int), send func(part *Batch) *Error) *Error {
 	var refused *Error // of parts of which nothing is left to send
 	for from := 0; from < b.Len(); {

@@ -221,10 +221,11 @@ func (s *Server) authenticate(r *http.Request, body []byte) string {
 	if d := time.Since(at) + s.ahead; err != nil || d > 5*time.Minute || d < -5*time.Minute {
 		return "InvalidSignatureException"
 	}
-	again, err := http.NewRequestWithContext(r.Context(), r.Method, "http://"+r.Host+r.URL.Path, bytes.NewReader(body))
+	again, err := http.NewRequestWithContext(r.Context(), r.Method, "http://"+r.Host+r.URL.EscapedPath(), bytes.NewReader(body))
 	if err != nil {
 		return "IncompleteSignature"
 	}
+	again.ContentLength = r.ContentLength // of the body as it came
 	_, signed, _ := strings.Cut(given, "SignedHeaders=")
 	signed, _, _ = strings.Cut(signed, ",")
 	for name := range strings.SplitSeq(signed, ";") {
@@ -232,8 +233,16 @@ func (s *Server) authenticate(r *http.Request, body []byte) string {
 			again.Header.Set(name, v)
 		}
 	}
-	hash := sha256.Sum256(body)
-	err = v4.NewSigner().SignHTTP(r.Context(), aws.Credentials{AccessKeyID: s.key.ID, SecretAccessKey: s.key.Secret}, again, hex.EncodeToString(hash[:]), s.service, Region, at)
+	sum := sha256.Sum256(body)
+	hash := hex.EncodeToString(sum[:])
+	isObject := s.service == "s3"
+	if given := r.Header.Get("X-Amz-Content-Sha256"); isObject && r.Header.Get("Content-Encoding") != "" {
+		hash = given // of the body as it came, which is not kept
+	} else if isObject && given != hash {
+		return "XAmzContentSHA256Mismatch"
+	}
+	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = isObject })
+	err = signer.SignHTTP(r.Context(), aws.Credentials{AccessKeyID: s.key.ID, SecretAccessKey: s.key.Secret}, again, hash, s.service, Region, at)
 	if err != nil || again.Header.Get("Authorization") != given {
 		return "InvalidSignatureException"
 	}
