@@ -10,13 +10,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/secretref/secretref/logplugin/awsrouter"
+	"github.com/secretref/secretref/logplugin/awsrouter/awstest"
 	"github.com/secretref/secretref/logplugin/options"
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/router/fluentd/forwardtest"
+	"github.com/secretref/secretref/logplugin/router/s3"
 )
 
 // compareSent compares the messages that Fluent Bit has sent with those that are sent here, where they are not requests over HTTP that
@@ -169,5 +174,53 @@ func compareForward(t *testing.T, o options.Options, info options.Info, records 
 	}
 	if len(want) == 0 || !reflect.DeepEqual(got, want) {
 		t.Errorf("%d entries\n%.3000s\nwant %d\n%.3000s", len(got), fmt.Sprint(got), len(want), fmt.Sprint(want))
+	}
+}
+
+// What differs from object to object in a key: random letters, and the time of sending with use_put_object.
+var (
+	randomInKey = regexp.MustCompile(`(-object|_00-|-)[0-9A-Za-z]{8}(\.gz)?$`)
+	sentInKey   = regexp.MustCompile(`/\d\d/\d\d/\d\d-object`)
+)
+
+// compareObject compares the object that Fluent Bit has put into a bucket.
+func compareObject(t *testing.T, o options.Options, info options.Info, records []router.Record, c fluentBit) {
+	t.Helper()
+	server := awstest.StartS3(o.Plain["s3-bucket"])
+	defer server.Close()
+	o.Plain["s3-endpoint"], o.Plain["s3-region"] = server.URL(), awstest.Region
+	config, err := s3.Kind(awsrouter.NewHost(awstest.NewHome(t).Session(server.URL()))).New(router.Options{Plain: o.Plain})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := config.Encoder(t.Context(), router.Session{ID: "s", ContainerID: info.ContainerID, ContainerName: info.ContainerName, Tag: o.Tag})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &router.Batch{}
+	for i := range records {
+		b.Append(e, &records[i])
+	}
+	r := config.Router()
+	defer func() { _ = r.Close() }()
+	if err := r.Send(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	stored := server.Stored()
+	if len(stored) != 1 {
+		t.Fatalf("%d objects", len(stored))
+	}
+	keyOf := func(path string) string {
+		return sentInKey.ReplaceAllString(randomInKey.ReplaceAllString(path, "${1}RANDOM$2"), "/TIME-object")
+	}
+	want := c.Requests[0]
+	if got := "/" + o.Plain["s3-bucket"] + "/" + stored[0].Key; keyOf(got) != keyOf(want.Path) || want.Method != http.MethodPut {
+		t.Errorf("the object is at %s, want %s", got, want.Path)
+	}
+	if got, want := stored[0].Header.Get("Content-Encoding"), headersOf(want.Headers).Get("Content-Encoding"); got != want {
+		t.Errorf("Content-Encoding %q, want %q", got, want)
+	}
+	if got, want := valuesOf(t, "", []byte(stored[0].Body)), valuesOf(t, "", bodyOf(t, want.Body, want.Gzip)); !reflect.DeepEqual(got, want) {
+		t.Errorf("body\n%s\nwant\n%s", show(got), show(want))
 	}
 }

@@ -141,6 +141,7 @@ func (c fluentBit) given(host, tag string) map[string]string {
 var notAlike = map[string]struct{ declared, refused string }{
 	"http-json":            {"a header Authorization are both sent", ""},
 	"http-docker-partials": {"arrives in pieces", ""},
+	"s3-put_object":        {"it is always that of the first line", ""},
 	"datadog":              {"DD-EVP-ORIGIN", ""},
 	"datadog-plain-gzip":   {"DD-EVP-ORIGIN", ""},
 	"splunk":               {"/services/collector/event/1.0", ""},
@@ -242,6 +243,9 @@ func compareCapture(t *testing.T, name string, c fluentBit) {
 		return
 	case len(c.Requests) == 0:
 		return // nothing is sent
+	case output == "s3":
+		compareObject(t, o, info, records, c)
+		return
 	}
 	got := sendAll(t, o, info, records, receiver)
 	want := received{path: c.Requests[0].Path, header: headersOf(c.Requests[0].Headers)}

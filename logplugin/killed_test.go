@@ -266,7 +266,7 @@ func TestCheckRouters(t *testing.T) {
 		x := targets()[name]()
 		t.Run(x.name, func(t *testing.T) {
 			t.Cleanup(x.close)
-			d := startDriver(t, "allow_routers = [\""+x.url+"\", \"http://127.0.0.1:1\", \"arn:aws:logs:*:*:log-group:new\", \"arn:aws:firehose:*:*:deliverystream/s\", \"arn:aws:kinesis:*:*:stream/s\"]\n")
+			d := startDriver(t, "allow_routers = [\""+x.url+"\", \"http://127.0.0.1:1\", \"arn:aws:logs:*:*:log-group:new\", \"arn:aws:firehose:*:*:deliverystream/s\", \"arn:aws:kinesis:*:*:stream/s\", \"arn:aws:s3:::logs\"]\n")
 			check := func(extra ...string) (int, string) {
 				args := append([]string{"check"}, extra...)
 				for name, value := range x.options {

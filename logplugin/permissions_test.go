@@ -33,6 +33,8 @@ var policyRows = []struct {
 			"logs:PutRetentionPolicy log-group:new\nlogs:PutRetentionPolicy log-group:new:*"},
 	{"firehose", map[string]string{"logDriver": "firehose", "firehose-stream": "s"}, "firehose:PutRecordBatch deliverystream/s"},
 	{"kinesis", map[string]string{"logDriver": "kinesis", "kinesis-stream": "s", "kinesis-partition-key": "{{.Name}}"}, "kinesis:PutRecords stream/s"},
+	{"s3", map[string]string{"logDriver": "s3", "s3-bucket": "logs"}, "s3:PutObject logs/*"},
+	{"s3 of FireLens", map[string]string{"logDriver": "awsfirelens", "Name": "s3", "region": "eu-west-1", "bucket": "logs"}, "s3:PutObject logs/*"},
 	{"cloudwatch_logs of FireLens", map[string]string{"logDriver": "awsfirelens", "Name": "cloudwatch_logs", "region": "eu-west-1", "log_group_name": "/ecs/$(ecs_cluster)/web", "log_stream_prefix": "a-", "auto_create_group": "true"},
 		"logs:CreateLogGroup log-group:/ecs/*/web\nlogs:CreateLogGroup log-group:/ecs/*/web:*\nlogs:CreateLogStream log-group:/ecs/*/web:log-stream:*\nlogs:PutLogEvents log-group:/ecs/*/web:log-stream:*"},
 	{"kinesis_streams of FireLens", map[string]string{"logDriver": "awsfirelens", "Name": "kinesis_streams", "region": "eu-west-1", "stream": "s"}, "kinesis:PutRecords stream/s"},
@@ -74,8 +76,9 @@ func TestPolicyIsWhatIsCalled(t *testing.T) {
 	for _, row := range policyRows {
 		t.Run(row.name, func(t *testing.T) {
 			logs, firehose, kinesis := awstest.StartLogs("/app/web"), awstest.StartFirehose("s"), awstest.StartKinesis("s")
+			objects := awstest.StartS3("logs")
 			logs.Make("/app/web", "there")
-			at := receivers{"awslogs": logs.Server, "firehose": firehose.Server, "kinesis": kinesis.Server, "cloudwatch_logs": logs.Server, "kinesis_streams": kinesis.Server}
+			at := receivers{"awslogs": logs.Server, "firehose": firehose.Server, "kinesis": kinesis.Server, "cloudwatch_logs": logs.Server, "kinesis_streams": kinesis.Server, "s3": objects.Server}
 			var args []string
 			for _, name := range slices.Sorted(maps.Keys(row.options)) {
 				args = append(args, "--log-opt", name+"="+row.options[name])
@@ -97,7 +100,7 @@ func TestPolicyIsWhatIsCalled(t *testing.T) {
 				name, endpoint = row.options["Name"], "endpoint="
 			}
 			server := at[name]
-			for _, s := range []*awstest.Server{logs.Server, firehose.Server, kinesis.Server} {
+			for _, s := range []*awstest.Server{logs.Server, firehose.Server, kinesis.Server, objects.Server} {
 				t.Cleanup(s.Close)
 			}
 			run := append([]string{"check", "--send", "--config", config, "--state-dir", t.TempDir(), "--log-opt", endpoint + server.URL()}, args...)

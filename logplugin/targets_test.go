@@ -55,7 +55,7 @@ func targets() map[string]func() target {
 	all := firelensTargets()
 	maps.Copy(all, map[string]func() target{
 		"splunk": splunkTarget, "fluentd": fluentdTarget, "loki": lokiTarget, "otlp": otlpTarget, "datadog": datadogTarget, "newrelic": newrelicTarget, "logdna": logdnaTarget,
-		"http": httpTarget, "elasticsearch": elasticTarget, "awslogs": awslogsTarget, "firehose": firehoseTarget, "kinesis": kinesisTarget,
+		"http": httpTarget, "elasticsearch": elasticTarget, "awslogs": awslogsTarget, "firehose": firehoseTarget, "kinesis": kinesisTarget, "s3": s3Target,
 	})
 	return all
 }
@@ -287,6 +287,38 @@ func streamTarget(name string, s *awstest.Stream) target {
 			}
 		},
 		options: map[string]string{"logDriver": name, name + "-stream": "s", name + "-endpoint": s.URL()},
+	}.over(s.Receiver)
+}
+
+// s3Target is S3, likewise. Its lines are those of its objects, of which one that comes again replaces itself. They are in the order in which they
+// were first stored.
+func s3Target() target {
+	s := awstest.StartS3("logs")
+	var mu sync.Mutex
+	var seen []string
+	is := map[string]bool{}
+	return target{
+		name: "s3", stored: true, lines: func(from int) []string {
+			mu.Lock()
+			defer mu.Unlock()
+			stored := s.Lines()
+			for _, l := range stored {
+				if !is[l] {
+					is[l] = true
+					seen = append(seen, l)
+				}
+			}
+			if from == 0 {
+				return stored
+			}
+			return slices.Clone(seen[from:])
+		},
+		setToken: func(given string) {
+			if s.SetKey(awstest.Old); given == "another" {
+				s.SetKey(awstest.New)
+			}
+		},
+		options: map[string]string{"logDriver": "s3", "s3-bucket": "logs", "s3-format": "raw", "s3-upload-timeout": "1s", "s3-compression": "gzip", "s3-endpoint": s.URL()},
 	}.over(s.Receiver)
 }
 

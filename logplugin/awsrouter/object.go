@@ -80,7 +80,7 @@ func judgePut(op string, a *router.Answer, asked string) *Refusal {
 	switch {
 	case said.Code != "" && region != "" && region != asked: // also with a redirect
 		r.Error.Class, r.Error.Cause = router.ClassConfig, "AWS answers "+a.Text(said.Code)
-		r.Error.Hint = "the bucket is in " + a.Text(region) + ": write s3-region=" + a.Text(region)
+		r.Code, r.Region, r.Error.Hint = said.Code, a.Text(region), ""
 		return r
 	case r.Code == "":
 		return r
@@ -95,16 +95,6 @@ func judgePut(op string, a *router.Answer, asked string) *Refusal {
 				e.Class = class
 			}
 		}
-	}
-	switch r.Code {
-	case "NoSuchBucket":
-		e.Hint = "compare the name in s3-bucket"
-	case "AccessDenied":
-		e.Hint = "let the policy of this identity, and that of the bucket, allow s3:PutObject on its objects, and the use of its key"
-	case "AccessControlListNotSupported":
-		e.Hint = "leave out s3-canned-acl: the bucket takes no access control lists"
-	case "KeyTooLongError":
-		e.Hint = "shorten s3-key-format"
 	}
 	return r
 }

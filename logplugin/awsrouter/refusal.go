@@ -15,6 +15,7 @@ import (
 type Refusal struct {
 	Error   *router.Error
 	Code    string // "ThrottlingException"
+	Region  string // that of the bucket, where S3 says that it is another
 	Message string // AWS's words, for decisions: they are not for errors
 }
 

@@ -52,6 +52,8 @@ func TestAllowARN(t *testing.T) {
 		{"another region", "arn:aws:logs:us-east-1:111122223333:log-group:/app/*", account, no},
 		{"another service", "arn:aws:firehose:eu-west-1:111122223333:log-group:/app/web", account, no},
 		{"a star stops at a colon", "arn:aws:logs:*:log-group:/app/web", whole, no}, {"fewer fields", "arn:aws:logs:*", account, no},
+		{"a bucket", "arn:aws:s3:::logs", "arn:aws:s3:::logs", yes}, {"buckets", "arn:aws:s3:::logs-*", "arn:aws:s3:::logs-web", yes}, {"another bucket", "arn:aws:s3:::logs", "arn:aws:s3:::other", no},
+		{"a bucket has no region", "arn:aws:s3:eu-west-1::logs", "arn:aws:s3:::logs", no}, {"a bucket has no account", "arn:aws:s3::111122223333:logs", "arn:aws:s3:::logs", no},
 		{"an address", "https://*.example.com:*", whole, no},
 		{"the endpoint too", "arn:aws:logs:eu-west-1:*:log-group:/app/*", whole + " https://vpce.example.com", no},
 		{"an ARN pattern and an endpoint", "arn:*", "https://vpce.example.com", no},

@@ -72,7 +72,7 @@ func TestCommands(t *testing.T) {
 				}
 			}
 			given := map[string]string{}
-			for _, m := range regexp.MustCompile(`--log-opt '?([A-Za-z.-]+)=([^ ']*)`).FindAllStringSubmatch(c.line, -1) {
+			for _, m := range regexp.MustCompile(`--log-opt '?([A-Za-z0-9.-]+)=([^ ']*)`).FindAllStringSubmatch(c.line, -1) {
 				given[m[1]] = m[2]
 			}
 			if given["logDriver"] == "" || strings.Contains(c.line, "...") {

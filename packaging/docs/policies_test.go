@@ -29,7 +29,7 @@ func TestPolicies(t *testing.T) {
 			}
 		}
 	}
-	if found != 3 {
-		t.Errorf("%d policies are found, want those of the three routers to AWS", found)
+	if found != 4 {
+		t.Errorf("%d policies are found, want those of the four routers to AWS", found)
 	}
 }

@@ -79,7 +79,7 @@ func outputs() []output {
 	served := []output{
 		httpOutput(), datadogOutput(), splunkOutput(), lokiOutput(), grafanaLokiOutput(), newrelicOutput(), nrlogsOutput(), opentelemetryOutput(),
 		forwardOutput(), nullOutput(), esOutput(), opensearchOutput(),
-		cloudwatchLogsOutput(), cloudwatchOutput(), firehoseOutput(), oldFirehoseOutput(), kinesisOutput(), oldKinesisOutput(), syslogOutput(), gelfOutput(), tcpOutput(), logdnaOutput(),
+		cloudwatchLogsOutput(), cloudwatchOutput(), firehoseOutput(), oldFirehoseOutput(), kinesisOutput(), oldKinesisOutput(), syslogOutput(), gelfOutput(), tcpOutput(), logdnaOutput(), s3Output(),
 	}
 	return append(served, notServed()...)
 }

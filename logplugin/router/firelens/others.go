@@ -15,6 +15,6 @@ func notServed() []output {
 		{names: []string{"signalfx", "prometheus_exporter", "prometheus_remote_write", "influxdb", "statsd"}, why: "it takes metrics and no logs"},
 		soon("kafka", "kafka-rest", "nats", "td", "plot", "pgsql"),
 		{names: []string{"exit", "counter", "flowcounter", "lib"}, why: "it is for tests of Fluent Bit"},
-		soon("s3", "udp", "websocket"),
+		soon("udp", "websocket"),
 	}
 }

@@ -96,7 +96,11 @@ func Kind(h *awsrouter.Host) router.Kind {
 		},
 		Permissions: func(v *router.Values) []router.Permission {
 			put := router.Permission{Action: "s3:PutObject", Resource: h.Resource(service, v, v.String(bucket, "*")+"/*")}
-			return append([]router.Permission{put}, service.Assumes(v)...)
+			all := []router.Permission{put}
+			if v.Has(cannedACL) {
+				all = append(all, router.Permission{Action: "s3:PutObjectAcl", Resource: put.Resource})
+			}
+			return append(all, service.Assumes(v)...)
 		},
 	}
 }

@@ -106,7 +106,25 @@ func (r *Router) put(ctx context.Context, u *awsrouter.Use, b *router.Batch) *ro
 		header.Set("Content-MD5", base64.StdEncoding.EncodeToString(sum[:]))
 	}
 	if no := u.Put(ctx, doing, awsrouter.Object{Bucket: o.bucket, Key: e.keyOf(b.Body), Header: header, Body: body}); no != nil {
-		return no.Error
+		return explained(no)
 	}
 	return nil
+}
+
+// explained says what to do about a refusal that is about the options or the bucket.
+func explained(no *awsrouter.Refusal) *router.Error {
+	e := no.Error
+	switch {
+	case no.Region != "":
+		e.Hint = "the bucket is in " + no.Region + ": write s3-region=" + no.Region
+	case no.Is("NoSuchBucket"):
+		e.Hint = "compare the name in " + bucket
+	case no.Is("AccessDenied"):
+		e.Hint = "let the policy of this identity, and that of the bucket, allow s3:PutObject on its objects, and the use of its key"
+	case no.Is("AccessControlListNotSupported"):
+		e.Hint = "leave out " + cannedACL + ": the bucket takes no access control lists"
+	case no.Is("KeyTooLongError"):
+		e.Hint = "shorten " + keyFormat
+	}
+	return e
 }
