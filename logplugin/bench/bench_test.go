@@ -163,6 +163,7 @@ func TestReports(t *testing.T) {
 		"splunk: bytes written to disk / json-file 0.50 (0.50-0.50) <= 1.10 met", "splunk / Docker's own 0.75 (0.75-0.75) 0.50 (0.50-0.50) -",
 		"splunk 0.80 (0.80-0.80) <= 0.7 NOT met 1.040 NOT met 0.70 5.30", "fluentd 0.60 (0.60-0.60) <= 0.7 met 0.040 met - -",
 		"docker logs / a plugin that sends what it has prepared 1.60 (1.60-1.60) <= 1.10 NOT met", "docker logs / json-file 0.80 (0.80-0.80) <= 0.80 met",
+		"the least that a plugin can take 0.50 (0.50-0.50) -",
 		"512 1000 json-file and vlagent 25.0 % 12.5 % 3.0 MiB 64 150.0 ms 300.0 ms 1 2",
 		"answers nothing 61.0 ms 251.0 ms 3", "splunk 1.60 (1.60-1.60) 1.60 0.100 0.50 (0.50-0.50) 0.50",
 		"65.0 MiB <= 40.0 MiB NOT met", "4.2 <= 5 met", "1.50 s <= 1 s NOT met", "3.0 % of a core",

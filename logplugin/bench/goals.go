@@ -83,6 +83,7 @@ func (r *results) goals() *table {
 	if ours := r.reading[secretrefFor+"splunk"]; len(ours) > 0 {
 		row("docker logs / a plugin that sends what it has prepared", paired(ours, r.reading[prepared]), maxPrepared)
 		row("docker logs / json-file", paired(ours, r.reading[jsonFile]), maxReading)
+		t.row("docker logs of a plugin that sends what it has prepared / json-file: the least that a plugin can take", cell(paired(r.reading[prepared], r.reading[jsonFile])), "-", "")
 	}
 	if f, ok := r.followed[secretrefFor+"splunk"]; ok {
 		t.row("docker logs -f: from the write to the first byte, median", fmt.Sprintf("%.1f ms", f.median), fmt.Sprintf("<= %.0f ms", maxFollow), measure.Verdict(f.median <= maxFollow))
