@@ -142,13 +142,28 @@ splunk-url = "https://hec.example.com:8088"
 logDriver = "kinesis"
 "secretOptions.kinesis-stream" = "/prod/stream"
 `
+	for name, options := range map[string]string{
+		"es": `"elasticsearch"
+elasticsearch-aws-region = "eu-west-1"`, "role": `"elasticsearch"
+elasticsearch-aws-service = "aoss"
+elasticsearch-aws-role-arn = "arn:aws:iam::444455556666:role/search"`, "put": `"http"
+http-aws-service = "es"
+http-method = "PUT"`, "lambda": `"http"
+http-aws-service = "lambda"`,
+	} {
+		router, _, _ := strings.Cut(options[1:], `"`)
+		text += "[logs.destinations.sign-" + name + "]\n" + router + "-url = \"https://h.example.com\"\n" + router + "-aws-auth = \"true\"\nlogDriver = " + options + "\n"
+	}
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	got := statements(t, "--config", path)
 	for action, want := range map[string][]string{
 		"logs:PutLogEvents":             {"arn:aws-cn:logs:cn-north-1:777788889999:log-group:app:log-stream:*"},
-		"sts:AssumeRole":                {"arn:aws-cn:iam::777788889999:role/logs", "arn:aws:iam::444455556666:role/secret-reader"},
+		"sts:AssumeRole":                {"arn:aws-cn:iam::777788889999:role/logs", "arn:aws:iam::444455556666:role/search", "arn:aws:iam::444455556666:role/secret-reader"},
+		"es:ESHttpPost":                 {"arn:aws:es:eu-west-1:*:domain/*"},
+		"es:ESHttpPut":                  {"arn:aws:es:*:*:domain/*"},
+		"aoss:APIAccessAll":             {"arn:aws:aoss:*:444455556666:collection/*"},
 		"kinesis:PutRecords":            {"arn:aws:kinesis:*:*:stream/*"},
 		"secretsmanager:GetSecretValue": {"arn:aws:secretsmanager:eu-west-1:444455556666:secret:hec-AbCdEf"},
 		"ssm:GetParameters":             {"arn:aws:ssm:*:*:parameter/prod/stream"},

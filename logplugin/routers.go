@@ -31,6 +31,10 @@ func Routers() []router.Kind { return RoutersOf(nil) }
 // session says.
 func RoutersOf(session *awsconf.Session) []router.Kind {
 	aws := awsrouter.NewHost(session)
+	signed := func(k router.Kind, service string) router.Kind {
+		k.Permissions = aws.Signed(k.Name, service)
+		return k
+	}
 	return []router.Kind{
 		splunk.Kind(),
 		fluentd.Kind(),
@@ -43,8 +47,8 @@ func RoutersOf(session *awsconf.Session) []router.Kind {
 		datadog.Kind(),
 		newrelic.Kind(),
 		logdna.Kind(),
-		http.Kind(aws.Signer),
-		elasticsearch.Kind(aws.Signer),
+		signed(http.Kind(aws.Signer), ""),
+		signed(elasticsearch.Kind(aws.Signer), "es"),
 		syslog.Kind(),
 		gelf.Kind(),
 		tcp.Kind(),

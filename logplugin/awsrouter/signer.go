@@ -18,6 +18,31 @@ func (h *Host) Signer(v *router.Values, prefix, service string) router.Signer {
 	return &signer{host: h, service: service, prefix: prefix, conn: c, v4: v4.NewSigner()}
 }
 
+// Signed reads what AWS must allow to who signs the requests of a router: as router.Kind.Permissions. other is the service by default. The
+// options name no domain and no collection, and what another service wants is not known.
+func (h *Host) Signed(name, other string) func(v *router.Values) []router.Permission {
+	return func(v *router.Values) []router.Permission {
+		s := Service{Prefix: name + "-aws"}
+		if !v.Bool(s.Prefix+"-auth", v.Waits(s.Prefix+"-auth")) {
+			return nil
+		}
+		var all []router.Permission
+		switch s.Name = v.String(s.Prefix+"-service", other); s.Name {
+		case "es":
+			action := "es:ESHttpPost"
+			if v.String(name+"-method", http.MethodPost) == http.MethodPut {
+				action = "es:ESHttpPut"
+			}
+			s.Resource = "domain/"
+			all = append(all, router.Permission{Action: action, Resource: h.Resource(s, v, "*")})
+		case "aoss":
+			s.Resource = "collection/"
+			all = append(all, router.Permission{Action: "aoss:APIAccessAll", Resource: h.Resource(s, v, "*")})
+		}
+		return append(all, s.Assumes(v)...)
+	}
+}
+
 // signer signs the requests of a router that speaks no protocol of AWS.
 type signer struct {
 	host            *Host
