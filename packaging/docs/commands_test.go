@@ -2,25 +2,16 @@ package docs
 
 import (
 	"io"
-	"maps"
-	"os"
+	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/secretref/secretref/credhelper"
 	"github.com/secretref/secretref/logplugin"
 	"github.com/secretref/secretref/logplugin/options"
+	"github.com/secretref/secretref/packaging/docs/recipes"
 )
-
-// executed are the pages whose commands a test takes from the page and runs: the file of the test, and its name.
-var executed = map[string][2]string{
-	readme:                 {"../packages/world_test.go", "TestReadme"},
-	"install.md":           {"../packages/life_test.go", "TestLife"},
-	"registries.md":        {"../packages/recipes_test.go", "recipes"},
-	"without-secretref.md": {"docs_test.go", "TestWithoutSecretref"},
-}
 
 // command is one of our two programs with its arguments, as a page has it.
 type command struct{ page, program, line string }
@@ -89,17 +80,55 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// The tests that run the commands of whole pages exist.
-func TestExecutedPages(t *testing.T) {
-	all := pages(t)
-	for _, page := range slices.Sorted(maps.Keys(executed)) {
-		test := executed[page]
-		source, err := os.ReadFile(test[0])
-		if err != nil || !strings.Contains(string(source), "\nfunc "+test[1]+"(") {
-			t.Errorf("%s: no %s in %s: %v", page, test[1], test[0], err)
+// Each block of commands is run by a test, which takes it from the page or runs what stands in the table instead; only a few are not,
+// with a reason. No row of the table is left over.
+func TestRecipes(t *testing.T) {
+	const root = "../.."
+	all, err := recipes.All(root)
+	if err != nil || len(all) < 60 {
+		t.Fatalf("%d recipes, %v; want 60 and more", len(all), err)
+	}
+	used := map[*recipes.Proof]bool{}
+	for _, r := range all {
+		p := recipes.Find(r)
+		if p == nil {
+			t.Errorf("%s: no test runs this, see recipes.Proofs:\n%s", r.Page, r.Text)
+			continue
 		}
-		if !slices.Contains(all, page) {
-			t.Errorf("there is no page %s", page)
+		used[p] = true
+	}
+	reasons := 0
+	for i := range recipes.Proofs {
+		p := &recipes.Proofs[i]
+		if !used[p] {
+			t.Errorf("%s has no commands that begin with %q", p.Page, p.First)
+		}
+		if p.Test == "" {
+			if reasons++; p.Why == "" {
+				t.Errorf("%s: neither a test nor a reason for %q", p.Page, p.First)
+			}
+			continue
+		}
+		source := sources(t, filepath.Join(root, p.In))
+		if !strings.Contains(source, "\nfunc "+p.Test+"(t *testing.T)") || !strings.Contains(source, p.Instead) {
+			t.Errorf("%s: %s has no %s that runs %s", p.Page, p.In, p.Test, p.Instead)
 		}
 	}
+	if reasons > 3 {
+		t.Errorf("%d kinds of commands are not run by any test, want 3 at most", reasons)
+	}
+}
+
+// sources are the tests of a directory.
+func sources(t *testing.T, dir string) string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%s has no tests: %v", dir, err)
+	}
+	var all strings.Builder
+	for _, file := range files {
+		all.WriteString(text(t, file))
+	}
+	return all.String()
 }

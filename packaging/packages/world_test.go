@@ -47,7 +47,7 @@ func newWorld(t *testing.T) *world {
 	if w.ca, err = rig.NewCA(); err != nil {
 		t.Fatal(err)
 	}
-	config, err := w.ca.ServerConfig("hec.example.com")
+	config, err := w.ca.ServerConfig("hec.example.com", "hec.splunk.example.com")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func newWorld(t *testing.T) *world {
 	if err := w.root.Address(t.Context(), "169.254.169.254"); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.root.Address(t.Context(), address, "registry.example.com", "r1.corp.example.com", "hec.example.com"); err != nil {
+	if err := w.root.Address(t.Context(), address, "registry.example.com", "r1.corp.example.com", "hec.example.com", "hec.splunk.example.com"); err != nil {
 		t.Fatal(err)
 	}
 	for at, to := range map[string]string{
