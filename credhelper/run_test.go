@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/secretref/secretref/shared/config"
 	"github.com/secretref/secretref/shared/hostcache"
@@ -39,22 +40,17 @@ func (f fetchFunc) Fetch(ctx context.Context, t Target) (hostcache.Fetched, erro
 
 // Whatever goes wrong inside, a client gets one line, on both streams, and no word of what a value was.
 func TestRunAlwaysAnswers(t *testing.T) {
-	block := make(chan struct{})
-	defer close(block)
 	for _, c := range []struct {
 		name  string
 		args  string
-		fetch fetchFunc
+		fetch fetchFunc // nil waits until after the test
 		want  string
 	}{
 		{"a panic", "get", func(context.Context, Target) (hostcache.Fetched, error) { panic("sesame") },
 			"internal error (panic); please report it with the output of explain"},
 		{"a panic on another way in", "store", func(context.Context, Target) (hostcache.Fetched, error) { panic("sesame") },
 			"internal error (panic); please report it with the output of explain"},
-		{"a wait that knows no deadline", "get", func(context.Context, Target) (hostcache.Fetched, error) {
-			<-block
-			return hostcache.Fetched{}, errors.New("sesame")
-		}, "no answer within 300ms, for a reason that is not known; please report it with the output of explain"},
+		{"a wait that knows no deadline", "get", nil, "no answer within 300ms, for a reason that is not known; please report it with the output of explain"},
 		{"a wait until the deadline", "get", func(ctx context.Context, _ Target) (hostcache.Fetched, error) {
 			<-ctx.Done()
 			return hostcache.Fetched{}, errors.New("given up;\ntry again")
@@ -65,11 +61,22 @@ func TestRunAlwaysAnswers(t *testing.T) {
 			if c.args == "store" {
 				stdin = `{"ServerURL": "a.example.com", "Username": "u", "Secret": "sesame"}`
 			}
-			p, stdout, stderr := program(t, strings.NewReader(stdin), c.fetch, c.args)
-			status := Run(t.Context(), p)
-			if status != 1 || stdout.String() != c.want+"\n" || stderr.String() != Name+": "+c.want+"\n" {
-				t.Errorf("Run = %d, standard output %q, standard error %q; want 1 and %q", status, stdout, stderr, c.want)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				block := make(chan struct{})
+				defer close(block)
+				fetch := c.fetch
+				if fetch == nil {
+					fetch = func(context.Context, Target) (hostcache.Fetched, error) {
+						<-block
+						return hostcache.Fetched{}, errors.New("sesame")
+					}
+				}
+				p, stdout, stderr := program(t, strings.NewReader(stdin), fetch, c.args)
+				status := Run(t.Context(), p)
+				if status != 1 || stdout.String() != c.want+"\n" || stderr.String() != Name+": "+c.want+"\n" {
+					t.Errorf("Run = %d, standard output %q, standard error %q; want 1 and %q", status, stdout, stderr, c.want)
+				}
+			})
 		})
 	}
 }

@@ -28,6 +28,10 @@ var bin string
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
 func testMain(m *testing.M) int {
+	if err := rig.HideInstalled(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	flag.Parse()
 	if err := flag.Set("test.parallel", "8"); err != nil { // most tests wait for a deadline, not for a processor
 		panic(err)
