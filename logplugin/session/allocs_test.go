@@ -1,6 +1,7 @@
 package session
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -48,7 +49,7 @@ func TestDecodeAllocs(t *testing.T) {
 					if f.flow != nil {
 						f.flow.Begin()
 					}
-					used += f.decode(buf[used:], false)
+					used += f.decode(buf[used:], math.MaxInt, false)
 				}
 				if f.batch.Len() < many-1 { // an event may be open
 					t.Fatalf("%d lines became %d", many, f.batch.Len())

@@ -58,6 +58,9 @@ func (f *feed) dropped() int64 { return f.spool.Stats().DroppedLines - f.dropped
 // buffers are shared by all sessions: an idle one needs none. One holds the largest frame.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 256<<10); return &b }}
 
+// leastPeek is how much is read of the spool for the rest of a batch, at least: a frame of the daemon is shorter.
+const leastPeek = 32 << 10
+
 // Fill implements delivery.Feed: it encodes what the spool has.
 func (f *feed) Fill(b *router.Batch, limit int) (more bool) {
 	if f.ended || !f.ready() {
@@ -75,19 +78,23 @@ func (f *feed) Fill(b *router.Batch, limit int) (more bool) {
 	f.joiner.Expire(time.Now())
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
-	for len(b.Body) < limit {
-		n, gap, err := f.spool.Peek(*buf)
+	for least := leastPeek; len(b.Body) < limit; {
+		room := (*buf)[:min(len(*buf), max(limit-len(b.Body), least))]
+		n, gap, err := f.spool.Peek(room)
 		last := gap.To != 0 || err != nil
-		used := f.decode((*buf)[:n], last)
-		if used == 0 && n == len(*buf) {
-			*buf = make([]byte, frame.HeaderBytes+frame.MaxBytes) // a frame that no daemon writes
+		used := f.decode(room[:n], limit, last)
+		if used == 0 && n == len(room) { // a frame that no daemon writes
+			if least = frame.HeaderBytes + frame.MaxBytes; len(*buf) < least {
+				*buf = make([]byte, least)
+			}
 			continue
 		}
 		f.spool.Skip(used)
 		switch {
 		case f.isOver():
 			return f.again(f.hasRoom())
-		case used < n && n < len(*buf) && !last: // a frame whose end is still to come
+		case len(b.Body) >= limit:
+		case used < n && n < len(room) && !last: // a frame whose end is still to come
 			return f.again(false)
 		case n > 0:
 		case gap.To != 0:
@@ -153,12 +160,13 @@ func (f *feed) follow(older *session) {
 	f.after = older
 }
 
-// decode pushes the frames of buf on, and returns how many bytes that were. last says that nothing will follow buf.
-func (f *feed) decode(buf []byte, last bool) (used int) {
+// decode pushes the frames of buf on until the batch has limit bytes, and returns how many bytes that were. last says that nothing
+// will follow buf.
+func (f *feed) decode(buf []byte, limit int, last bool) (used int) {
 	var e frame.Entry
 	now := time.Now()
 	pos := f.spool.Taken()
-	for used < len(buf) {
+	for used < len(buf) && len(f.batch.Body) < limit {
 		n, err := frame.Decode(buf[used:], &e)
 		switch {
 		case err == nil:

@@ -175,8 +175,19 @@ func startOn(t *testing.T, dir string, m *memory, fsys state.FS) *Sessions {
 	return startWith(t, dir, m, fsys, Config{})
 }
 
+// startRouter starts Sessions with a router that is no memory.
+func startRouter(t *testing.T, dir string, r router.Config) *Sessions {
+	t.Helper()
+	return startConfig(t, dir, r, state.OS{}, Config{})
+}
+
 // startWith starts Sessions with what c says of the time and of the spools' file system.
 func startWith(t *testing.T, dir string, m *memory, fsys state.FS, c Config) *Sessions {
+	t.Helper()
+	return startConfig(t, dir, m, fsys, c)
+}
+
+func startConfig(t *testing.T, dir string, m router.Config, fsys state.FS, c Config) *Sessions {
 	t.Helper()
 	d, err := state.OpenFS(t.Context(), filepath.Join(dir, "state"), fsys)
 	if err != nil {
