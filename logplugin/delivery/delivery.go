@@ -32,7 +32,7 @@ type Feed interface {
 
 // Config of a Delivery. The zero value of each field has a default.
 type Config struct {
-	BatchBytes int           // a batch is sent when it has this many; 0 = 512 KiB
+	BatchBytes int           // a batch is sent when it has this many; 0 = 768 KiB
 	Linger     time.Duration // how long a line waits for others; 0 = 250 ms
 	Workers    int           // batches under way at once; 0 = 2
 	// Gather says that the lines of each feed wait by themselves, for the linger or until there are BatchBytes of them, and go in
@@ -47,7 +47,7 @@ type Config struct {
 
 func (c *Config) defaults() {
 	if c.BatchBytes <= 0 {
-		c.BatchBytes = 512 << 10
+		c.BatchBytes = 768 << 10
 	}
 	if c.Linger <= 0 {
 		c.Linger = 250 * time.Millisecond

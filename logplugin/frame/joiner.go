@@ -9,6 +9,7 @@ import (
 const (
 	DefaultJoinBytes = 1 << 20
 	DefaultJoinAge   = 10 * time.Second
+	DefaultJoinSpan  = 4 << 20
 )
 
 // At most so many lines are open at once. The daemon has two streams; a third is somebody's mistake.
@@ -21,6 +22,9 @@ const keepBytes = 16 << 10
 type JoinerOptions struct {
 	MaxBytes int           // a longer line is emitted in pieces of about this size; 0 = DefaultJoinBytes
 	MaxAge   time.Duration // a line that is open for longer is emitted as far as it is there; 0 = DefaultJoinAge
+	// MaxSpan is how many bytes of the other stream may pass while a line is open: so far a cursor stays behind lines that were
+	// sent, and they come again after a kill. 0 = DefaultJoinSpan
+	MaxSpan int64
 }
 
 // Joiner puts the pieces of long lines together. It belongs to one session and one goroutine.
@@ -29,8 +33,8 @@ type JoinerOptions struct {
 // come interleaved, but the lines of one stream come one after the other: another line of the same stream ends an open
 // one, whose last piece will then never come.
 //
-// A line leaves as one Entry with neither Partial nor the fields of metadata. One that is too long or open for too
-// long leaves in pieces, which have Partial, the id, an Ordinal that counts from 1, and Last in the last one; if the
+// A line leaves as one Entry with neither Partial nor the fields of metadata. One that is too long, or open for too
+// long or over too much of the other stream, leaves in pieces, which have Partial, the id, an Ordinal that counts from 1, and Last in the last one; if the
 // stream ends just after a piece, nothing says that it was the last.
 type Joiner struct {
 	emit func(*Entry)
@@ -61,6 +65,9 @@ func NewJoiner(o JoinerOptions, emit func(*Entry)) *Joiner {
 	if o.MaxAge <= 0 {
 		o.MaxAge = DefaultJoinAge
 	}
+	if o.MaxSpan <= 0 {
+		o.MaxSpan = DefaultJoinSpan
+	}
 	return &Joiner{emit: emit, opt: o}
 }
 
@@ -71,6 +78,7 @@ func (j *Joiner) Push(e *Entry, pos int64, now time.Time) {
 	if hasID {
 		last = e.Last
 	}
+	j.leave(pos)
 	l := j.find(e.Source)
 	if l != nil && (l.hasID != hasID || !bytes.Equal(l.id, e.PartialID)) {
 		j.finish(l)
@@ -96,6 +104,15 @@ func (j *Joiner) Push(e *Entry, pos int64, now time.Time) {
 		j.finish(l)
 	case len(l.text) > j.opt.MaxBytes: // not at the limit: what follows may be the last piece, which is empty
 		j.piece(l, false)
+	}
+}
+
+// leave emits what began too far before pos.
+func (j *Joiner) leave(pos int64) {
+	for i := range j.open {
+		if l := &j.open[i]; l.open && l.pending && pos-l.pos > j.opt.MaxSpan {
+			j.piece(l, false)
+		}
 	}
 }
 

@@ -152,6 +152,22 @@ func TestJoinerExpire(t *testing.T) {
 	}
 }
 
+// A line that stays open holds the cursor back only so far, however much the other stream has.
+func TestJoinerSpan(t *testing.T) {
+	g := newGather(JoinerOptions{MaxSpan: 3})
+	g.push("stdout", "ab", "x", true, false) // position 0
+	for i := range 5 {                       // 1 to 5
+		g.push("stderr", fmt.Sprint(i), "", false, false)
+		if pos, ok := g.Held(); ok && g.pos-1-pos > 3 {
+			t.Fatalf("at %d the cursor is held at %d", g.pos-1, pos)
+		}
+	}
+	g.push("stdout", "cd", "x", true, true)
+	if want := []string{"err:0", "err:1", "err:2", "out:ab #1 x", "err:3", "err:4", "out:cd #2. x"}; !slices.Equal(g.lines, want) {
+		t.Errorf("emitted %q, want %q", g.lines, want)
+	}
+}
+
 // A buffer that a long line has made does not stay for ever.
 func TestJoinerGivesBuffersBack(t *testing.T) {
 	g := newGather(JoinerOptions{})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -63,7 +64,7 @@ func (r *rereads) Send(_ context.Context, b *router.Batch) error {
 // batch before it. Lines are short: a batch ends at its limit, however many lines the spool shows at once.
 func TestKillRepeatsOneBatch(t *testing.T) {
 	t.Parallel()
-	const lines, limit = 40_000, 512 << 10
+	const lines, limit = 60_000, 768 << 10
 	dir := inMemory(t)
 	file := filepath.Join(dir, "f")
 	f := newFIFO(t, file)
@@ -86,5 +87,31 @@ func TestKillRepeatsOneBatch(t *testing.T) {
 	defer r.mu.Unlock()
 	if least := lines * envelope / limit; r.requests < least || r.longest > limit+envelope || len(r.faults) > 0 {
 		t.Errorf("%d requests of up to %d bytes, want %d at least, of %d and a line; %s", r.requests, r.longest, least, limit, strings.Join(r.faults, "; "))
+	}
+}
+
+// Frames that are longer than what is left of a batch, or than any that a daemon writes, are sent whole, and so is what follows.
+func TestLongFrames(t *testing.T) {
+	t.Parallel()
+	dir, m := inMemory(t), &memory{}
+	file := filepath.Join(dir, "f")
+	f := newFIFO(t, file)
+	s := start(t, dir, m)
+	if err := s.Start(t.Context(), file, info()); err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, n := range []int{750, 16, 40, 1, 300, 740, 30, 1000, 1} { // KiB
+		want = append(want, strings.Repeat("x", n<<10))
+	}
+	write(t, f, want...)
+	f.Close()
+	gone(t, s, file)
+	if !slices.Equal(m.lines, want) {
+		var got []int
+		for _, l := range m.lines {
+			got = append(got, len(l))
+		}
+		t.Errorf("%d lines of %v bytes arrived, of %d", len(got), got, len(want))
 	}
 }
