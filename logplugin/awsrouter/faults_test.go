@@ -169,14 +169,3 @@ func TestFaults(t *testing.T) {
 		}
 	})
 }
-
-// A service that answers nothing is given up in time.
-func TestHang(t *testing.T) {
-	for _, s := range services() {
-		u := s.on(t, "place", s.start("place"), map[string]string{"timeout": "1s"})
-		t.Run(s.name, func(t *testing.T) {
-			t.Parallel()
-			happens("hang", router.ClassRetry, routertest.Mishap{Hang: true}).try(t, u)
-		})
-	}
-}
