@@ -175,7 +175,7 @@ func startOn(t *testing.T, dir string, m *memory, fsys state.FS) *Sessions {
 	return startWith(t, dir, m, fsys, Config{})
 }
 
-// startRouter starts Sessions with a router that is no memory.
+// startRouter starts Sessions with a router other than memory.
 func startRouter(t *testing.T, dir string, r router.Config) *Sessions {
 	t.Helper()
 	return startConfig(t, dir, r, state.OS{}, Config{})
