@@ -58,8 +58,9 @@ func (b *breaker) succeeded() bool {
 }
 
 // failed opens the breaker and reports whether it was closed. A request that began after fewer failures than there are
-// now says nothing new: it was under way together with another that has failed, with the same token, say.
-func (b *breaker) failed(e *router.Error, failures int) bool {
+// now says nothing new: it was under way together with another that has failed, with the same token, say. A receiver that has taken
+// most of a request, and puts off the rest for its load, is well: the pauses begin anew.
+func (b *breaker) failed(e *router.Error, failures int, mostTaken bool) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if failures < b.failures {
@@ -69,7 +70,10 @@ func (b *breaker) failed(e *router.Error, failures int) bool {
 		}
 		return false
 	}
-	b.failures++
+	wasClosed := b.failures == 0
+	if b.failures++; mostTaken && e.Class == router.ClassRetry {
+		b.failures = 1
+	}
 	b.next = time.Now().Add(nextPause(b.failures, e))
-	return b.failures == 1
+	return wasClosed
 }

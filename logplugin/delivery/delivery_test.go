@@ -235,7 +235,7 @@ func TestLargeFeedsTakeTurns(t *testing.T) {
 func TestRefusedTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := breaker{probe: make(chan struct{}, 1)}
-		if first, second := g.failed(failure(router.ClassCredentials), 0), g.failed(failure(router.ClassCredentials), 0); !first || second {
+		if first, second := g.failed(failure(router.ClassCredentials), 0, false), g.failed(failure(router.ClassCredentials), 0, false); !first || second {
 			t.Errorf("the first is news: %v, the second: %v; want true, false", first, second)
 		}
 		began := time.Now()
@@ -244,7 +244,7 @@ func TestRefusedTogether(t *testing.T) {
 			t.Errorf("the next request begins after %v and %d failures (%v), want at once and 1", took, failures, err)
 		}
 		// The new token is refused too: that is worth a pause.
-		g.failed(failure(router.ClassCredentials), failures)
+		g.failed(failure(router.ClassCredentials), failures, false)
 		_, _ = g.pass(t.Context(), func() error { return nil })
 		if took := time.Since(began); took < personPause/2 {
 			t.Errorf("the one after that begins after %v, want at least %v", took, personPause/2)

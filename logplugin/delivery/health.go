@@ -85,8 +85,9 @@ func (d *Delivery) succeeded() {
 	}
 }
 
-func (d *Delivery) failed(e *router.Error, failures int) {
-	if d.health.failed(e, d.breaker.failed(e, failures)) {
+// failed notes a failure after so many others. mostTaken says that it is about less than half of the records of its request.
+func (d *Delivery) failed(e *router.Error, failures int, mostTaken bool) {
+	if d.health.failed(e, d.breaker.failed(e, failures, mostTaken)) {
 		d.config.Log.Error("lines cannot be delivered; they are kept, and tried again", "class", string(e.Class), "error", e)
 	}
 }

@@ -38,6 +38,49 @@ func (c *committing) Commit(rejected int) {
 
 // TestOutcomes checks many batches against a receiver that answers record by record, and takes, refuses and puts off records at
 // random: every good record is taken once, no other is, and nothing is committed before.
+// A receiver that puts off a few records of each request and takes the others has what waits for it soon after an outage: the pauses grow
+// only while most of a request is put off.
+func TestPutOffBesideTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const feeds, lines, outage = 8, 500, 10 * time.Minute
+		var mu sync.Mutex
+		asked, taken, began := 0, 0, time.Now()
+		var took time.Duration // from the end of the outage to the last record
+		r := &receiver{answer: func(_ int, all []string) error {
+			mu.Lock()
+			defer mu.Unlock()
+			e := failure(router.ClassRetry)
+			if time.Since(began) < outage {
+				return e
+			}
+			for range all {
+				if asked++; asked%15 == 0 {
+					e.Outcomes = append(e.Outcomes, router.Again)
+					continue
+				}
+				e.Outcomes = append(e.Outcomes, router.Taken)
+				taken++
+			}
+			if taken == feeds*lines {
+				took = time.Since(began) - outage
+			}
+			if !slices.Contains(e.Outcomes, router.Again) {
+				return nil
+			}
+			return e
+		}}
+		d := New(r, Config{Workers: feeds, BatchBytes: 200})
+		for i := range feeds {
+			newFeed(d, fmt.Sprintf("c%d", i)).write(lines)
+		}
+		time.Sleep(outage + time.Hour)
+		_ = d.Close()
+		if most := longestPause + time.Duration(r.count())*firstPause; taken != feeds*lines || took > most {
+			t.Errorf("%d of %d lines were taken in %v with %d requests, want all in %v", taken, feeds*lines, took, r.count(), most)
+		}
+	})
+}
+
 func TestOutcomes(t *testing.T) {
 	for seed := range uint64(40) {
 		synctest.Test(t, func(t *testing.T) {

@@ -38,6 +38,7 @@ func (d *Delivery) deliver(ctx context.Context, b *batch) bool {
 			from, to = b.choose(d.window.request())
 			return d.send(ctx, b.records(from, to))
 		})
+		asked := to - from
 		to, e := d.took(b, from, to, err)
 		switch {
 		case e == nil:
@@ -52,7 +53,7 @@ func (d *Delivery) deliver(ctx context.Context, b *batch) bool {
 		default:
 			b.restart(b.kept)
 			d.leaveOut(b)
-			d.failed(e, failures)
+			d.failed(e, failures, to-from-e.Delivered < asked/2)
 		}
 	}
 }

@@ -183,7 +183,7 @@ func TestTimesAreMonotonic(t *testing.T) {
 	newFeed(d, "a").write(1)
 	d.succeeded()
 	d.acceptance.accepted()
-	d.failed(failure(router.ClassConfig), 0)
+	d.failed(failure(router.ClassConfig), 0, false)
 	d.drops.next()
 	began := d.health.begin(&router.Batch{})
 	d.mu.Lock()
