@@ -1,6 +1,7 @@
 package logplugin
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -236,6 +237,16 @@ func httpTargetOf(lineOf func(string) string) target {
 // elasticTarget is a server that puts off some lines at their first coming. Its lines are those that were created: what comes again
 // is stored once.
 func elasticTarget() target {
+	return elasticTargetOf(func(token string) string { return "ApiKey " + token })
+}
+
+// openSearchTarget is one with users and passwords in place of keys.
+func openSearchTarget() target {
+	return elasticTargetOf(func(token string) string { return "Basic " + base64.StdEncoding.EncodeToString([]byte("u:"+token)) })
+}
+
+// elasticTargetOf is a server for which auth makes the header of a token.
+func elasticTargetOf(auth func(token string) string) target {
 	var busy int // lines so far
 	s := elastictest.Start(elastictest.Options{Reject: isRefused, Fail: func(elastictest.Document) (int, string) {
 		if busy++; busy%1999 == 0 {
@@ -251,7 +262,7 @@ func elasticTarget() target {
 			}
 			return lines
 		},
-		setToken: func(token string) { s.SetAuth("ApiKey " + token) },
+		setToken: func(token string) { s.SetAuth(auth(token)) },
 		refused:  refusedLine,
 		stored:   true,
 	}.over(s.Receiver)
