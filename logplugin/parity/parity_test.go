@@ -27,7 +27,7 @@ import (
 func TestDockersDrivers(t *testing.T) {
 	h := newHost(t)
 	for group, test := range map[string]func(*testing.T, *host){
-		"splunk": testSplunk, "fluentd": testFluentd, "syslog": testSyslog, "gelf": testGELF, "options": testOptions,
+		"splunk": testSplunk, "fluentd": testFluentd, "syslog": testSyslog, "gelf": testGELF, "awslogs": testAwslogs, "options": testOptions,
 	} {
 		t.Run(group, func(t *testing.T) {
 			t.Parallel()
@@ -82,7 +82,7 @@ func (h *host) serve(bin string) {
 	h.t.Helper()
 	config := filepath.Join(h.dir, "config.toml")
 	h.files = h.t.TempDir()
-	text := fmt.Sprintf("[aws]\nregion = \"eu-west-1\"\n[logs]\nstate_dir = %q\nallow_files = [%q]\n", filepath.Join(h.dir, "state"), h.files)
+	text := fmt.Sprintf("[aws]\nregion = %q\n[logs]\nstate_dir = %q\nallow_files = [%q]\n", region, filepath.Join(h.dir, "state"), h.files)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		h.t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func (h *host) serve(bin string) {
 	}
 	socket := "/run/docker/plugins/" + h.driver + ".sock"
 	cmd := exec.Command(bin, "serve", "--socket", socket, "--config", config)
-	cmd.Env, cmd.Stdout, cmd.Stderr = rig.Env(h.dir), out, out
+	cmd.Env, cmd.Stdout, cmd.Stderr = rig.Env(h.dir, "AWS_ACCESS_KEY_ID="+keyID, "AWS_SECRET_ACCESS_KEY="+awsKey), out, out
 	if err := cmd.Start(); err != nil {
 		h.t.Fatal(err)
 	}
