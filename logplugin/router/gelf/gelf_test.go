@@ -206,6 +206,12 @@ func TestSuite(t *testing.T) {
 	}
 }
 
+// What a receiver that ends had not read is lost, at most what its buffer held.
+func TestOutageLoses(t *testing.T) {
+	s := start(t, routertest.SocketOptions{Network: "tcp", Buffer: routertest.SocketBuffer}, map[string]string{timeout: "1s"})
+	routertest.OutageLoses(t, s.SocketSetup)
+}
+
 // UDP: datagrams of each compression, and chunks of what is too long for one; past 128 chunks the line is cut.
 func TestDatagrams(t *testing.T) {
 	noise := func(n int) string {

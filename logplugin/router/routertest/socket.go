@@ -48,6 +48,7 @@ type SocketReceiver struct {
 	packets  net.PacketConn
 	conns    map[net.Conn]bool
 	accepted int
+	buffer   int // of the last connection over TCP
 	messages [][]byte
 	done     sync.WaitGroup
 }
@@ -151,6 +152,22 @@ func setBuffer(c syscall.Conn, size int) error {
 	return errors.Join(failed, err)
 }
 
+// readBuffer is what the kernel keeps at most for a socket of what was not read, 0 if it does not say.
+func readBuffer(c syscall.Conn) (n int) {
+	raw, err := c.SyscallConn()
+	if err == nil {
+		_ = raw.Control(func(fd uintptr) { n, _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF) })
+	}
+	return n
+}
+
+// Buffer is what the kernel keeps at most of the last connection's bytes that were not read.
+func (s *SocketReceiver) Buffer() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.buffer
+}
+
 // Messages returns what has arrived, in order.
 func (s *SocketReceiver) Messages() [][]byte {
 	s.mu.Lock()
@@ -171,10 +188,15 @@ func (s *SocketReceiver) accept(l net.Listener) {
 		if err != nil {
 			return
 		}
-		if t, ok := c.(*net.TCPConn); ok && s.options.Buffer > 0 {
-			_ = t.SetReadBuffer(s.options.Buffer)
+		size := 0
+		if t, ok := c.(*net.TCPConn); ok {
+			if s.options.Buffer > 0 {
+				_ = t.SetReadBuffer(s.options.Buffer)
+			}
+			size = readBuffer(t)
 		}
 		s.mu.Lock()
+		s.buffer = size
 		s.accepted++
 		s.conns[c] = true
 		s.mu.Unlock()

@@ -262,3 +262,14 @@ func TestSocketType(t *testing.T) {
 		t.Errorf("%v, want the other scheme", e)
 	}
 }
+
+// What a receiver that ends had not read is lost over TCP, at most what its buffer held, and nothing on a socket of this host.
+func TestOutageLoses(t *testing.T) {
+	for _, network := range []string{"tcp", "unix", "unixgram"} {
+		t.Run(network, func(t *testing.T) {
+			t.Parallel()
+			s := start(t, routertest.SocketOptions{Network: network, Buffer: routertest.SocketBuffer}, map[string]string{timeout: "1s"}, nil)
+			routertest.OutageLoses(t, s.SocketSetup)
+		})
+	}
+}
