@@ -20,12 +20,13 @@ type VictoriaLogsOptions struct{}
 
 // VictoriaLogs is a log database that we did not write. It takes records in many protocols below its URL and answers
 // queries about what has arrived: HEC at /services/collector, Datadog at /insert/datadog, Elasticsearch at
-// /insert/elasticsearch, Loki at /insert/loki, OTLP at /insert/opentelemetry, JSON lines at /insert/jsonline. It accepts
+// /insert/elasticsearch, Loki at /insert/loki, OTLP at /insert/opentelemetry, JSON lines at /insert/jsonline, and syslog messages over TCP. It accepts
 // every credential, and nothing that is older than seven days.
 type VictoriaLogs struct {
-	addr string
-	dir  string
-	proc *process
+	addr   string
+	syslog string
+	dir    string
+	proc   *process
 }
 
 // StartVictoriaLogs starts the server with an empty database, and returns once it answers.
@@ -45,8 +46,11 @@ func (v *VictoriaLogs) start(ctx context.Context) (err error) {
 	if v.addr, err = freeAddr(); err != nil {
 		return err
 	}
+	if v.syslog, err = freeAddr(); err != nil {
+		return err
+	}
 	v.proc, err = startProcess("victoria-logs", v.dir, Env(v.dir), "victoria-logs",
-		"-storageDataPath="+v.dir+"/data", "-httpListenAddr="+v.addr, "-loggerLevel=WARN", "-memory.allowedBytes=64MiB")
+		"-storageDataPath="+v.dir+"/data", "-httpListenAddr="+v.addr, "-syslog.listenAddr.tcp="+v.syslog, "-loggerLevel=WARN", "-memory.allowedBytes=64MiB")
 	if err != nil {
 		return err
 	}
@@ -61,6 +65,9 @@ func (v *VictoriaLogs) start(ctx context.Context) (err error) {
 
 // URL is http://host:port.
 func (v *VictoriaLogs) URL() string { return "http://" + v.addr }
+
+// Syslog is host:port of its receiver of syslog messages over TCP.
+func (v *VictoriaLogs) Syslog() string { return v.syslog }
 
 // Query returns the records that a LogsQL query selects, among all that was accepted before. "*" is all of them. Each has
 // its line as _msg, its time as _time and its stream as _stream.
