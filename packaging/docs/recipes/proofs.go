@@ -47,6 +47,8 @@ var Proofs = []Proof{
 	{Page: "logs.md", Test: documents, In: packages},
 	{Page: "newrelic.md", Test: documents, In: packages},
 	{Page: "otlp.md", Test: documents, In: packages},
+	{Page: "s3.md", First: "secretref-logdriver iam-policy", Test: "TestPolicies", In: "packaging/docs"},
+	{Page: "s3.md", Why: "TestDocuments has no bucket yet; TestMoto in logplugin/router/s3 sends to one"},
 	{Page: "splunk.md", Test: documents, In: packages},
 	{Page: "syslog.md", Test: documents, In: packages},
 	{Page: "secretref-logdriver.1", Test: documents, In: packages},
