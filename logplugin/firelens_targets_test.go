@@ -30,6 +30,7 @@ func firelensTargets() map[string]func() target {
 		"kinesis_firehose": {firehoseTarget, map[string]string{"delivery_stream": "s", "time_key": "at", "endpoint": "URL"}, true},
 		"firehose":         {firehoseTarget, map[string]string{"delivery_stream": "s", "data_keys": "log", "endpoint": "URL"}, true},
 		"kinesis_streams":  {kinesisTarget, map[string]string{"stream": "s", "endpoint": "URL"}, true},
+		"logdna":           {secureLogDNATarget, map[string]string{"logdna_host": "HOST", "logdna_port": "PORT", "tls.verify": "off", "app": "web", "secretOptions.api_key": "SECRET"}, true},
 		"s3":               {s3Target, map[string]string{"bucket": "logs", "log_key": "log", "upload_timeout": "1s", "s3_key_format": "/$TAG/%Y/%m/%d/$UUID", "endpoint": "URL"}, false},
 		"kinesis":          {kinesisTarget, map[string]string{"stream": "s", "data_keys": "log", "partition_key": "container_id", "endpoint": "URL"}, true},
 	} {

@@ -1,6 +1,7 @@
 package logplugin
 
 import (
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -22,6 +23,7 @@ import (
 	"github.com/secretref/secretref/logplugin/router/otlp/otlptest"
 	"github.com/secretref/secretref/logplugin/router/routertest"
 	"github.com/secretref/secretref/logplugin/router/splunk/hectest"
+	"github.com/secretref/secretref/shared/rig"
 )
 
 // target is a router's receiver, and the options with which containers log to it.
@@ -181,8 +183,23 @@ func newrelicTarget() target {
 	}.over(s.Receiver)
 }
 
-func logdnaTarget() target {
-	s := logdnatest.Start(logdnatest.Options{Reject: func(line string) bool { return isRefused(lineOf(line)) }})
+func logdnaTarget() target { return logdnaTargetOver(nil) }
+
+// secureLogDNATarget is one with TLS, which the output of FireLens always uses.
+func secureLogDNATarget() target {
+	ca, err := rig.NewCA()
+	if err != nil {
+		panic(err)
+	}
+	server, err := ca.ServerConfig("127.0.0.1")
+	if err != nil {
+		panic(err)
+	}
+	return logdnaTargetOver(server)
+}
+
+func logdnaTargetOver(secure *tls.Config) target {
+	s := logdnatest.Start(logdnatest.Options{ReceiverOptions: routertest.ReceiverOptions{TLS: secure}, Reject: func(line string) bool { return isRefused(lineOf(line)) }})
 	return target{
 		name: "logdna", options: map[string]string{"logDriver": "logdna", "logdna-url": s.URL(), "secretOptions.logdna-api-key": "SECRET"},
 		lines: func(from int) (lines []string) {

@@ -83,7 +83,8 @@ func (k key) of(session string, nano, position int64) string {
 	for _, p := range k.parts {
 		switch {
 		case p.time != nil:
-			text = p.time.Append(text, nano)
+			t := *p.time // several goroutines may send objects of the session, and it keeps what it has written last
+			text = t.Append(text, nano)
 		case p.index:
 			text = strconv.AppendInt(text, max(nano, 0), 10)
 		case p.id:
