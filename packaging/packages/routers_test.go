@@ -68,20 +68,22 @@ func (r *reader) routers(t *testing.T) {
 	}
 	r.shows(`"firehose:PutRecordBatch"`, "firehose.md")
 	r.shows(`"kinesis:PutRecords"`, "kinesis.md")
-	r.cloudwatch()
+	r.alone("cloudwatch-logs.md", api+"1", awstest.StartLogs("/app/web").Receiver)
+	r.shows(`"logs:PutLogEvents"`, "cloudwatch-logs.md")
+	r.alone("s3.md", api+"2", awstest.StartS3("app-logs").Receiver)
+	r.shows(`"s3:PutObject"`, "s3.md")
 	r.importsOf("firelens.md")
 }
 
-// cloudwatch has no service beside it: a check would be made by that, with its credentials.
-func (r *reader) cloudwatch() {
-	logs := awstest.StartLogs("/app/web")
-	r.t.Cleanup(logs.Close)
-	r.forward(api+"1", logs.URL())
+// alone tries what a page says of a router to AWS, with its service at the endpoint. No driver runs beside it: a check would be made by
+// that, with its credentials.
+func (r *reader) alone(page, endpoint string, service *routertest.Receiver) {
+	r.t.Cleanup(service.Close)
+	r.forward(endpoint, service.URL())
 	r.do("systemctl stop secretref-logdriver.socket secretref-logdriver.service")
-	r.shows("ok     the router ", "cloudwatch-logs.md", "secretref-logdriver check", "AWS_ACCESS_KEY_ID="+awstest.Old.ID+" AWS_SECRET_ACCESS_KEY="+awstest.Old.Secret+
-		" SECRETREF_AWS_ENDPOINT_URL=http://"+api+"1 secretref-logdriver check")
+	r.shows("ok     the router ", page, "secretref-logdriver check", "AWS_ACCESS_KEY_ID="+awstest.Old.ID+" AWS_SECRET_ACCESS_KEY="+awstest.Old.Secret+
+		" SECRETREF_AWS_ENDPOINT_URL=http://"+endpoint+" secretref-logdriver check")
 	r.do("systemctl start secretref-logdriver.socket secretref-logdriver.service")
-	r.shows(`"logs:PutLogEvents"`, "cloudwatch-logs.md")
 }
 
 // references are those of the routers' pages.
