@@ -25,6 +25,7 @@ func firelensTargets() map[string]func() target {
 		"forward":          {fluentdTarget, map[string]string{"Host": "HOST", "Port": "PORT", "require_ack_response": "On", "secretOptions.shared_key": "SECRET"}, false},
 		"es":               {elasticTarget, map[string]string{"Host": "HOST", "Port": "PORT", "Suppress_Type_Name": "On", "secretOptions.http_api_key": "SECRET"}, false},
 		"opensearch":       {openSearchTarget, map[string]string{"Host": "HOST", "Port": "PORT", "Suppress_Type_Name": "On", "HTTP_User": "u", "secretOptions.HTTP_Passwd": "SECRET"}, false},
+		"otel-collector":   {otlpTarget, map[string]string{"Host": "HOST", "Port": "PORT", "logs_body_key": "$log", "secretOptions.Header Authorization": "SECRET"}, false},
 		"cloudwatch_logs":  {awslogsTarget, map[string]string{"log_group_name": "new", "auto_create_group": "true", "log_stream_prefix": "x-", "log_key": "log", "endpoint": "URL"}, false},
 		"cloudwatch":       {awslogsTarget, map[string]string{"log_group_name": "new", "auto_create_group": "true", "log_stream_name": "$(ecs_task_id)", "log_retention_days": "7", "endpoint": "URL"}, true},
 		"kinesis_firehose": {firehoseTarget, map[string]string{"delivery_stream": "s", "time_key": "at", "endpoint": "URL"}, true},

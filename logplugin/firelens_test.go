@@ -36,8 +36,9 @@ type fluentBit struct {
 		Body         string
 		Gzip         []byte // in place of Body when that is not text
 	} `json:"requests"`
-	Sent     []textOrBytes // each message, where they are not in requests over HTTP
-	Messages []struct {    // of the Forward protocol
+	Extra    map[string]string // members that each record has besides those of every container
+	Sent     []textOrBytes     // each message, where they are not in requests over HTTP
+	Messages []struct {        // of the Forward protocol
 		Tag     string
 		Entries [][2]any // the time, which may have metadata with it, and the record
 	}
@@ -150,6 +151,24 @@ var notAlike = map[string]struct{ declared, refused string }{
 	"loki-drop-single":     {"the records of a stream stand together", ""},
 	"nrlogs":               {"the attribute plugin", ""},
 
+	"datadog-tag":          {"dd_message_key may name any member", ""},
+	"http-gelf-keys":       {"", "use Name=gelf"},
+	"splunk-event-key":     {"/services/collector/event/1.0", ""},
+	"splunk-fields":        {"", "event_field is not supported"},
+	"splunk-user":          {"", "give the token in splunk_token"},
+	"loki-labels":          {"the records of a stream stand together", ""},
+	"loki-meta":            {"JSON is always sent with gzip", ""},
+	"loki-drop-raw":        {"JSON is always sent with gzip", ""},
+	"loki-kv":              {"it is logfmt", ""},
+	"loki-header":          {"", "give tenant_id, http_user or bearer_token"},
+	"opentelemetry-sev":    {"", "the line is the body"},
+	"opentelemetry-user":   {"", "give the header Authorization"},
+	"es-logstash":          {"an id of its session", ""},
+	"es-apikey":            {"an id of its session", ""},
+	"es-prefixkey":         {"", "write logstash_prefix"},
+	"es-idkey":             {"", "each document gets an id of its session"},
+	"opensearch-index-rec": {"", "write ${CONTAINER_NAME}"},
+
 	"forward":                    {"retain_metadata_in_forward_mode", ""},
 	"forward-ack":                {"retain_metadata_in_forward_mode", ""},
 	"forward-fluentd_compat":     {"retain_metadata_in_forward_mode", ""},
@@ -219,6 +238,7 @@ func compareCapture(t *testing.T, name string, c fluentBit) {
 	}})
 	defer receiver.Close()
 	records, info, tag := fedRecords(t, c.Input)
+	info.ContainerLabels = c.Extra
 	rules := &options.Rules{Kinds: Routers(), Hostname: "host"}
 	o, err := rules.Parse(c.given(receiver.URL(), tag), info)
 	switch {
@@ -234,6 +254,7 @@ func compareCapture(t *testing.T, name string, c fluentBit) {
 	case output == "logdna": // the receiver has no TLS, which this output always uses
 		o.Plain["logdna-url"] = strings.Replace(o.Plain["logdna-url"], "https://", "http://", 1)
 	}
+	o.Attributes = c.Extra
 	switch {
 	case len(c.Sent) > 0:
 		compareSent(t, name, o, info, records, c.Sent)
@@ -421,6 +442,30 @@ func (r *received) change(name string) {
 		r.values = lokiEntries(r.values)
 	}
 	switch name {
+	case "datadog-tag": // another member is renamed there
+		for _, v := range r.values {
+			for _, m := range v.([]any) {
+				record, _ := m.(map[string]any)
+				if member, ok := record["message"]; ok {
+					record["team"] = member
+					delete(record, "message")
+				}
+			}
+		}
+	case "loki-meta": // each line is a JSON string, with other escapes
+		for _, e := range r.values {
+			entry, _ := e.([]any)[1].([]any)
+			var line string
+			if err := json.Unmarshal([]byte(fmt.Sprint(entry[1])), &line); err == nil {
+				entry[1] = plain(strings.ToValidUTF8(line, "\ufffd"))
+			}
+		}
+	case "loki-kv": // the same members, in other quotes and in another order
+		for _, e := range r.values {
+			entry, _ := e.([]any)[1].([]any)
+			entry[1] = slices.Sorted(slices.Values(strings.Fields(strings.NewReplacer("\"", "", "\\", "").Replace(fmt.Sprint(entry[1])))))
+		}
+		r.values = r.values[:1] // the others have quotes in the line
 	case "http-docker-partials": // two records there
 		var line string
 		for _, v := range r.values {

@@ -28,6 +28,7 @@ var Differences = []Difference{
 	{"splunk", "the path is /services/collector/event", "it is /services/collector/event/1.0, which is the same endpoint"},
 	{"splunk", "the event may be any member, and event_field adds fields", "event_key is $log or not given; event_field is refused"},
 	{"loki, grafana-loki", "containers with equal labels share a stream, and Loki refuses the lines of one that has waited", "a label container_name is added, unless the name or the id of the container is in a label"},
+	{"loki", "structured_metadata may have any member", "it may have those of the container and its labels: not $source or $log, which differ from line to line"},
 	{"loki", "each record is a stream object of its own when a label comes from the record", "the records of a stream stand together"},
 	{"loki", "compress gzip has to be asked for", "JSON is always sent with gzip"},
 	{"loki", "line_format key_value writes quotes around values without escaping those in them", "it is logfmt"},

@@ -101,6 +101,9 @@ func buildElastic(t *translation) {
 // index gives the name of the index. A date in it is that of the line.
 func (t *translation) index() {
 	name := func(option, def string) string { return t.expanded(option, def, true) }
+	if e := t.find("index"); e != nil && t.out.names[0] == "opensearch" && strings.Contains(variable.ReplaceAllString(e.value, ""), "$") {
+		t.fail("%s has a member of the record, after a $; write ${CONTAINER_NAME} or ${label:NAME} instead", e.key)
+	}
 	if !t.is("logstash_format", false) {
 		t.set("elasticsearch-index", name("index", "fluent-bit"))
 		return

@@ -78,6 +78,9 @@ func asFluentBit(v *router.Values, s router.Session, f fluentbit.Settings, asJSO
 	for _, p := range pairsIn(v, f[metadata]) {
 		extra[p.Name] = p.Value
 		if key, dynamic := strings.CutPrefix(p.Value, "$"); dynamic {
+			if key == fluentbit.Source || key == fluentbit.Log {
+				v.Refuse("log-opt loki-fluent-bit: structured_metadata cannot have $%s, which differs from line to line; a label can have $source", key)
+			}
 			extra[p.Name] = values[key]
 			used = append(used, key)
 		}

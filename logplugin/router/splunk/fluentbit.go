@@ -47,16 +47,13 @@ func newFluentEvent(v *router.Values, s router.Session, f fluentbit.Settings) *f
 	return e
 }
 
-// append appends one event. Like Fluent Bit it leaves out an empty line that is the event itself, which HEC refuses.
+// append appends one event. Like Fluent Bit it sends the whole record of an empty line: HEC refuses one that is the event itself.
 func (e *fluentEvent) append(dst []byte, r *router.Record) []byte {
 	if e.raw {
 		return append(e.record.AppendMembers(append(dst, '{'), r), "}\n"...)
 	}
-	if e.line && len(r.Line) == 0 {
-		return dst
-	}
 	dst = append(fluentbit.AppendSeconds(append(dst, `{"time":`...), r.TimeNano), e.head...)
-	if e.line {
+	if e.line && len(r.Line) > 0 {
 		return append(append(jsontext.AppendCut(append(dst, '"'), r.Line, maxEvent, router.Cut), '"'), '}')
 	}
 	return append(e.record.AppendMembers(append(dst, '{'), r), "}}"...)
