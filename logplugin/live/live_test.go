@@ -77,7 +77,7 @@ func receivers(t *testing.T) []receiver {
 		}
 		taken.Add(1)
 	}})
-	logs, firehose, kinesis := awstest.StartLogs(), awstest.StartFirehose("s"), awstest.StartKinesis("s")
+	logs, firehose, kinesis, bucket := awstest.StartLogs(), awstest.StartFirehose("s"), awstest.StartKinesis("s"), awstest.StartS3("logs")
 	all := []receiver{
 		{"splunk", "splunk-url=" + hec.URL(), "splunk-token=" + key, hec.Count, hec.Close},
 		{"fluentd", "fluentd-request-ack=true,fluentd-address=" + forward.Address(), "fluentd-shared-key=" + key, func() int { return len(forward.Entries()) }, forward.Close},
@@ -91,6 +91,7 @@ func receivers(t *testing.T) []receiver {
 		{"awslogs", "awslogs-group=new,awslogs-create-group=true,awslogs-endpoint=" + logs.URL(), "", func() int { return len(logs.Messages()) }, logs.Close},
 		{"firehose", "firehose-stream=s,firehose-endpoint=" + firehose.URL(), "", func() int { return len(firehose.Lines()) }, firehose.Close},
 		{"kinesis", "kinesis-stream=s,kinesis-endpoint=" + kinesis.URL(), "", func() int { return len(kinesis.Lines()) }, kinesis.Close},
+		{"s3", "s3-bucket=logs,s3-endpoint=" + bucket.URL(), "", func() int { return len(bucket.Lines()) }, bucket.Close},
 	}
 	for name, options := range map[string]string{"syslog": "syslog-format=rfc5424,syslog-address=tcp://", "gelf": "gelf-address=tcp://", "tcp": "tcp-address=tcp://"} {
 		split := bufio.ScanLines
