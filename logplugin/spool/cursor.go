@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -82,11 +83,11 @@ func readSlot(p []byte) (m mark, ok bool) {
 // errNoSlot says that what a cursor file holds is not a cursor.
 var errNoSlot = errors.New("no whole slot in it")
 
-// readMark returns the newest whole slot of a cursor file. A missing or empty file is not an error. After errNoSlot there
-// is nothing to be read in it; every other error passes.
+// readMark returns the newest whole slot of a cursor file. A missing or empty file is not an error, and nor is one of
+// zeros: the process was killed before it wrote the first slot. After errNoSlot there is nothing to be read in it; every other error passes.
 func readMark(fsys FileSystem, path string) (m mark, ok bool, err error) {
 	b, err := readAll(fsys, path, 2*slotBytes)
-	if isAbsent(err) || err == nil && len(b) == 0 {
+	if isAbsent(err) || err == nil && len(bytes.Trim(b, "\x00")) == 0 {
 		return mark{}, false, nil
 	}
 	if err != nil {

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -147,4 +148,17 @@ func FuzzReadSlot(f *testing.F) {
 			t.Fatalf("%+v becomes %+v, %v", m, again, ok)
 		}
 	})
+}
+
+// A process that is killed between the making of a cursor file and its first slot leaves zeros: nothing was delivered, and nothing is wrong.
+func TestCursorFileOfZeros(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "cursor")
+	for content, wrong := range map[string]bool{"": false, string(make([]byte, 2*slotBytes)): false, string(make([]byte, 100)): false, "x" + string(make([]byte, 2*slotBytes-1)): true} {
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok, err := readMark(System{}, file); ok || errors.Is(err, errNoSlot) != wrong {
+			t.Errorf("a file of %d bytes: %v, %v; want an error: %v", len(content), ok, err, wrong)
+		}
+	}
 }
