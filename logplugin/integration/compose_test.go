@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os/exec"
@@ -35,17 +36,22 @@ func TestComposeLogs(t *testing.T) {
 `, name, w.name, name, args, w.name, w.hec.URL(), w.arn+":token::", name)
 	}
 	w.write("compose.yaml", "services:\n"+service("ended", fmt.Sprintf(`"-n", "%d"`, count))+service("runs", fmt.Sprintf(`"-n", "%d", "-stay"`, count)))
-	run := func(args ...string) string {
+	follow := func(began func(), args ...string) string {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		cmd := exec.CommandContext(ctx, compose, append([]string{"-p", w.name, "-f", filepath.Join(w.dir, "compose.yaml")}, args...)...)
 		cmd.Env = w.dockerd.Env()
-		out, err := cmd.Output()
-		if err != nil {
+		out := &started{began: began}
+		cmd.Stdout = out
+		if err := cmd.Run(); err != nil {
 			t.Fatalf("compose %v: %v\n%.2000s", args, err, out)
 		}
-		return string(out)
+		return out.String()
+	}
+	run := func(args ...string) string {
+		t.Helper()
+		return follow(func() {}, args...)
 	}
 	run("up", "-d")
 	defer run("down", "-t", "2")
@@ -73,9 +79,25 @@ func TestComposeLogs(t *testing.T) {
 	shows(run("logs", "--no-color"), 0, "ended", "runs")
 	shows(run("logs", "--no-color", "--tail", "5"), count-4, "ended", "runs")
 	stopped := make(chan error, 1)
-	go func() { _, err := w.docker("stop", "-t", "5", w.name+"-runs"); stopped <- err }()
-	shows(run("logs", "--no-color", "-f", "runs"), 0, "runs") // it ends with the container
+	stop := func() {
+		go func() { _, err := w.docker("stop", "-t", "5", w.name+"-runs"); stopped <- err }()
+	}
+	shows(follow(stop, "logs", "--no-color", "-f", "runs"), 0, "runs") // it ends with the container
 	if err := <-stopped; err != nil {
 		t.Error(err)
 	}
+}
+
+// started keeps what a program writes, and calls began when it begins to.
+type started struct {
+	bytes.Buffer
+	began func()
+}
+
+// Write implements io.Writer.
+func (s *started) Write(p []byte) (int, error) {
+	if s.Len() == 0 {
+		s.began()
+	}
+	return s.Buffer.Write(p)
 }
