@@ -86,12 +86,15 @@ func (c *Client) Begin(ctx context.Context) (*Use, *router.Error) {
 	limited, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
 	u, err := c.begin(limited)
-	return u, inTime(ctx, err)
+	return u, inTime(ctx, limited, err)
 }
 
-// inTime returns e, of which class credentials is not believed when the caller's own time has ended: they may have been under way.
-func inTime(ctx context.Context, e *router.Error) *router.Error {
-	if e != nil && e.Class == router.ClassCredentials && ctx.Err() != nil {
+// inTime returns e, of which class credentials is not believed when the caller has given less time than limited allows: they may have
+// been under way. What gets them ends a little before the caller's time does, to say why.
+func inTime(ctx, limited context.Context, e *router.Error) *router.Error {
+	end, _ := ctx.Deadline()
+	most, _ := limited.Deadline()
+	if e != nil && e.Class == router.ClassCredentials && (ctx.Err() != nil || end.Equal(most) && errors.Is(e, context.DeadlineExceeded)) {
 		e.Class = router.ClassRetry
 	}
 	return e

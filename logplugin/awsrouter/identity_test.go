@@ -1,6 +1,7 @@
 package awsrouter_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"github.com/secretref/secretref/logplugin/awsrouter"
 	"github.com/secretref/secretref/logplugin/awsrouter/awstest"
 	"github.com/secretref/secretref/logplugin/router"
+	"github.com/secretref/secretref/logplugin/router/routertest"
 	"github.com/secretref/secretref/shared/awsconf"
 	"github.com/secretref/secretref/shared/config"
 )
@@ -134,6 +136,27 @@ func TestCredentialsEndpoint(t *testing.T) {
 			t.Errorf("failures %q once a good key was replaced, want one", got)
 		}
 		u.stored(t, 1, false)
+	})
+}
+
+// An endpoint that has not answered in the short time of the caller is not blamed: it may have been about to.
+func TestShortTimeForCredentials(t *testing.T) {
+	each(t, func(t *testing.T, s service) {
+		awstest.NewHome(t)
+		over := make(chan struct{})
+		agent := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-over }))
+		t.Cleanup(agent.Close)
+		t.Cleanup(func() { close(over) })
+		t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+		t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", agent.URL+"/v2/credentials")
+		u := s.with(t, config.AWS{}, nil)
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		b, _ := routertest.Batch(u.encoders, 1)
+		err := u.router.Send(ctx, b)
+		if router.ClassOf(err) != router.ClassRetry || !strings.Contains(err.Error(), "get AWS credentials") {
+			t.Errorf("%v of class %q, want credentials that could not be had, and class retry", err, router.ClassOf(err))
+		}
 	})
 }
 

@@ -60,7 +60,7 @@ func (s *signer) Sign(ctx context.Context, r *http.Request, hash string, at time
 	}
 	limited, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
-	return inTime(ctx, s.sign(limited, op, r, hash, at))
+	return inTime(ctx, limited, s.sign(limited, op, r, hash, at))
 }
 
 func (s *signer) sign(ctx context.Context, op string, r *http.Request, hash string, at time.Time) *router.Error {
