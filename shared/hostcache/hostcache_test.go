@@ -1,18 +1,14 @@
 package hostcache
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/secretref/secretref/shared/fault"
 	"github.com/secretref/secretref/shared/secret"
@@ -421,122 +417,6 @@ func TestFetchGetsLessTimeThanWaiters(t *testing.T) {
 	}
 }
 
-// The kernel drops the key by itself, with no program of ours running.
-func TestKernelExpiry(t *testing.T) {
-	c, k := open(t, Options{}), newKey(t)
-	start := time.Now()
-	w := ttl.Window{Fresh: start.Add(1100 * time.Millisecond), End: start.Add(1100 * time.Millisecond)}
-	if _, err := c.Do(t.Context(), k, func(context.Context) (Fetched, error) {
-		return Fetched{Payload: secret.New(canary), Window: w}, nil
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if _, ok := c.Lookup(k); !ok {
-		t.Fatal("not kept")
-	}
-	serial, err := unix.KeyctlSearch(unix.KEY_SPEC_USER_KEYRING, keyType, description(k.ID), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { // what has expired stays listed for some minutes
-		if _, err := unix.KeyctlInt(unix.KEYCTL_UNLINK, serial, unix.KEY_SPEC_USER_KEYRING, 0, 0); err != nil {
-			t.Error(err)
-		}
-	})
-	for tick := time.NewTicker(20 * time.Millisecond); hasKey(k.ID); <-tick.C {
-		if time.Since(start) > 5*time.Second {
-			t.Fatal("the key is still there after 5 s, want its end after 2 to 3 s")
-		}
-	}
-	if age := time.Since(start); age < w.End.Sub(start) {
-		t.Errorf("the key went after %v, before the window's end", age)
-	}
-	late := open(t, Options{Dirs: c.dirs, Now: func() time.Time { return start }})
-	if _, ok := late.Peek(k); ok {
-		t.Error("the entry opens for a clock that stands still, without its key")
-	}
-}
-
-// A window that begins late in a second must not end early.
-func TestSeconds(t *testing.T) {
-	for d, want := range map[time.Duration]int{time.Nanosecond: 2, time.Second: 3, 1100 * time.Millisecond: 3, time.Hour: 3602, 1<<63 - 1: 1<<31 - 1} {
-		if got := seconds(d); got != want {
-			t.Errorf("seconds(%v) = %d, want %d", d, got, want)
-		}
-	}
-}
-
-func TestKeyInKernel(t *testing.T) {
-	clk := newClock()
-	c, k, s := open(t, Options{Now: clk.Now, Boot: clk.boot}), newKey(t), newSource(clk)
-	serials := map[int]bool{}
-	for range 3 {
-		if _, err := c.Do(t.Context(), k, s.fetch); err != nil {
-			t.Fatal(err)
-		}
-		clk.forward(6 * time.Minute)
-		serial, err := unix.KeyctlSearch(unix.KEY_SPEC_USER_KEYRING, keyType, description(k.ID), 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		serials[serial] = true
-		about, err := unix.KeyctlString(unix.KEYCTL_DESCRIBE, serial)
-		if want := fmt.Sprintf("user;%d;%d;3f3f0000;secretref:%s", os.Geteuid(), os.Getegid(), k.ID); err != nil || about != want {
-			t.Errorf("the key is %q, %v; want %q", about, err, want)
-		}
-	}
-	if len(serials) != 3 {
-		t.Errorf("%d keys for three writes, want a new one each", len(serials))
-	}
-	keys, err := os.ReadFile("/proc/keys")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(keys)) {
-		if f := strings.Fields(line); strings.Contains(line, k.ID) && (len(f) < 4 || f[3] == "perm") {
-			t.Errorf("a key without an end: %s", line)
-		}
-	}
-}
-
-func TestNoPlaintext(t *testing.T) {
-	clk := newClock()
-	c, k, s := open(t, Options{Now: clk.Now, Boot: clk.boot}), newKey(t), newSource(clk)
-	if _, err := c.Do(t.Context(), k, s.fetch); err != nil {
-		t.Fatal(err)
-	}
-	clk.forward(6 * time.Minute)
-	s.err = failure(fault.Throttled)
-	if a, err := c.Do(t.Context(), k, s.fetch); err != nil || !a.Stale {
-		t.Fatalf("Do = %+v, %v", a, err)
-	}
-	seen := 0
-	all, _ := filepath.Glob(filepath.Join(c.dir.path, "*"))
-	for _, path := range all {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		seen += len(b)
-		for _, hidden := range []string{canary, "prod/ghcr", "Throttled"} {
-			if bytes.Contains(b, []byte(hidden)) || strings.Contains(path, hidden) {
-				t.Errorf("%s holds %q", path, hidden)
-			}
-		}
-		if st, err := os.Stat(path); err != nil || st.Mode() != 0o600 {
-			t.Errorf("%s has mode %v, %v", path, st.Mode(), err)
-		}
-	}
-	keys, err := os.ReadFile("/proc/keys")
-	if err != nil || bytes.Contains(keys, []byte(canary)) || !bytes.Contains(keys, []byte(k.ID)) {
-		t.Errorf("/proc/keys, %v:\n%s", err, keys)
-	}
-	var key [keySize]byte
-	if !readKey(k.ID, &key) || bytes.Contains(key[:], []byte(canary[:8])) || seen == 0 {
-		t.Errorf("looked at %d bytes and key %x", seen, key)
-	}
-}
-
 func BenchmarkLookup(b *testing.B) {
 	for name, size := range map[string]int{"token": 200, "64KiB": 64 << 10} {
 		b.Run(name, func(b *testing.B) {
@@ -554,72 +434,5 @@ func BenchmarkLookup(b *testing.B) {
 				}
 			}
 		})
-	}
-}
-
-// Wherever the wall clock is set to, and in between as well, a value is used for its time and no longer.
-func TestClockSteps(t *testing.T) {
-	const hour = time.Hour
-	for name, steps := range map[string][]time.Duration{
-		"forward":          {hour},
-		"back":             {-hour},
-		"forward and back": {hour, -hour},
-		"back and forward": {-hour, hour},
-		"back three times": {-hour, -hour, -hour},
-	} {
-		clk := newClock()
-		c, k, s := open(t, Options{Now: clk.Now, Boot: clk.boot}), newKey(t, name), newSource(clk)
-		get := func(what, want string, calls int) {
-			t.Helper()
-			a, err := c.Do(t.Context(), k, s.fetch)
-			got := a.Payload.Reveal()
-			if a.Stale {
-				got += " stale"
-			}
-			if err != nil {
-				got = "error"
-			}
-			if got != want || s.calls != calls {
-				t.Errorf("%s: %s: %q after %d calls, want %q after %d", name, what, got, s.calls, want, calls)
-			}
-		}
-		s.value = "one"
-		get("first", "one", 1)
-		s.value = "two"
-		for i, d := range steps {
-			clk.step(d)
-			clk.forward(time.Minute)
-			get(fmt.Sprint("inside the ttl, after step ", i), "one", 1)
-		}
-		s.err = failure(fault.Unreachable)
-		clk.forward(5 * time.Minute)
-		get("past the ttl, AWS does not answer", "one stale", 2)
-		for _, d := range steps {
-			clk.step(d)
-		}
-		get("and is left alone", "one stale", 2)
-		clk.forward(16 * time.Second)
-		get("asked again", "one stale", 3)
-		clk.step(-hour)
-		clk.forward(time.Hour)
-		get("past the stale window", "error", 4)
-		clk.step(hour)
-		s.err = nil
-		get("AWS is back", "two", 5)
-		clk.step(-hour)
-		get("kept", "two", 5)
-	}
-}
-
-// An entry of an earlier start of the host has no age.
-func TestBootInBetween(t *testing.T) {
-	clk := newClock()
-	c, k, s := open(t, Options{Now: clk.Now, Boot: clk.boot}), newKey(t), newSource(clk)
-	if _, err := c.Do(t.Context(), k, s.fetch); err != nil {
-		t.Fatal(err)
-	}
-	booted := open(t, Options{Dirs: c.dirs, Now: clk.Now, Boot: func() time.Duration { return time.Minute }})
-	if a, ok := booted.Lookup(k); ok {
-		t.Errorf("it gives %+v", a)
 	}
 }
