@@ -38,8 +38,6 @@ var Proofs = []Proof{
 	{Page: "datadog.md", Test: documents, In: packages},
 	{Page: "elasticsearch.md", Test: documents, In: packages},
 	{Page: "firehose.md", Test: documents, In: packages},
-	{Page: "s3.md", First: "secretref-logdriver check", Test: "TestCheckRouters", In: "logplugin", Instead: `check("--send")`},
-	{Page: "s3.md", First: "secretref-logdriver iam-policy", Test: "TestPolicyIsWhatIsCalled", In: "logplugin", Instead: `"logDriver": "s3", "s3-bucket": "logs"`},
 	{Page: "firelens.md", Test: documents, In: packages},
 	{Page: "fluentd.md", Test: documents, In: packages},
 	{Page: "from-loki-plugin.md", Test: documents, In: packages},
