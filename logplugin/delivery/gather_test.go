@@ -50,19 +50,28 @@ func gathered(t *testing.T, r *receiver, names ...string) (*Delivery, []*gathere
 	return d, feeds
 }
 
-// batches are how many lines each request has had, by feed.
-func (r *receiver) batches(sizes *[]string) {
-	r.answer = func(_ int, lines []string) error {
-		*sizes = append(*sizes, fmt.Sprintf("%s %d", lines[0][:1], len(lines)))
-		return nil
+// batches makes r note how many lines each request has, by feed, and answer with what answer returns; nil takes all. It returns what was noted.
+func (r *receiver) batches(answer func(call int) error) (sizes func() []string) {
+	var noted []string
+	r.answer = func(call int, lines []string) error { // Send holds the lock
+		noted = append(noted, fmt.Sprintf("%s %d", lines[0][:1], len(lines)))
+		if answer == nil {
+			return nil
+		}
+		return answer(call)
+	}
+	return func() []string {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return slices.Clone(noted)
 	}
 }
 
 // Lines of a feed wait for its linger, however early those of others are sent, and each batch has those of one feed.
 func TestGatherWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, sizes := &receiver{}, []string{}
-		r.batches(&sizes)
+		r := &receiver{}
+		sizes := r.batches(nil)
 		d, feeds := gathered(t, r, "a", "b")
 		began := time.Now()
 		feeds[0].put(2)
@@ -70,13 +79,13 @@ func TestGatherWaits(t *testing.T) {
 		feeds[1].put(3)
 		feeds[0].put(1)
 		synctest.Wait()
-		if len(sizes) > 0 {
-			t.Errorf("%q are sent before a minute has gone by", sizes)
+		if got := sizes(); len(got) > 0 {
+			t.Errorf("%q are sent before a minute has gone by", got)
 		}
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
-		if want := []string{"a 3", "b 3"}; !slices.Equal(sizes, want) || r.times[0].Sub(began) != time.Minute || r.times[1].Sub(began) != 90*time.Second {
-			t.Errorf("%q at %v, want %q after 60 and 90 seconds", sizes, r.times, want)
+		if want := []string{"a 3", "b 3"}; !slices.Equal(sizes(), want) || r.times[0].Sub(began) != time.Minute || r.times[1].Sub(began) != 90*time.Second {
+			t.Errorf("%q at %v, want %q after 60 and 90 seconds", sizes(), r.times, want)
 		}
 		_ = d.Close()
 	})
@@ -85,28 +94,28 @@ func TestGatherWaits(t *testing.T) {
 // A feed with enough lines is sent at once, and one that has ended; others wait on.
 func TestGatherIsDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, sizes := &receiver{}, []string{}
-		r.batches(&sizes)
+		r := &receiver{}
+		sizes := r.batches(nil)
 		d, feeds := gathered(t, r, "a", "b", "c")
 		feeds[0].put(1)
 		feeds[1].put(30) // lines of four and five bytes
 		feeds[2].put(2)
 		synctest.Wait()
-		if want := []string{"b 22"}; !slices.Equal(sizes, want) {
-			t.Errorf("%q are sent, want %q", sizes, want)
+		if want := []string{"b 22"}; !slices.Equal(sizes(), want) {
+			t.Errorf("%q are sent, want %q", sizes(), want)
 		}
 		feeds[1].put(20)
 		synctest.Wait()
-		if want := []string{"b 22", "b 20"}; !slices.Equal(sizes, want) {
-			t.Errorf("%q are sent, want %q", sizes, want)
+		if want := []string{"b 22", "b 20"}; !slices.Equal(sizes(), want) {
+			t.Errorf("%q are sent, want %q", sizes(), want)
 		}
 		feeds[2].mu.Lock()
 		feeds[2].ended = true
 		feeds[2].mu.Unlock()
 		d.Ready(feeds[2])
 		synctest.Wait()
-		if want := []string{"b 22", "b 20", "c 2"}; !slices.Equal(sizes, want) {
-			t.Errorf("%q are sent, want %q", sizes, want)
+		if want := []string{"b 22", "b 20", "c 2"}; !slices.Equal(sizes(), want) {
+			t.Errorf("%q are sent, want %q", sizes(), want)
 		}
 		time.Sleep(time.Hour)
 		synctest.Wait()
@@ -122,14 +131,13 @@ func TestGatherIsDue(t *testing.T) {
 // What is refused for now is sent again as it was, with no line of another feed; a feed that is removed leaves the queue.
 func TestGatherAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, sizes := &receiver{}, []string{}
-		r.answer = func(call int, lines []string) error {
-			sizes = append(sizes, fmt.Sprintf("%s %d", lines[0][:1], len(lines)))
+		r := &receiver{}
+		sizes := r.batches(func(call int) error {
 			if call == 1 {
 				return &router.Error{Class: router.ClassRetry, Op: "test", Bad: router.NoRecord}
 			}
 			return nil
-		}
+		})
 		d, feeds := gathered(t, r, "a", "b", "c")
 		feeds[0].put(2)
 		feeds[1].put(2)
@@ -137,9 +145,10 @@ func TestGatherAgain(t *testing.T) {
 		d.Remove(t.Context(), feeds[1])
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		slices.Sort(sizes)
-		if want := []string{"a 2", "a 2", "c 1"}; !slices.Equal(sizes, want) && !slices.Equal(sizes, []string{"a 2", "c 1", "c 1"}) {
-			t.Errorf("%q are sent, want %q", sizes, want)
+		got := sizes()
+		slices.Sort(got)
+		if want := []string{"a 2", "a 2", "c 1"}; !slices.Equal(got, want) && !slices.Equal(got, []string{"a 2", "c 1", "c 1"}) {
+			t.Errorf("%q are sent, want %q", got, want)
 		}
 		_ = d.Close()
 	})
