@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/xml"
+	"flag"
 	"io"
 	"os"
 	"os/exec"
@@ -202,6 +203,8 @@ func TestPage(t *testing.T) {
 	}
 }
 
+var update = flag.Bool("update", false, "draw the charts of the page anew from the texts beside them")
+
 // docs is the directory of the page.
 const docs = "../../packaging/docs"
 
@@ -221,8 +224,14 @@ func TestChartsAreDrawn(t *testing.T) {
 			t.Errorf("%s: %v", path, err)
 			continue
 		}
-		if got, err := os.ReadFile(strings.TrimSuffix(path, ".tsv") + ".svg"); err != nil || !bytes.Equal(got, want) {
-			t.Errorf("the picture of %s is not drawn from it (%v); run the bench with -out %s", path, err, docs)
+		picture := strings.TrimSuffix(path, ".tsv") + ".svg"
+		if *update {
+			if err := os.WriteFile(picture, want, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := os.ReadFile(picture); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s is not drawn from the text beside it (%v); go test ./logplugin/bench -run TestChartsAreDrawn -update", picture, err)
 		}
 	}
 }
@@ -236,7 +245,7 @@ func TestDraw(t *testing.T) {
 	if err := xml.Unmarshal(picture, new(struct{})); err != nil {
 		t.Errorf("it is not XML: %v", err)
 	}
-	for _, want := range []string{">a &lt; b<", ">one &amp; two<", ">4.00<", `width="110.0"`, `width="330.0"`} {
+	for _, want := range []string{"prefers-color-scheme: dark", ">a &lt; b<", ">one &amp; two<", ">4.00<", `width="110.0"`, `width="330.0"`} {
 		if !strings.Contains(string(picture), want) {
 			t.Errorf("the picture has no %s:\n%s", want, picture)
 		}

@@ -102,7 +102,15 @@ const (
 	margin     = 10
 )
 
+// Colours of the pieces of a bar, which can be told apart on a light and on a dark page.
 var colours = []string{"#7a8ca3", "#d9822b"}
+
+// style makes the words of a picture readable on a light and on a dark page. A picture has no background of its own.
+const style = `<style>
+text { fill: #1f2328 }
+@media (prefers-color-scheme: dark) { text { fill: #e6edf3 } }
+</style>
+`
 
 // draw makes an SVG picture of the text of a chart.
 func draw(source []byte) ([]byte, error) {
@@ -120,9 +128,9 @@ func draw(source []byte) ([]byte, error) {
 	var b bytes.Buffer
 	width, height := labelWidth+barWidth+80, topHeight+rowHeight*len(c.bars)+margin
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`+"\n", width, height, width, height)
-	fmt.Fprintf(&b, `<rect width="%d" height="%d" fill="#ffffff"/>`+"\n", width, height)
+	b.WriteString(style)
 	words := func(x, y int, more, text string) {
-		fmt.Fprintf(&b, `<text x="%d" y="%d" fill="#222222"%s>%s</text>`+"\n", x, y, more, html.EscapeString(text))
+		fmt.Fprintf(&b, `<text x="%d" y="%d"%s>%s</text>`+"\n", x, y, more, html.EscapeString(text))
 	}
 	words(margin, 18, ` font-size="14" font-weight="bold"`, c.title)
 	if len(c.series) > 1 {
