@@ -155,8 +155,11 @@ func (d *Destination) given() map[string]string {
 
 // hide puts references in the place of values that are or may be secrets. o is what the options mean.
 func (p *Plan) hide(d *Destination, o options.Options, rules *options.Rules) {
-	if slices.ContainsFunc(slices.Collect(maps.Keys(d.Options)), func(name string) bool { return hasUser(d.Options[name]) }) {
-		d.native(o) // the password is an option of its own there
+	changed := slices.ContainsFunc(slices.Collect(maps.Keys(d.Options)), func(name string) bool {
+		return hasUser(d.Options[name]) || d.Options["logDriver"] != o.Router && firelens.InAddress(name, d.Options[name])
+	})
+	if changed {
+		d.native(o) // the password is an option of its own there, and an address can be a reference
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.Options)) {
 		value := d.Options[name]
@@ -165,6 +168,9 @@ func (p *Plan) hide(d *Destination, o options.Options, rules *options.Rules) {
 			for _, k := range rules.Kinds {
 				x := k.Option(name)
 				secret = secret || k.Name == o.Router && x != nil && (x.Credential || x.Address && firelens.HasToken(value))
+				if changed && x != nil && x.Address {
+					form = "the whole address, with scheme, host and path"
+				}
 			}
 		} else {
 			option, form, secret = firelens.Secret(name, value)

@@ -28,6 +28,12 @@ func Secret(name, value string) (option, form string, secret bool) {
 	return name, "", false
 }
 
+// InAddress reports whether an option of FireLens is a part of an address in which a token may stand. It cannot be given by reference:
+// the router's own option of the whole address can.
+func InAddress(name, value string) bool {
+	return slices.Contains([]string{"logs_uri", "path", "endpoint", "base_uri", "logdna_endpoint"}, strings.ToLower(strings.TrimSpace(name))) && HasToken(value)
+}
+
 // HasToken reports whether a path may have a token in it: it has a query, or a part that is long.
 func HasToken(value string) bool {
 	const longest = 15
