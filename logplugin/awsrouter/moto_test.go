@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -43,22 +42,7 @@ func (m moto) call(t *testing.T, target string, request, answer any) {
 
 // s3 makes a request to moto's S3.
 func (m moto) s3(t *testing.T, method, path string) []byte {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, m.url+path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+awstest.Old.ID+"/20261128/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0")
-	a, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer a.Body.Close()
-	body, err := io.ReadAll(a.Body)
-	if err != nil || a.StatusCode != http.StatusOK {
-		t.Fatalf("%s %s: %s, %v", method, path, a.Status, err)
-	}
-	return body
+	return awstest.CallS3(t, m.url, method, path)
 }
 
 // logs are the lines of records that lie one behind the other.

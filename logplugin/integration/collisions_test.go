@@ -36,7 +36,7 @@ func (a arrival) String() string {
 	return fmt.Sprintf("tag %s, encoding %q, %s", a.tag, a.encoding, strings.Join(a.members, " "))
 }
 
-// arrivals takes lines over HTTP, and over TCP, and keeps what came of each container.
+// arrivals is a receiver over HTTP and over TCP. It keeps the lines of each container.
 type arrivals struct {
 	web *httptest.Server
 	raw net.Listener

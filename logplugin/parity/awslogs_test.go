@@ -177,7 +177,7 @@ func compareEvents(t *testing.T, known *differences, multi bool, docker, here []
 	}
 	for i := range want {
 		if here[i] != want[i] {
-			t.Errorf("a difference that nobody has declared:\ngot      %.400q\nDocker's %.400q", here[i], want[i])
+			t.Errorf("an undeclared difference:\ngot      %.400q\nDocker's %.400q", here[i], want[i])
 		}
 	}
 }

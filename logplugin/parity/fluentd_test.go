@@ -203,7 +203,7 @@ func (r records) one(docker, here forwardtest.Entry, partial bool, line string) 
 		want["partial_id"] = got["partial_id"] // compared with those of the line
 	}
 	if here.Tag != docker.Tag || !maps.Equal(got, want) {
-		r.t.Errorf("a difference that nobody has declared:\ngot      %q %.400q\nDocker's %q %.400q", here.Tag, got, docker.Tag, want)
+		r.t.Errorf("an undeclared difference:\ngot      %q %.400q\nDocker's %q %.400q", here.Tag, got, docker.Tag, want)
 	}
 	if fmt := reflect.TypeOf(docker.Time); reflect.TypeOf(here.Time) != fmt {
 		r.t.Errorf("time %v is %T, Docker's %v is %v", here.Time, here.Time, docker.Time, fmt)

@@ -154,7 +154,7 @@ func compareGELF(t *testing.T, known *differences, own map[string]string, r rout
 		want = strings.Replace(want, `\r","timestamp"`, `","timestamp"`, 1)
 	}
 	if got != want {
-		t.Errorf("a difference that nobody has declared:\ngot      %.700s\nDocker's %.700s", got, want)
+		t.Errorf("an undeclared difference:\ngot      %.700s\nDocker's %.700s", got, want)
 	}
 }
 

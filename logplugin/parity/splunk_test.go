@@ -215,7 +215,7 @@ func (p pair) compare(lines []routertest.InputLine, docker, here []string) {
 			want = got
 		}
 		if got != want {
-			p.t.Errorf("a difference that nobody has declared:\ngot      %.600s\nDocker's %.600s", got, want)
+			p.t.Errorf("an undeclared difference:\ngot      %.600s\nDocker's %.600s", got, want)
 		}
 	}
 	if len(docker) > 0 || len(here) > 0 {

@@ -99,7 +99,7 @@ func (p *syslogPair) compare(r router.Record, docker, here string) {
 		want = strings.ReplaceAll(want, p.tag, strings.ReplaceAll(p.tag, "\n", "#012"))
 	}
 	if got != want {
-		p.t.Errorf("a difference that nobody has declared:\ngot      %.400q\nDocker's %.400q", got, want)
+		p.t.Errorf("an undeclared difference:\ngot      %.400q\nDocker's %.400q", got, want)
 	}
 }
 
@@ -166,7 +166,7 @@ func awaySyslog(t *testing.T, h *host, known *differences) {
 	known.shows(timeOfSending) // Docker's shows it in the pieces of a line
 }
 
-// skipVerify gives a value that says that the receiver's certificate is to be checked, which nobody has signed.
+// skipVerify asks for a check of the receiver's certificate, which no known authority has signed.
 func skipVerify(t *testing.T, h *host, known *differences) {
 	r, address, _ := startSocket(t, h, "tcp+tls", splitAt('\n'))
 	c := container{lines: []routertest.InputLine{{Stream: "stdout", Line: []byte("line"), Newline: true}}, options: map[string]string{"syslog-address": address}}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"testing"
 	"time"
 )
 
@@ -70,4 +71,24 @@ func Call(url, target string, body []byte) Answer {
 		}
 	}
 	return a
+}
+
+// CallS3 makes a request to the S3 of a service that does not look at signatures, and returns the body of its answer 200.
+func CallS3(t testing.TB, url, method, path string) []byte {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+Old.ID+"/20261128/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0")
+	a, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(a.Body, maxAnswer))
+	if err != nil || a.StatusCode != http.StatusOK {
+		t.Fatalf("%s %s: %s, %v", method, path, a.Status, err)
+	}
+	return body
 }

@@ -5,7 +5,6 @@ package s3
 import (
 	"encoding/json"
 	"encoding/xml"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -21,24 +20,7 @@ import (
 // TestMoto stores objects in moto's S3, which we did not write, and reads them back as it lists them.
 func TestMoto(t *testing.T) {
 	server := rig.Use(t, rig.StartMoto, rig.MotoOptions{})
-	request := func(method, path string) []byte {
-		t.Helper()
-		r, err := http.NewRequestWithContext(t.Context(), method, server.URL()+path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+awstest.Old.ID+"/20261128/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0")
-		a, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer a.Body.Close()
-		body, err := io.ReadAll(a.Body)
-		if err != nil || a.StatusCode != http.StatusOK {
-			t.Fatalf("%s %s: %s, %v", method, path, a.Status, err)
-		}
-		return body
-	}
+	request := func(method, path string) []byte { return awstest.CallS3(t, server.URL(), method, path) }
 	request(http.MethodPut, "/logs")
 	c, err := Kind(awsrouter.NewHost(awstest.NewHome(t).Session(server.URL()))).New(router.Options{Plain: map[string]string{
 		bucket: "logs", keyFormat: "/a b/$TAG/%Y+%m/é-$UUID", contentMD5: "true", storageClass: "STANDARD_IA", contentType: "application/x-ndjson",
