@@ -151,7 +151,8 @@ var notAlike = map[string]struct{ declared, refused string }{
 	"loki-drop-single":     {"the records of a stream stand together", ""},
 	"nrlogs":               {"the attribute plugin", ""},
 
-	"datadog-tag":          {"dd_message_key may name any member", ""},
+	"datadog-tag":          {"DD-EVP-ORIGIN", ""},
+	"datadog-ecs":          {"DD-EVP-ORIGIN", ""},
 	"http-gelf-keys":       {"", "use Name=gelf"},
 	"splunk-event-key":     {"/services/collector/event/1.0", ""},
 	"splunk-fields":        {"", "event_field is not supported"},
@@ -442,16 +443,6 @@ func (r *received) change(name string) {
 		r.values = lokiEntries(r.values)
 	}
 	switch name {
-	case "datadog-tag": // another member is renamed there
-		for _, v := range r.values {
-			for _, m := range v.([]any) {
-				record, _ := m.(map[string]any)
-				if member, ok := record["message"]; ok {
-					record["team"] = member
-					delete(record, "message")
-				}
-			}
-		}
 	case "loki-meta": // each line is a JSON string, with other escapes
 		for _, e := range r.values {
 			entry, _ := e.([]any)[1].([]any)

@@ -1,6 +1,7 @@
 package fluentbit
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"time"
@@ -12,7 +13,16 @@ import (
 // Shape says which members the records of a session have, and how they are called. The zero value is the record as it is.
 type Shape struct {
 	Without []string // members that are left out
-	Message string   // the name of the member Log; "" means that it keeps its own
+	Message string   // the name of the member Renamed; "" means that it keeps its own
+	Renamed string   // "" means Log
+}
+
+// name is what the member of that name is called.
+func (s Shape) name(member string) string {
+	if s.Message != "" && member == cmp.Or(s.Renamed, Log) {
+		return s.Message
+	}
+	return member
 }
 
 // Record writes the members of one session's records.
@@ -39,22 +49,18 @@ func NewRecord(s router.Session, shape Shape, max int) *Record {
 	all := Members(s)
 	for _, m := range all[:2] {
 		if !slices.Contains(shape.Without, m.Name) {
-			r.head = jsontext.AppendString(open(r.head, m.Name), []byte(m.Value))
+			r.head = jsontext.AppendString(open(r.head, shape.name(m.Name)), []byte(m.Value))
 		}
 	}
-	message := shape.Message
-	if message == "" {
-		message = Log
-	}
 	if r.source {
-		r.head = open(r.head, Source)
+		r.head = open(r.head, shape.name(Source))
 	}
 	if r.line {
-		r.middle = append(open(r.middle, message), '"')
+		r.middle = append(open(r.middle, shape.name(Log)), '"')
 	}
 	for _, m := range all[2:] {
-		if !slices.Contains(shape.Without, m.Name) && m.Name != message {
-			r.tail = jsontext.AppendString(open(r.tail, m.Name), []byte(m.Value))
+		if !slices.Contains(shape.Without, m.Name) && (m.Name != shape.Message || shape.Renamed == m.Name) {
+			r.tail = jsontext.AppendString(open(r.tail, shape.name(m.Name)), []byte(m.Value))
 		}
 	}
 	return r

@@ -3,6 +3,7 @@ package options
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/secretref/secretref/logplugin/bounded"
@@ -68,4 +69,20 @@ func attributes(given map[string]string, info Info) (map[string]string, error) {
 		return nil, fmt.Errorf("log-opts labels and env pick %d bytes to go with every line, and at most %d can; pick less", size, maxAttributes)
 	}
 	return picks, nil
+}
+
+// addAttributes adds to picks what the templates of a translation give.
+func (r *Rules) addAttributes(picks, templates map[string]string, info Info) error {
+	for _, name := range slices.Sorted(maps.Keys(templates)) {
+		if _, picked := picks[name]; picked {
+			continue
+		}
+		switch text, err := r.render(name, templates[name], info, nil); {
+		case err != nil:
+			return err
+		case text != "":
+			picks[name] = text
+		}
+	}
+	return nil
 }

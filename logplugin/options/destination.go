@@ -71,12 +71,12 @@ func (r *Rules) connects(given map[string]string) bool {
 
 // parseNamed reads the options of a container whose lines go to a destination of the configuration.
 func (r *Rules) parseNamed(name string, given map[string]string, info Info) (Options, error) {
-	all, k, notes, err := r.native(r.Destinations[name])
+	n, err := r.native(r.Destinations[name])
 	if err != nil {
 		return Options{}, inDestination(name, err)
 	}
-	own := Plain{}
-	all = maps.Clone(all)
+	k, own := n.kind, Plain{}
+	all := maps.Clone(n.config)
 	for _, option := range slices.Sorted(maps.Keys(given)) {
 		value := given[option]
 		switch o := k.Option(option); {
@@ -93,7 +93,8 @@ func (r *Rules) parseNamed(name string, given map[string]string, info Info) (Opt
 		}
 		all[option] = value
 	}
-	o, err := r.parse(all, info)
+	n.config = all
+	o, err := r.parseNative(n, info)
 	if err != nil {
 		return Options{}, inDestination(name, err)
 	}
@@ -107,7 +108,7 @@ func (r *Rules) parseNamed(name string, given map[string]string, info Info) (Opt
 			own[option.Name] = text
 		}
 	}
-	o.Destination, o.Own, o.Notes = name, own, append(notes, o.Notes...)
+	o.Destination, o.Own = name, own
 	return o, nil
 }
 
@@ -146,11 +147,12 @@ func (r *Rules) Expand(o Options) (Options, error) {
 	if r.Destinations[o.Destination] == nil {
 		return o, fmt.Errorf("destination %s is not configured any more; add [logs.destinations.%s] again, or give the lines up with forget --discard", o.Destination, o.Destination)
 	}
-	all, k, _, err := r.native(r.Destinations[o.Destination])
+	n, err := r.native(r.Destinations[o.Destination])
 	if err != nil {
 		return o, inDestination(o.Destination, err)
 	}
-	all = maps.Clone(all)
+	k := n.kind
+	all := maps.Clone(n.config)
 	rendered := Plain{}
 	for option, value := range o.Own {
 		switch x := k.Option(option); {

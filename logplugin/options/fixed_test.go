@@ -3,7 +3,10 @@ package options
 import (
 	"maps"
 	"os"
+	"strings"
 	"testing"
+
+	"github.com/secretref/secretref/logplugin/router"
 )
 
 func TestTag(t *testing.T) {
@@ -81,5 +84,35 @@ func TestAttributes(t *testing.T) {
 				t.Errorf("attributes %q, %v, want %q", o.Attributes, err, c.want)
 			}
 		})
+	}
+}
+
+// A translation adds attributes, also in a destination of the configuration: what is picked comes before them, and an empty one is left out.
+func TestAttributesOfATranslation(t *testing.T) {
+	r := rules()
+	r.Kinds = append(r.Kinds, router.Kind{Name: "foreign", Translate: func(f router.Foreign) (router.Translated, error) {
+		f.Plain["splunk-url"], f.Plain["splunk-token"] = "https://splunk.example.com", "t"
+		return router.Translated{Router: "splunk", Plain: f.Plain, Attributes: map[string]string{
+			"team": `{{index .ContainerLabels "com.example.team"}}`, "tier": "behind", "none": `{{index .ContainerLabels "none"}}`,
+		}}, nil
+	}})
+	r.Destinations = map[string]map[string]string{"d": {"logDriver": "foreign"}}
+	want := map[string]string{"team": "blue", "tier": "front"}
+	for name, given := range map[string]map[string]string{
+		"own": {"logDriver": "foreign", "labels": "tier"}, "destination": {"destination": "d", "labels": "tier"},
+	} {
+		o, err := r.Parse(given, info())
+		if err != nil || !maps.Equal(o.Attributes, want) {
+			t.Errorf("%s: %v, %v, want %v", name, o.Attributes, err, want)
+		}
+		if again, err := r.Expand(o); err != nil || !maps.Equal(again.Attributes, want) {
+			t.Errorf("%s, from the state: %v, %v", name, again.Attributes, err)
+		}
+	}
+	r.Kinds[len(r.Kinds)-1].Translate = func(router.Foreign) (router.Translated, error) {
+		return router.Translated{Router: "splunk", Plain: map[string]string{"splunk-url": "https://splunk.example.com", "splunk-token": "t"}, Attributes: map[string]string{"a": "{{"}}, nil
+	}
+	if _, err := r.Parse(map[string]string{"logDriver": "foreign"}, info()); err == nil || !strings.Contains(err.Error(), "log-opt a:") {
+		t.Errorf("a template that is none: %v", err)
 	}
 }

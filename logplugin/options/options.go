@@ -116,12 +116,19 @@ func (o Options) LogValue() slog.Value { return slog.StringValue(o.String()) }
 
 // parse reads a complete set of options. Whether they are allowed is not asked.
 func (r *Rules) parse(config map[string]string, info Info) (Options, error) {
-	config, k, notes, err := r.native(config)
+	n, err := r.native(config)
 	if err != nil {
 		return Options{}, err
 	}
-	o := Options{Router: k.Name, Plain: Plain{}, Notes: notes}
-	if err := r.known(k, config); err != nil {
+	return r.parseNative(n, info)
+}
+
+// parseNative is parse for options that are translated.
+func (r *Rules) parseNative(n native, info Info) (Options, error) {
+	k, config := n.kind, n.config
+	o := Options{Router: k.Name, Plain: Plain{}, Notes: n.notes}
+	err := r.known(k, config)
+	if err != nil {
 		return Options{}, err
 	}
 	if config, err = clean(k, config); err != nil {
@@ -145,6 +152,9 @@ func (r *Rules) parse(config map[string]string, info Info) (Options, error) {
 		}
 	}
 	if err := r.fix(&o, k, config, info); err != nil {
+		return Options{}, err
+	}
+	if err := r.addAttributes(o.Attributes, n.attributes, info); err != nil {
 		return Options{}, err
 	}
 	if o.Address, err = plainAddress(k, o); err != nil { // behind the templates, in which a log group may stand

@@ -31,8 +31,8 @@ func (r *Rules) Permissions(given map[string]string) (Options, []router.Permissi
 	for name := range strings.SplitSeq(all["labels"]+","+all["env"], ",") {
 		info.ContainerLabels[name] = anyName
 	}
-	if native, _, _, err := r.native(all); err == nil { // otherwise Parse says what is wrong
-		for _, text := range native {
+	if n, err := r.native(all); err == nil { // otherwise Parse says what is wrong
+		for _, text := range n.config {
 			for _, m := range quoted.FindAllStringSubmatch(text, -1) { // which may be the name of a label in a template
 				info.ContainerLabels[m[1]] = anyName
 			}

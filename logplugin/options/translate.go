@@ -11,12 +11,19 @@ import (
 	"github.com/secretref/secretref/logplugin/router"
 )
 
-// native returns options in the words of the router that serves them, with that router. Options in the words of something else, such as
-// FireLens, are translated.
-func (r *Rules) native(given map[string]string) (map[string]string, *router.Kind, []string, error) {
+// native are options in the words of the router that serves them.
+type native struct {
+	kind       *router.Kind
+	config     map[string]string
+	attributes map[string]string // see router.Translated
+	notes      []string
+}
+
+// native reads options. Those in the words of something else, such as FireLens, are translated.
+func (r *Rules) native(given map[string]string) (native, error) {
 	k, err := r.kindOf(given)
 	if err != nil || k.Translate == nil {
-		return given, k, nil, err
+		return native{kind: k, config: given}, err
 	}
 	foreign := router.Foreign{Plain: map[string]string{}, Docker: slices.Concat(Common(), dockers)}
 	for name, value := range given {
@@ -25,12 +32,12 @@ func (r *Rules) native(given map[string]string) (map[string]string, *router.Kind
 		}
 	}
 	if foreign.References, err = referenceTexts(given); err != nil {
-		return nil, nil, nil, err
+		return native{}, err
 	}
 	name := k.Name
 	done, err := k.Translate(foreign)
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("%s %s: %w", logDriver, name, err)
+		return native{}, fmt.Errorf("%s %s: %w", logDriver, name, err)
 	}
 	config := maps.Clone(done.Plain)
 	config[logDriver] = done.Router
@@ -38,9 +45,9 @@ func (r *Rules) native(given map[string]string) (map[string]string, *router.Kind
 		config[dot+option] = text
 	}
 	if k = r.kind(done.Router); k == nil {
-		return nil, nil, nil, fmt.Errorf("%s %s: %s is not a router here", logDriver, name, done.Router)
+		return native{}, fmt.Errorf("%s %s: %s is not a router here", logDriver, name, done.Router)
 	}
-	return config, k, done.Notes, nil
+	return native{k, config, done.Attributes, done.Notes}, nil
 }
 
 // referenceTexts reads both forms of secretOptions for a translation, which knows other options than a router. The list may also be

@@ -57,6 +57,9 @@ type Translated struct {
 	Router     string
 	Plain      map[string]string
 	References map[string]string
+	// Attributes are members that each record has besides the picks of labels and env, as templates. One of the same name that is picked
+	// comes before it, and one that gives nothing is left out.
+	Attributes map[string]string
 	Notes      []string // what a person should know of the translation, one line each, without a value that may be a secret
 }
 

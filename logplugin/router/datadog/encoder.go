@@ -105,14 +105,10 @@ func asFluentBit(v *router.Values, s router.Session, f fluentbit.Settings) *Enco
 		e.head = appendMember(e.head, p.Name, p.Value)
 	}
 	e.head = append(e.head, ',')
-	shape := fluentbit.Shape{}
-	if cmp.Or(f[message], fluentbit.Log) == fluentbit.Log {
-		shape.Message = "message"
-	}
+	shape := fluentbit.Shape{Message: "message", Renamed: f[message]}
 	var all []string
 	if f[provider] == "ecs" {
-		shape.Without = []string{fluentbit.ContainerID, fluentbit.ContainerName}
-		all = append(all, "container_id:"+s.ContainerID, "container_name:"+strings.TrimPrefix(s.ContainerName, "/"))
+		all, shape.Without = ecsTags(s)
 	}
 	if given := v.String(tags, ""); given != "" {
 		all = append(all, given)
@@ -120,6 +116,52 @@ func asFluentBit(v *router.Values, s router.Session, f fluentbit.Settings) *Enco
 	e.fluent = fluentbit.NewRecord(s, shape, maxText)
 	e.tail = append(appendMember(nil, "ddtags", strings.Join(all, ",")), "},"...)
 	return e
+}
+
+// ecsTags returns the tags that the provider ecs makes of members, and the names of these, which are then no attributes.
+func ecsTags(s router.Session) (tags, members []string) {
+	for _, m := range fluentbit.Members(s) {
+		made := ecsTag(m)
+		if m.Value == "" || made == nil {
+			continue
+		}
+		tags, members = append(tags, made...), append(members, m.Name)
+	}
+	return tags, members
+}
+
+// ecsTag returns the tags of one member; nil means that it is an attribute.
+func ecsTag(m fluentbit.Member) []string {
+	switch m.Name {
+	case fluentbit.ContainerID, "container_image":
+		return []string{m.Name + ":" + m.Value}
+	case fluentbit.ContainerName:
+		return []string{m.Name + ":" + strings.TrimPrefix(m.Value, "/")}
+	case "ecs_cluster":
+		return []string{"cluster_name:" + behind(m.Value, "cluster/")}
+	case "ecs_task_definition":
+		if family, version, ok := strings.Cut(m.Value, ":"); ok {
+			return []string{"task_family:" + family, "task_version:" + version}
+		}
+		return []string{m.Name + ":" + m.Value}
+	case "ecs_task_arn":
+		made := []string{"task_arn:" + m.Value}
+		if rest, isARN := strings.CutPrefix(m.Value, "arn:aws:ecs:"); isARN {
+			if region, _, ok := strings.Cut(rest, ":"); ok {
+				made = append(made, "region:"+region)
+			}
+		}
+		return append(made, "task_id:"+behind(m.Value, "task/"))
+	}
+	return nil
+}
+
+// behind returns what stands behind mark in text, or text.
+func behind(text, mark string) string {
+	if _, after, ok := strings.Cut(text, mark); ok {
+		return after
+	}
+	return text
 }
 
 // AppendRecord implements router.Encoder.

@@ -180,7 +180,7 @@ func (t *translation) partitionKey() {
 		if with, known := t.members()[key]; known {
 			t.set("kinesis-partition-key", with)
 		} else {
-			t.set("kinesis-partition-key", fmt.Sprintf("{{index .ContainerLabels %q}}", key))
+			t.set("kinesis-partition-key", labelOf(key))
 		}
 	}
 }
@@ -225,7 +225,7 @@ func (t *translation) members() map[string]string {
 	}
 	return map[string]string{
 		"container_id": "{{.FullID}}", "container_name": "/{{.Name}}", "tag": tag, "TAG": tag, "ecs_task_id": "{{.FullID}}",
-		"ecs_cluster": `{{or (index .ContainerLabels "com.amazonaws.ecs.cluster") "default"}}`,
+		"ecs_cluster": fmt.Sprintf(`{{or (index .ContainerLabels %q) "default"}}`, clusterLabel),
 	}
 }
 
@@ -254,7 +254,7 @@ func (t *translation) fromRecord(option, templates string) string {
 		case ok:
 			return with
 		case isLabel:
-			return fmt.Sprintf("{{index .ContainerLabels %q}}", label)
+			return labelOf(label)
 		}
 		t.fail("%s has %s, which is not known before there is a line; known are $(container_name), $(container_id), $(tag), $(ecs_task_id), which is the container's id, "+
 			"$(ecs_cluster), which is the label com.amazonaws.ecs.cluster or default, and ${label:NAME}", e.key, found)

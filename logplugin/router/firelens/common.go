@@ -1,7 +1,6 @@
 package firelens
 
 import (
-	"fmt"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -12,7 +11,7 @@ import (
 // agentOptions are read by the ECS agent or by Docker, and never reach Fluent Bit. The value says what becomes of one here: "" means
 // that it is kept under its name.
 var agentOptions = map[string]string{
-	"enable-ecs-log-metadata": "there is no task here, and so there are no ecs_ fields",
+	"enable-ecs-log-metadata": "what ECS adds comes from the container's labels",
 	"log-driver-buffer-limit": "lines wait in the spool, whose limit is spool-max-bytes",
 	"include-pattern":         "", "exclude-pattern": "",
 	"config-file-type":  "a custom Fluent Bit configuration is not read; give the options of its [OUTPUT] here, or run that Fluent Bit on the host and send to it with Name=forward",
@@ -73,6 +72,7 @@ func (t *translation) common() {
 			t.fail("%s is %q, which is not a number of bytes", e.key, e.whole())
 		case e.name == "enable-ecs-log-metadata" && !slices.Contains([]string{"true", "false"}, strings.ToLower(e.whole())):
 			t.fail("%s is %q; write true or false", e.key, e.whole())
+		case e.name == "enable-ecs-log-metadata": // see withMetadata
 		default:
 			t.note("%s has no effect: %s", e.key, effect)
 		}
@@ -197,7 +197,7 @@ func (t *translation) expand(e entry, asTemplate bool) string {
 		name := found[2 : len(found)-1]
 		switch with, known := variables[name]; {
 		case strings.HasPrefix(name, "label:") && asTemplate:
-			return fmt.Sprintf("{{index .ContainerLabels %q}}", strings.TrimPrefix(name, "label:"))
+			return labelOf(strings.TrimPrefix(name, "label:"))
 		case known && asTemplate:
 			return with
 		case known:

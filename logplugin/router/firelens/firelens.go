@@ -151,7 +151,7 @@ func Translate(given router.Foreign) (router.Translated, error) {
 	if t.plain["tag"] == "" { // an empty one takes back that of daemon.json
 		t.plain["tag"] = defaultTag
 	}
-	return router.Translated{Router: t.out.router, Plain: t.plain, References: t.refs, Notes: t.notes}, nil
+	return router.Translated{Router: t.out.router, Plain: t.plain, References: t.refs, Attributes: t.withMetadata(), Notes: t.notes}, nil
 }
 
 // defaultTag is the tag of Fluent Bit's records, which on ECS ends in the id of the task.

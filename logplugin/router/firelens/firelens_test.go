@@ -208,6 +208,19 @@ func TestCollisions(t *testing.T) {
 	}
 }
 
+// A container has the members that ECS adds when it has the labels of ECS, and the options do not say otherwise.
+func TestMetadataOfECS(t *testing.T) {
+	for value, want := range map[string]bool{"": true, "true": true, "TRUE": true, "false": false} {
+		got, err := translate(m{"Name": "null", "enable-ecs-log-metadata": value}, nil)
+		if has := got.Attributes["ecs_cluster"] != ""; err != nil || has != want {
+			t.Errorf("enable-ecs-log-metadata %q: %v, %v", value, got.Attributes, err)
+		}
+	}
+	if _, err := translate(m{"Name": "null", "enable-ecs-log-metadata": "no"}, nil); err == nil || !strings.Contains(err.Error(), "write true or false") {
+		t.Errorf("error %v", err)
+	}
+}
+
 // Whatever the options are, an error shows no value that may be a secret.
 func TestErrorsShowNoSecret(t *testing.T) {
 	const hidden = "h1dden-v4lue"

@@ -75,7 +75,7 @@ func (t *translation) keyOrPreset(name string) string {
 	case ok:
 		return with
 	case preset == "" || strings.Contains(preset, "{{"):
-		return fmt.Sprintf("{{index .ContainerLabels %q}}", key)
+		return labelOf(key)
 	}
 	return fmt.Sprintf("{{or (index .ContainerLabels %q) %q}}", key, preset)
 }
