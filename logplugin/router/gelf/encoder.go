@@ -76,13 +76,30 @@ func (e *Encoder) AppendRecord(dst []byte, r *router.Record) []byte {
 	}
 	dst = jsontext.AppendString(append(dst, e.head...), r.Line)
 	dst = append(dst, `,"timestamp":`...)
-	dst = strconv.AppendFloat(dst, float64(r.TimeNano/1e6)/1000, 'f', -1, 64)
+	dst = appendSeconds(dst, r.TimeNano/1e6)
 	if string(r.Source) == "stderr" {
 		dst = append(dst, `,"level":3`...)
 	} else {
 		dst = append(dst, `,"level":6`...)
 	}
 	return append(dst, e.rest...)
+}
+
+// appendSeconds appends milliseconds as seconds with as few digits as there must be, as encoding/json writes them.
+func appendSeconds(dst []byte, milli int64) []byte {
+	if milli < 0 {
+		dst, milli = append(dst, '-'), -milli
+	}
+	dst = strconv.AppendInt(dst, milli/1000, 10)
+	rest := milli % 1000
+	if rest == 0 {
+		return dst
+	}
+	dst = append(dst, '.', byte('0'+rest/100), byte('0'+rest/10%10), byte('0'+rest%10))
+	for dst[len(dst)-1] == '0' {
+		dst = dst[:len(dst)-1]
+	}
+	return dst
 }
 
 // shorten returns a message whose line is cut so that it has about limit bytes, with a mark. Its line is the only member that a

@@ -8,8 +8,10 @@ import (
 	"encoding/json"
 	"io"
 	"maps"
+	"math"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +62,18 @@ func TestTimes(t *testing.T) {
 		got := string(e.AppendRecord(nil, &router.Record{TimeNano: nano, Line: []byte("x")}))
 		if !strings.Contains(got, `"timestamp":`+want+`,`) {
 			t.Errorf("%d: %s, want %s", nano, got, want)
+		}
+	}
+}
+
+// Seconds are written as encoding/json writes them for Docker's driver.
+func TestSeconds(t *testing.T) {
+	for i := range int64(20_000) {
+		for _, milli := range []int64{i, -i, 1795463544_000 + i, math.MaxInt64/1_000_000 - i, math.MinInt64/1_000_000 + i} {
+			got, want := appendSeconds(nil, milli), strconv.AppendFloat(nil, float64(milli)/1000, 'f', -1, 64)
+			if !bytes.Equal(got, want) {
+				t.Fatalf("%d ms: %s, want %s", milli, got, want)
+			}
 		}
 	}
 }
