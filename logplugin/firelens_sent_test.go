@@ -179,7 +179,7 @@ func compareForward(t *testing.T, o options.Options, info options.Info, records 
 
 // What differs from object to object in a key: random letters, and the time of sending with use_put_object.
 var (
-	randomInKey = regexp.MustCompile(`(-object|_00-|-)[0-9A-Za-z]{8}(\.gz)?$`)
+	randomInKey = regexp.MustCompile(`(-object|_00-|-)([0-9A-Za-z]{8}|[0-9A-Za-z]{16})(\.gz)?$`)
 	sentInKey   = regexp.MustCompile(`/\d\d/\d\d/\d\d-object`)
 )
 
@@ -211,7 +211,7 @@ func compareObject(t *testing.T, o options.Options, info options.Info, records [
 		t.Fatalf("%d objects", len(stored))
 	}
 	keyOf := func(path string) string {
-		return sentInKey.ReplaceAllString(randomInKey.ReplaceAllString(path, "${1}RANDOM$2"), "/TIME-object")
+		return sentInKey.ReplaceAllString(randomInKey.ReplaceAllString(path, "${1}RANDOM$3"), "/TIME-object")
 	}
 	want := c.Requests[0]
 	if got := "/" + o.Plain["s3-bucket"] + "/" + stored[0].Key; keyOf(got) != keyOf(want.Path) || want.Method != http.MethodPut {

@@ -106,13 +106,13 @@ func TestGather(t *testing.T) {
 
 func TestKeys(t *testing.T) {
 	const nano = 1795428000_123456789 // 2026-11-23T10:00:00Z
-	name := nameOf("session", nano, 7)
+	name := uuidOf("session", nano, 7)
 	for _, c := range []struct{ format, tag, delimiters, want string }{
 		{"/$TAG/%Y/%m/%d/%H-%M-%S-$UUID", "web/ab12", ".", "web/ab12/2026/11/23/10-00-00-" + name},
 		{"/logs/$TAG", "a.b", ".", "logs/a.b-object" + name},
 		{"/$TAG[1]/$TAG[0]/$TAG[2]", "a.b", ".", "b/a/$TAG[2]-object" + name},
 		{"/$TAG[0]/$TAG[2]", "..a-b..c", ".-", "a/c-object" + name},
-		{"/x-$INDEX.json", "", ".", "x-1795428000123456789.json"},
+		{"/x-$INDEX.json", "", ".", "x-1795428000123456789" + nameOf("session", nano, 7, "0123456789", 10) + ".json"},
 		{"/100%%/$UUID/$OTHER $TAG", "50%Y", ".", "100%/" + name + "/$OTHER 50%Y"},
 		{"/é/$UUID", "", "", "é/" + name},
 	} {
@@ -125,19 +125,35 @@ func TestKeys(t *testing.T) {
 			t.Errorf("%s with the tag %s: %q, want %q", c.format, c.tag, got, c.want)
 		}
 	}
-	k, err := parseKey("/$TAG", strings.Repeat("é", 2000), "")
-	if got := k.of("session", nano, 7); err != nil || len(got) > maxKey || len(got) < maxKey-1 || !strings.HasSuffix(got, "é-object"+name) {
-		t.Errorf("%d bytes, %v", len(got), err)
+	for _, format := range []string{"/$TAG", "/$TAG/$UUID", "/$TAG-$INDEX.json"} { // what the key has no room for takes the name with it
+		k, err := parseKey(format, strings.Repeat("é", 2000), "")
+		if got := k.of("session", nano, 7); err != nil || len(got) > maxKey || len(got) < maxKey-1 || !strings.HasSuffix(got, "é-object"+name) {
+			t.Errorf("%s: %d bytes, %v", format, len(got), err)
+		}
 	}
 }
 
-// Another session, another time and another place give another name; the same give the same.
-func TestNames(t *testing.T) {
-	again := nameOf("a", 1, 2)
-	names := []string{nameOf("a", 1, 2), nameOf("b", 1, 2), nameOf("a", 2, 2), nameOf("a", 1, 3), nameOf("a", -1, 2)}
-	slices.Sort(names)
-	if len(slices.Compact(names)) != 5 || !slices.Contains(names, again) || len(names[0]) != 8 {
-		t.Errorf("%q", names)
+// Another session, another time and another place give another key, in each format that is without a time of its own; the same give
+// the same. An object whose key is that of another one replaces it, and its lines are lost.
+func TestKeysDiffer(t *testing.T) {
+	type object struct {
+		session        string
+		nano, position int64
+	}
+	objects := []object{{"a", 1, 2}, {"b", 1, 2}, {"a", 2, 2}, {"a", 1, 3}, {"a", -1, 2}, {"b", -1, 2}}
+	for format, length := range map[string]int{"/$UUID": 16, "/$TAG": len("web-object") + 16, "/$INDEX": 1 + 10} {
+		k, err := parseKey(format, "web", ".")
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := map[string]object{}
+		for _, o := range objects {
+			key := k.of(o.session, o.nano, o.position)
+			if other, ok := seen[key]; ok || len(key) != length || key != k.of(o.session, o.nano, o.position) {
+				t.Errorf("%s: the key of %v is %q; want one of %d bytes that is not that of %v", format, o, key, length, other)
+			}
+			seen[key] = o
+		}
 	}
 }
 

@@ -87,17 +87,18 @@ func (k key) of(session string, nano, position int64) string {
 			text = t.Append(text, nano)
 		case p.index:
 			text = strconv.AppendInt(text, max(nano, 0), 10)
+			text = append(text, nameOf(session, nano, position, "0123456789", indexDigits)...)
 		case p.id:
-			text = append(text, nameOf(session, nano, position)...)
+			text = append(text, uuidOf(session, nano, position)...)
 		default:
 			text = append(text, p.text...)
 		}
 	}
-	after := ""
-	if k.suffix {
-		after = "-object" + nameOf(session, nano, position)
-	}
 	s := strings.ToValidUTF8(string(text), "_")
+	after := ""
+	if k.suffix || len(s) > maxKey { // what differs from object to object may stand in what is cut off
+		after = "-object" + uuidOf(session, nano, position)
+	}
 	if most := maxKey - len(after); len(s) > most {
 		for most > 0 && !utf8.RuneStart(s[most]) {
 			most--
@@ -107,16 +108,28 @@ func (k key) of(session string, nano, position int64) string {
 	return s + after
 }
 
-// nameOf is the name of an object: the same whenever it is sent, and no other object's.
-func nameOf(session string, nano, position int64) string {
-	const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+// How many characters of an object's name are enough for objects with nothing else that differs in their keys: any number of hosts may
+// store objects below one prefix, and two that get one key lose the lines of the first. An index begins with a time already.
+const (
+	uuidLetters = 16
+	indexDigits = 10
+)
+
+func uuidOf(session string, nano, position int64) string {
+	return nameOf(session, nano, position, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", uuidLetters)
+}
+
+// nameOf is the name of an object in n of the given digits, of at most 20: the same whenever it is sent, and no other object's.
+func nameOf(session string, nano, position int64, digits string, n int) string {
 	text := binary.BigEndian.AppendUint64([]byte(session), uint64(nano))        //nolint:gosec // only the bytes matter
 	sum := sha256.Sum256(binary.BigEndian.AppendUint64(text, uint64(position))) //nolint:gosec // likewise
-	name := make([]byte, 8)
-	n := binary.BigEndian.Uint64(sum[:])
+	name := make([]byte, n)
+	base := uint64(len(digits))
 	for i := range name {
-		name[i] = digits[n%62]
-		n /= 62
+		half := sum[i%2*8:] // 64 bits are enough for ten of 62 digits
+		rest := binary.BigEndian.Uint64(half)
+		name[i] = digits[rest%base]
+		binary.BigEndian.PutUint64(half, rest/base)
 	}
 	return string(name)
 }

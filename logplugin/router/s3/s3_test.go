@@ -94,7 +94,7 @@ func TestObjects(t *testing.T) {
 		}
 		for i, o := range stored {
 			name := []string{"one", "two"}[i]
-			if want := "a b/" + name + "/2026+11-object" + nameOf("session-"+name, 1795428000_123456789, 0); o.Key != want {
+			if want := "a b/" + name + "/2026+11-object" + uuidOf("session-"+name, 1795428000_123456789, 0); o.Key != want {
 				t.Errorf("key %q, want %q", o.Key, want)
 			}
 			for header, want := range map[string]string{"Content-Type": "application/x-ndjson", "X-Amz-Storage-Class": "STANDARD_IA", "X-Amz-Acl": "bucket-owner-full-control",
