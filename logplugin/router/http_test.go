@@ -173,8 +173,11 @@ func TestCompressor(t *testing.T) {
 }
 
 func TestRedact(t *testing.T) {
-	list := []router.Option{{Name: "token", Credential: true}, {Name: "flag"}, {Name: "plain"}}
-	o := router.Options{Plain: map[string]string{"token": "Ab1", "plain": "visible"}, Secrets: map[string]secret.Source{"flag": routertest.NewSource("yes")}}
+	list := []router.Option{{Name: "token", Credential: true}, {Name: "flag"}, {Name: "plain"}, {Name: "header", Credential: true}, {Name: "url"}, {Name: "long"}, {Name: "key"}}
+	o := router.Options{Plain: map[string]string{"token": "Ab1", "plain": "visible", "header": "Bearer t0ken-0f-header"}, Secrets: map[string]secret.Source{
+		"flag": routertest.NewSource("yes"), "url": routertest.NewSource("https://hec.example.com/in/t0ken.0f.path/x?key=t0ken%200f%20query&b=1"),
+		"long": routertest.NewSource("t0ken-0f-header-and-more"), "key": routertest.NewSource("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+	}}
 	v, err := o.Connection(t.Context(), list)
 	if err != nil {
 		t.Fatal(err)
@@ -182,6 +185,11 @@ func TestRedact(t *testing.T) {
 	for text, want := range map[string]string{
 		"Invalid token: Ab1.": "Invalid token: [redacted].", "AB1ab1": "[redacted][redacted]", "%41%62%31 yes visible": "[redacted] yes visible",
 		"416231": "[redacted]", "host h.example": "host [redacted]", "": "",
+		// A receiver that names what it refuses leaves out what stands around it.
+		"unknown token t0ken-0f-header": "unknown token [redacted]", "Bearer of bad news": "Bearer of bad news",
+		"cannot POST /in/t0ken.0f.path/x": "cannot POST /in/[redacted]/x", "no key t0ken 0f query, nor t0ken+0f+query": "no key [redacted], nor [redacted]",
+		"t0ken-0f-header-and-more": "[redacted]", // and not the shorter one first, which would leave the end
+		"certificate refused":      "certificate refused",
 	} {
 		if got := v.Redact(list, text, "h.example", ""); got != want {
 			t.Errorf("Redact(%q) = %q, want %q", text, got, want)

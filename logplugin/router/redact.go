@@ -1,6 +1,7 @@
 package router
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -8,6 +9,7 @@ import (
 	"iter"
 	"maps"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -30,12 +32,48 @@ func (v *Values) Redact(list []Option, text string, more ...string) string {
 			}
 		}
 	}
+	var all []string
 	for _, s := range secrets {
-		for _, spelling := range spellings(s) {
-			text = replaceFold(text, spelling)
+		all = append(all, spellings(s)...)
+		for _, part := range parts(s) {
+			all = append(all, spellings(part)...)
 		}
 	}
+	slices.SortFunc(all, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
+	for _, spelling := range slices.Compact(all) { // the longest first, or the end of one that begins with another stays
+		text = replaceFold(text, spelling)
+	}
 	return text
+}
+
+// Parts of a secret are looked for as well: a receiver says `unknown token X` of the header `Bearer X`, and `cannot POST /in/X`
+// of an address. Shorter parts are words of every sentence. A certificate is not taken apart.
+const (
+	shortestPart = 8
+	longestWhole = 8 << 10
+)
+
+func parts(s string) (all []string) {
+	if len(s) > longestWhole || strings.Contains(s, "\n") {
+		return nil
+	}
+	if scheme, text, ok := strings.Cut(s, " "); ok && strings.EqualFold(scheme, "Basic") {
+		if pair, err := base64.StdEncoding.DecodeString(text); err == nil {
+			_, password, _ := strings.Cut(string(pair), ":")
+			all = append(all, string(pair), password)
+		}
+	}
+	for _, separators := range []string{" \t", " \t,;:?&#@", " \t,;:?&#@/="} {
+		for _, word := range strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(separators, r) }) {
+			if all = append(all, word); strings.ContainsAny(word, "%+") {
+				plain, err := url.QueryUnescape(word)
+				if err == nil {
+					all = append(all, plain)
+				}
+			}
+		}
+	}
+	return slices.DeleteFunc(all, func(part string) bool { return len(part) < shortestPart })
 }
 
 // RedactAddress is Redact, and takes out the host of an address that came by reference too.
@@ -50,7 +88,7 @@ func (v *Values) RedactAddress(list []Option, f AddressForm, text string) string
 	return v.Redact(list, text, hosts...)
 }
 
-// spellings returns s as a receiver, a proxy or an error may write it, the longest first.
+// spellings returns s as a receiver, a proxy or an error may write it.
 func spellings(s string) []string {
 	if s == "" {
 		return nil
