@@ -4,7 +4,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/secretref/secretref/logplugin/router/splunk/hectest"
@@ -22,7 +21,6 @@ func TestNamedDestination(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reloads := 0
 	set := func(url string) {
 		t.Helper()
 		text := string(plain) + "allow_options = false\nallow_references = []\nallow_routers = []\ndefault_destination = \"prod\"\n" +
@@ -30,9 +28,7 @@ func TestNamedDestination(t *testing.T) {
 		if err := os.WriteFile(d.args[1], []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		d.reload <- syscall.SIGHUP
-		reloads++
-		await(t, "the new configuration", func() bool { return strings.Count(d.log.String(), "takes effect now") == reloads })
+		d.reread(t)
 	}
 	set(d.hec.URL())
 	for name, config := range map[string]map[string]string{

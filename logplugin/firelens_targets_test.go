@@ -19,6 +19,7 @@ func firelensTargets() map[string]func() target {
 		"datadog":          {datadogTarget, map[string]string{"Host": "HOST", "Port": "PORT", "secretOptions.apikey": "SECRET"}, false},
 		"splunk":           {splunkTarget, map[string]string{"Host": "HOST", "Port": "PORT", "event_key": "$log", "secretOptions.splunk_token": "SECRET"}, false},
 		"loki":             {lokiTarget, map[string]string{"Host": "HOST", "Port": "PORT", "Labels": "job=x", "secretOptions.bearer_token": "SECRET"}, true},
+		"grafana-loki":     {openLokiTarget, map[string]string{"Url": "URL/loki/api/v1/push", "Labels": `{job="x"}`}, true},
 		"newrelic":         {newrelicTarget, map[string]string{"endpoint": "URL", "secretOptions.licenseKey": "SECRET"}, false},
 		"nrlogs":           {newrelicTarget, map[string]string{"base_uri": "URL", "secretOptions.license_key": "SECRET"}, false},
 		"opentelemetry":    {otlpTarget, map[string]string{"Host": "HOST", "Port": "PORT", "secretOptions.Header Authorization": "SECRET"}, false},

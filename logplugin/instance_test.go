@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -188,9 +187,7 @@ func TestServeNamesTheInstance(t *testing.T) {
 	if err := os.WriteFile(conf, append(text, "instance_metadata = false\n"...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	before := strings.Count(d.log.String(), "msg=ready")
-	d.reload <- syscall.SIGHUP
-	await(t, "the next configuration", func() bool { return strings.Count(d.log.String(), "msg=ready") > before })
+	d.reread(t)
 	if body := line("c2"); strings.Contains(body, fakeaws.InstanceID) {
 		t.Errorf("with instance_metadata = false it sends %s", body)
 	}

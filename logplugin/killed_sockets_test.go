@@ -86,11 +86,7 @@ type socketRun struct {
 var socketNames = []string{"c1", "c2"}
 
 func (s *socketRun) run(t *testing.T) {
-	options := map[string]string{}
-	for name, value := range s.options {
-		host, port, _ := strings.Cut(s.receiver.Address(), ":")
-		options[name] = strings.NewReplacer("ADDRESS", s.receiver.Address(), "HOST", host, "PORT", port).Replace(value)
-	}
+	options := s.optionsFor(s.receiver.Address())
 	for _, name := range socketNames {
 		s.files[name] = s.k.fifo(t, name)
 		if a := s.k.startWith(t, name, options); a != `{"Err":""}` {
@@ -181,18 +177,7 @@ func (s *socketRun) put(t *testing.T, from, to int) (done func()) {
 // lines are the whole lines of ours that have arrived: one that was cut by the end of a connection is none.
 func (s *socketRun) lines() (lines []string) {
 	for _, m := range s.receiver.Messages() {
-		text := strings.TrimSpace(string(m))
-		ok := strings.Contains(text, " - ")
-		line := strings.TrimPrefix(text[strings.LastIndex(text, " - ")+len(" - "):], "\ufeff")
-		if _, text, isGELF := strings.Cut(string(m), `"short_message":"`); isGELF {
-			line, _, ok = strings.Cut(text, `"`)
-		}
-		if _, rest, isJSON := strings.Cut(text, `"log":"`); isJSON {
-			line, _, ok = strings.Cut(rest, `"`)
-		} else if len(m) == len("c1 000000") { // the line alone
-			line, ok = text, true
-		}
-		if ok && len(line) == len("c1 000000") {
+		if line, whole := messageLine(m); whole && len(line) == len("c1 000000") {
 			lines = append(lines, line)
 		}
 	}

@@ -94,19 +94,17 @@ func TestRoutersLoseNothing(t *testing.T) {
 	if long {
 		how = trial{lines: 100_000, kills: 10, tries: 10}
 	}
-	for _, name := range slices.Sorted(maps.Keys(targets())) {
+	for _, name := range slices.Sorted(maps.Keys(answeringTargets())) {
 		if (name == "splunk" || name == "fluentd") && !long {
 			continue // the integration tests have them killed, under a daemon
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // they wait most of the time
-			x, how := targets()[name](), how
+			how := how
 			if strings.HasPrefix(name, firelens.Name) && !long {
 				how = trial{lines: 2000, kills: 1, tries: 2} // the router itself has its own
 			}
-			t.Cleanup(x.close)
-			x.setToken(token)
-			losesNothing(t, x, how)
+			losesNothing(t, answeringTargets()[name], how)
 		})
 	}
 }
@@ -123,17 +121,14 @@ func (h trial) part() int { return h.lines / (h.kills + 2) }
 
 const refusedAtTheEnd = 7
 
-func losesNothing(t *testing.T, x target, how trial) {
+func losesNothing(t *testing.T, make func() target, how trial) {
 	k := startKillable(t)
-	options := map[string]string{}
-	for name, value := range x.options {
-		options[name] = strings.ReplaceAll(value, "SECRET", k.reference)
-	}
+	x := k.target(t, make)
 	names := []string{"c1", "c2"}
 	files := map[string]*os.File{}
 	for _, name := range names {
 		files[name] = k.fifo(t, name)
-		if a := k.startWith(t, name, options); a != `{"Err":""}` {
+		if a := k.startWith(t, name, x.options); a != `{"Err":""}` {
 			t.Fatalf("StartLogging: %s", a)
 		}
 	}
@@ -178,7 +173,9 @@ func losesNothing(t *testing.T, x target, how trial) {
 	}
 	const rotated = "ffffffff-4e5f-6071-8293-a4b5c6d7e8f9"
 	k.aws.RotateSecret("logs/token", `{"token":"`+rotated+`"}`)
-	x.setToken(rotated)
+	if x.setToken != nil {
+		x.setToken(rotated)
+	}
 	put(how.kills*part, (how.kills+1)*part)()
 	arrives(2 * (how.kills + 1) * part)
 
@@ -256,60 +253,5 @@ func refuses(t *testing.T, k *killable, x target, f *os.File) {
 	})
 	if code, out := k.run(t, "status"); code != 0 {
 		t.Errorf("status: %d, %s", code, out)
-	}
-}
-
-// check asks the receiver of each router that can be asked, tells a wrong credential from a missing receiver, and sends a line when
-// asked to. Where containers may send to is looked at before that.
-func TestCheckRouters(t *testing.T) {
-	for _, name := range slices.Sorted(maps.Keys(targets())) {
-		x := targets()[name]()
-		t.Run(x.name, func(t *testing.T) {
-			t.Cleanup(x.close)
-			d := startDriver(t, "allow_routers = [\""+x.url+"\", \"http://127.0.0.1:1\", \"arn:aws:logs:*:*:log-group:new\", \"arn:aws:firehose:*:*:deliverystream/s\", \"arn:aws:kinesis:*:*:stream/s\", \"arn:aws:s3:::logs\"]\n")
-			check := func(extra ...string) (int, string) {
-				args := append([]string{"check"}, extra...)
-				for name, value := range x.options {
-					args = append(args, "--log-opt", name+"="+strings.ReplaceAll(value, "SECRET", d.reference))
-				}
-				return d.run(t, args...)
-			}
-			x.setToken(token)
-			if code, out := check(); code != 0 || strings.Contains(out, "ok     the router ") != x.asks || !strings.Contains(out, x.url) {
-				t.Errorf("check: %d\n%s", code, out)
-			}
-			if n := len(x.lines(0)); n != 0 {
-				t.Errorf("check has sent %d lines", n)
-			}
-			if code, out := check("--send"); code != 0 || !strings.Contains(out, "ok     the router takes a line") || len(x.lines(0)) != 1 {
-				t.Errorf("check --send: %d, %d lines\n%s", code, len(x.lines(0)), out)
-			}
-			x.setToken("another")
-			var extra []string
-			if !x.asks {
-				extra = []string{"--send"}
-			}
-			if code, out := check(extra...); code != 1 || !strings.Contains(out, "failed the router ") || strings.Contains(out, token) {
-				t.Errorf("check with a wrong token: %d\n%s", code, out)
-			}
-			for name, value := range x.options {
-				if value == x.url || value == "127.0.0.1" {
-					x.options[name] = strings.Replace(value, "127.0.0.1", "127.0.0.2", 1)
-				}
-			}
-			if code, out := check(); code != 1 || !strings.Contains(out, "allow_routers") {
-				t.Errorf("check with an address that is not allowed: %d\n%s", code, out)
-			}
-		})
-	}
-}
-
-// Every router has a row in the tests of this file, or a test of its own elsewhere.
-func TestEveryRouterIsTried(t *testing.T) {
-	elsewhere := []string{"null", "awsfirelens", "syslog", "gelf", "tcp"} // no receiver of their own; receivers without answers, in killed_sockets_test.go
-	for _, k := range Routers() {
-		if targets()[k.Name] == nil && !slices.Contains(elsewhere, k.Name) {
-			t.Errorf("the router %s has no row in targets", k.Name)
-		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -148,6 +149,15 @@ func (d *driver) serve(t *testing.T) (ended func() int) {
 			return -1
 		}
 	})
+}
+
+// reread has a driver that was started once read its configuration again, and returns when that is in use.
+func (d *driver) reread(t *testing.T) {
+	t.Helper()
+	ready := func() int { return strings.Count(d.log.String(), "msg=ready") }
+	before := max(ready(), 1) // it may answer status before it says that it is ready for the first time
+	d.reload <- syscall.SIGHUP
+	await(t, "the configuration that was read again", func() bool { return ready() > before })
 }
 
 func (d *driver) run(t *testing.T, args ...string) (int, string) {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/secretref/secretref/logplugin/awsrouter/awstest"
@@ -29,16 +30,33 @@ import (
 // target is a router's receiver, and the options with which containers log to it.
 type target struct {
 	name     string
-	url      string
+	url      string                                    // as allow_routers has it; "" means that the router has no address
 	options  map[string]string                         // SECRET in a value is the reference
-	lines    func(from int) []string                   // that were accepted, in order for each container, but for the first
-	setToken func(token string)                        // the only one that is good from now on
+	lines    func(from int) []string                   // that were accepted, in order for each container, but for the first; nil means that nobody sees them
+	setToken func(token string)                        // the only one that is good from now on; nil means that the router has no credential
 	refused  func(f *frame.Entry, n int) (line string) // makes an entry that the receiver refuses while it takes others; nil = it refuses none
-	away     func(is bool)                             // from now on
+	away     func(is bool)                             // from now on; nil means that there is no receiver
 	tries    func() int                                // requests so far, or what stands for one
 	close    func()
 	stored   bool // lines are found by their place: none comes twice, and one that was put off comes later
-	asks     bool // the receiver says without a line whether it takes the credential
+	apart    bool // a line is all that the receiver has of a record: those of an event are records of their own
+	asks     bool // the receiver says without a line whether it is there, and whether it takes the credential
+}
+
+// target starts a target, and makes token good there. SECRET in its options becomes the reference of d.
+func (d *driver) target(t *testing.T, make func() target) target {
+	t.Helper()
+	x := make()
+	t.Cleanup(x.close)
+	if x.setToken != nil {
+		x.setToken(token)
+	}
+	options := map[string]string{}
+	for name, value := range x.options {
+		options[name] = strings.ReplaceAll(value, "SECRET", d.reference)
+	}
+	x.options = options
+	return x
 }
 
 // over completes a target whose receiver is r.
@@ -53,12 +71,19 @@ func (x target) over(r *routertest.Receiver) target {
 	return x
 }
 
-// targets are those of all routers that have a receiver, and of the outputs that FireLens has.
+// targets are those of all routers, and of the outputs that FireLens has.
 func targets() map[string]func() target {
+	all := answeringTargets()
+	maps.Copy(all, silentTargets())
+	return all
+}
+
+// answeringTargets are those whose receivers acknowledge what they take.
+func answeringTargets() map[string]func() target {
 	all := firelensTargets()
 	maps.Copy(all, map[string]func() target{
 		"splunk": splunkTarget, "fluentd": fluentdTarget, "loki": lokiTarget, "otlp": otlpTarget, "datadog": datadogTarget, "newrelic": newrelicTarget, "logdna": logdnaTarget,
-		"http": httpTarget, "elasticsearch": elasticTarget, "awslogs": awslogsTarget, "firehose": firehoseTarget, "kinesis": kinesisTarget, "s3": s3Target,
+		"http": httpTarget, "elasticsearch": elasticTarget, "opensearch": openSearchTarget, "awslogs": awslogsTarget, "firehose": firehoseTarget, "kinesis": kinesisTarget, "s3": s3Target,
 	})
 	return all
 }
@@ -138,6 +163,13 @@ func lokiTarget() target {
 	}.over(s.Receiver)
 }
 
+// openLokiTarget is one that wants no credential: where FireLens has a password in the address there is none by reference.
+func openLokiTarget() target {
+	x := lokiTarget()
+	x.setToken = nil
+	return x
+}
+
 func otlpTarget() target {
 	s := otlptest.Start(otlptest.Options{Reject: isRefused})
 	return target{
@@ -213,7 +245,11 @@ func logdnaTargetOver(secure *tls.Config) target {
 	}.over(s.Receiver)
 }
 
-func httpTarget() target { return httpTargetOf(func(line string) string { return line }) }
+func httpTarget() target {
+	x := httpTargetOf(func(line string) string { return line })
+	x.apart = true
+	return x
+}
 
 // httpTargetOf is a receiver of lines, of which lineOf makes what was logged.
 func httpTargetOf(lineOf func(string) string) target {
@@ -254,20 +290,22 @@ func httpTargetOf(lineOf func(string) string) target {
 // elasticTarget is a server that puts off some lines at their first coming. Its lines are those that were created: what comes again
 // is stored once.
 func elasticTarget() target {
-	return elasticTargetOf(func(token string) string { return "ApiKey " + token })
+	return elasticTargetOf("es_rejected_execution_exception", func(token string) string { return "ApiKey " + token })
 }
 
-// openSearchTarget is one with users and passwords in place of keys.
+// openSearchTarget is one with users and passwords in place of keys, and with the names that OpenSearch has for its errors.
 func openSearchTarget() target {
-	return elasticTargetOf(func(token string) string { return "Basic " + base64.StdEncoding.EncodeToString([]byte("u:"+token)) })
+	x := elasticTargetOf("rejected_execution_exception", func(token string) string { return "Basic " + base64.StdEncoding.EncodeToString([]byte("u:"+token)) })
+	x.options = map[string]string{"logDriver": "elasticsearch", "elasticsearch-url": x.url, "elasticsearch-user": "u", "secretOptions.elasticsearch-password": "SECRET"}
+	return x
 }
 
-// elasticTargetOf is a server for which auth makes the header of a token.
-func elasticTargetOf(auth func(token string) string) target {
+// elasticTargetOf is a server that puts lines off with an error of this name, and for which auth makes the header of a token.
+func elasticTargetOf(busyName string, auth func(token string) string) target {
 	var busy int // lines so far
 	s := elastictest.Start(elastictest.Options{Reject: isRefused, Fail: func(elastictest.Document) (int, string) {
 		if busy++; busy%1999 == 0 {
-			return http.StatusTooManyRequests, "es_rejected_execution_exception"
+			return http.StatusTooManyRequests, busyName
 		}
 		return 0, ""
 	}})
@@ -326,7 +364,7 @@ func s3Target() target {
 	var seen []string
 	is := map[string]bool{}
 	return target{
-		name: "s3", stored: true, lines: func(from int) []string {
+		name: "s3", stored: true, apart: true, lines: func(from int) []string {
 			mu.Lock()
 			defer mu.Unlock()
 			stored := s.Lines()

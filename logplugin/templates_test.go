@@ -12,7 +12,8 @@ import (
 // Options that name something are templates, so that one default serves every container. Every template is one in fact, in a container's own
 // options and in a destination's.
 func TestNamesAreTemplates(t *testing.T) {
-	names := map[string][]string{
+	names := map[string][]string{ // of every router
+		"splunk": {}, "fluentd": {}, "firehose": {}, "kinesis": {}, "s3": {"s3-key-format"}, "syslog": {}, "gelf": {}, "tcp": {}, "null": {}, "awsfirelens": {},
 		"awslogs": {"awslogs-group"}, "loki": {"loki-external-labels"}, "otlp": {"otlp-resource"},
 		"logdna": {"logdna-hostname", "logdna-tags", "logdna-app", "logdna-file"}, "datadog": {"datadog-service", "datadog-source", "datadog-tags", "datadog-hostname"}, "newrelic": {"newrelic-attributes"},
 		"http": {"http-fields"}, "elasticsearch": {"elasticsearch-index", "elasticsearch-pipeline", "elasticsearch-fields"},
@@ -24,6 +25,9 @@ func TestNamesAreTemplates(t *testing.T) {
 			if o.Template {
 				templates = append(templates, o.Name)
 			}
+		}
+		if names[k.Name] == nil {
+			t.Errorf("%s has no row", k.Name)
 		}
 		for _, name := range names[k.Name] {
 			if !slices.Contains(templates, name) {

@@ -56,19 +56,28 @@ type SocketReceiver struct {
 // StartSocket starts a receiver that ends with the test.
 func StartSocket(t testing.TB, o SocketOptions) *SocketReceiver {
 	t.Helper()
+	s, err := ListenSocket(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// ListenSocket starts a receiver that ends with Close.
+func ListenSocket(o SocketOptions) (*SocketReceiver, error) {
 	if o.Address == "" {
 		o.Address = "127.0.0.1:0"
 	}
 	s := &SocketReceiver{options: o, address: o.Address, conns: map[net.Conn]bool{}}
 	s.changed = sync.NewCond(&s.mu)
-	if err := s.listen(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		s.SetFault(SocketAway)
-		s.done.Wait()
-	})
-	return s
+	return s, s.listen()
+}
+
+// Close ends the receiver and its connections.
+func (s *SocketReceiver) Close() {
+	s.SetFault(SocketAway)
+	s.done.Wait()
 }
 
 // Address is where it listens: HOST:PORT, or the path of the socket.
