@@ -153,7 +153,6 @@ var notAlike = map[string]struct{ declared, refused string }{
 
 	"datadog-tag":          {"DD-EVP-ORIGIN", ""},
 	"datadog-ecs":          {"DD-EVP-ORIGIN", ""},
-	"http-gelf-keys":       {"", "use Name=gelf"},
 	"splunk-event-key":     {"/services/collector/event/1.0", ""},
 	"splunk-fields":        {"", "event_field is not supported"},
 	"splunk-user":          {"", "give the token in splunk_token"},
@@ -176,8 +175,8 @@ var notAlike = map[string]struct{ declared, refused string }{
 	"forward-sharedkey-user-tls": {"retain_metadata_in_forward_mode", ""},
 
 	"syslog-tcp-nokey": {"messages are empty", ""},
-	"gelf-udp":         {"a message has no host", ""},
-	"gelf-udp-chunked": {"a message has no host", ""},
+	"gelf-udp":         {"a message of GELF has no host", ""},
+	"gelf-udp-chunked": {"a message of GELF has no host", ""},
 
 	"cloudwatch_logs":              {"tls.ca_file, tls.verify", ""},
 	"cloudwatch_logs-log_key":      {"tls.ca_file, tls.verify", ""},

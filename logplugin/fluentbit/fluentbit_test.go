@@ -2,6 +2,7 @@ package fluentbit
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/secretref/secretref/logplugin/router"
@@ -46,6 +47,28 @@ func TestRecordAllocs(t *testing.T) {
 		r := &router.Record{TimeNano: 1, Source: []byte("stdout"), Line: []byte("hello")}
 		if n := testing.AllocsPerRun(1000, func() { buf = o.AppendObject(buf[:0], r); r.TimeNano += 1e8 }); n != 0 {
 			t.Errorf("%s: AppendObject allocates %v times, want 0", form, n)
+		}
+	}
+}
+
+func TestGELF(t *testing.T) {
+	line := &router.Record{TimeNano: -1_500_000_000, Source: []byte("stderr"), Line: []byte("a \xff")}
+	for name, c := range map[string]struct {
+		attributes map[string]string
+		settings   Settings
+		want       string // without the version and what describes the container
+	}{
+		"usual":               {nil, nil, `"host":"h","short_message":"a \ufffd","timestamp":-2.500,"_source":"stderr"}`},
+		"parts by their name": {map[string]string{"host": "x", "level": "4", "full_message": "f", "timestamp": "1"}, nil, `"host":"x","short_message":"a \ufffd","timestamp":"1","_source":"stderr","full_message":"f","level":4}`},
+		"parts of others":     {map[string]string{"host": "x", "a": "ERR", "b": "f", "c": "1", "d": "y"}, Settings{GELFHost: "d", GELFFull: "b", GELFLevel: "a", GELFTimestamp: "c"}, `"host":"y","short_message":"a \ufffd","timestamp":"1","_source":"stderr","level":3,"full_message":"f","_host":"x"}`},
+		"no level":            {map[string]string{"level": "loud"}, nil, `"host":"h","short_message":"a \ufffd","timestamp":-2.500,"_source":"stderr","level":"loud"}`},
+		"the source":          {nil, Settings{GELFLevel: Source}, `"host":"h","short_message":"a \ufffd","timestamp":-2.500,"level":"stderr"}`},
+		"an id, and a tag":    {map[string]string{"id": "i", "t": "gone", "a b": "c"}, Settings{GELFTag: "t"}, `"host":"h","short_message":"a \ufffd","timestamp":-2.500,"_source":"stderr","_a_b":"c","_t":"tag"}`},
+	} {
+		s := router.Session{ContainerID: "c1", ContainerName: "/web", Tag: "tag", Host: "h", Attrs: c.attributes}
+		got := strings.NewReplacer(`"version":"1.1",`, "", `,"_container_id":"c1","_container_name":"/web"`, "").Replace(string(NewGELF(s, c.settings, 1000).AppendGELF(nil, line)))
+		if got != "{"+c.want || !json.Valid([]byte(got)) {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
 	}
 }

@@ -98,7 +98,6 @@ func TestTranslate(t *testing.T) {
 		{"region without a signature", http(m{"aws_region": "eu-west-1"}), nil, m{"http-aws-region": ""}, ""},
 		{"profile of a signature", http(m{"aws_auth": "on", "aws_profile": "x"}), nil, nil, "set profile under [aws]"},
 		{"MessagePack", http(m{"Format": "msgpack", "header_tag": "X-Tag", "compress": "snappy"}), nil, m{"http-format": "msgpack", "http-header-tag": "X-Tag", "http-compress": "snappy"}, ""},
-		{"GELF over HTTP", http(m{"Format": "gelf"}), nil, nil, "use Name=gelf"},
 		{"CloudWatch Logs", m{"Name": "cloudwatch_logs", "region": "eu-west-1", "log_group_name": "g", "log_stream_prefix": "p-", "auto_create_group": "True", "log_retention_days": "30", "role_arn": "r"}, nil,
 			m{"awslogs-region": "eu-west-1", "awslogs-group": "g", "tag": "p-" + defaultTag, "awslogs-create-group": "true", "awslogs-retention-days": "30", "awslogs-role-arn": "r", "awslogs-fluent-bit": "output=cloudwatch_logs"}, ""},
 		{"the line alone", m{"Name": "cloudwatch", "log_group_name": "g", "log_stream_name": "s", "log_key": "log", "log_format": "json/emf"}, nil,
@@ -138,7 +137,13 @@ func TestTranslate(t *testing.T) {
 		{"GELF", m{"Name": "gelf", "Host": "g.example.com", "gelf_short_message_key": "log", "gelf_host_key": "container_name", "compress": "off"}, nil,
 			m{"gelf-address": "udp://g.example.com:12201", "gelf-compression-type": "none", "gelf-fluent-bit": "output=gelf,gelf_host_key=container_name"}, ""},
 		{"GELF over TLS", m{"Name": "gelf", "Mode": "tls", "compress": "off", "gelf_tag_key": "t"}, nil, m{"gelf-address": "tcp+tls://127.0.0.1:12201", "gelf-compression-type": ""}, ""},
-		{"GELF with a level", m{"Name": "gelf", "gelf_level_key": "level"}, nil, nil, "a record has no level"},
+		{"GELF with parts", m{"Name": "gelf", "gelf_level_key": "$level", "gelf_timestamp_key": "t", "gelf_full_message_key": "container_id"}, nil,
+			m{"gelf-fluent-bit": "output=gelf,gelf_full_message_key=container_id,gelf_level_key=level,gelf_timestamp_key=t"}, ""},
+		{"GELF with the line twice", m{"Name": "gelf", "gelf_full_message_key": "log"}, nil, nil, "name another member"},
+		{"GELF of the source", m{"Name": "gelf", "gelf_host_key": "source"}, nil, nil, "which is stdout or stderr"},
+		{"GELF over HTTP", http(m{"Format": "GELF", "gelf_short_message_key": "log", "gelf_host_key": "container_name"}), nil,
+			m{"http-format": "gelf", "http-fluent-bit": "output=http,gelf_host_key=container_name"}, ""},
+		{"a body by itself", http(m{"body_key": "$log", "headers_key": "$h"}), nil, nil, "http-format=raw for the line alone"},
 		{"value with a line break", http(m{"URI": "/a\nName x"}), nil, nil, "has a line break"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 func httpOutput() output {
 	return output{
 		names: []string{"http"}, router: "http", tls: prefixTLS("http"), build: buildHTTP,
-		options: slices.Concat(oauthOptions(), signingRefused(), []option{
+		options: slices.Concat(oauthOptions(), signingRefused(), gelfKeys(), []option{
 			{name: "aws_auth"}, {name: "aws_service"}, {name: "aws_region"}, {name: "aws_role_arn"}, {name: "aws_external_id"},
 			{name: "uri"}, {name: "format"}, {name: "header", repeats: true},
 			{name: "json_date_key", setting: true}, {name: "json_date_format"},
@@ -18,14 +18,15 @@ func httpOutput() output {
 			{name: "compress"}, {name: "http_method"}, {name: "http.response_timeout", form: ignored},
 			{name: "allow_duplicated_headers"}, {name: "log_response_payload", form: ignored},
 			{name: "header_tag", to: "http-header-tag"},
-			{name: "body_key", form: refused, why: "the whole record is sent"}, {name: "headers_key", form: refused, why: "the whole record is sent"},
-			{name: "gelf_timestamp_key", form: refused, why: "use Name=gelf"}, {name: "gelf_host_key", form: refused, why: "use Name=gelf"},
-			{name: "gelf_short_message_key", form: refused, why: "use Name=gelf"}, {name: "gelf_full_message_key", form: refused, why: "use Name=gelf"},
-			{name: "gelf_level_key", form: refused, why: "use Name=gelf"},
+			{name: "body_key", form: refused, why: noHeaders}, {name: "headers_key", form: refused, why: noHeaders},
 			{name: "http.read_idle_timeout", form: ignored},
 		}),
 	}
 }
+
+// noHeaders says what becomes of records with body_key and headers_key, which Fluent Bit only takes together.
+const noHeaders = "the member that headers_key names has to be a map of headers, a container's records have none, and Fluent Bit sends nothing; " +
+	"give Header, and Format, or logDriver=http with http-format=raw for the line alone"
 
 // oauthOptions are those with which Fluent Bit asks for a token.
 func oauthOptions() []option {
@@ -50,7 +51,7 @@ func buildHTTP(t *translation) {
 	}
 	format := t.oneOf("format", "json", "json_lines", "json_stream", "msgpack", "gelf")
 	if format == "gelf" {
-		t.fail("Format gelf is not supported with Fluent Bit's payload; use Name=gelf, or logDriver=http with http-format=gelf")
+		t.gelfKeys()
 	}
 	if !t.has("format") {
 		t.note("Format is not given and is json, as in Fluent Bit since 3.0; images of AWS for Fluent Bit up to 2.x send msgpack")

@@ -106,26 +106,38 @@ func (t *translation) socket(to, port string) {
 func gelfOutput() output {
 	return output{
 		names: []string{"gelf"}, router: "gelf", tls: socketTLS("gelf"), build: buildGELF,
-		options: []option{
-			{name: "mode"}, {name: "gelf_short_message_key"}, {name: "gelf_host_key"}, {name: "gelf_tag_key", setting: true}, {name: "compress"},
-			{name: "packet_size", form: ignored, why: "datagrams have at most 1,420 bytes"},
-			{name: "gelf_timestamp_key", form: refused, why: "the time is that of the line"},
-			{name: "gelf_full_message_key", form: refused, why: "the line is the short message"},
-			{name: "gelf_level_key", form: refused, why: "a record has no level"},
-		},
+		options: append(gelfKeys(), option{name: "mode"}, option{name: "gelf_tag_key"}, option{name: "compress"},
+			option{name: "packet_size", form: ignored, why: "datagrams have at most 1,420 bytes"}),
+	}
+}
+
+// gelfKeys are the options that name the members which are parts of a message of GELF.
+func gelfKeys() []option {
+	return []option{{name: "gelf_short_message_key"}, {name: fluentbit.GELFHost}, {name: fluentbit.GELFFull}, {name: fluentbit.GELFLevel}, {name: fluentbit.GELFTimestamp}}
+}
+
+// gelfKeys gives them as settings. The line is the short message: there is no other member that differs from line to line.
+func (t *translation) gelfKeys() {
+	if !t.has("gelf_short_message_key") {
+		t.note("gelf_short_message_key is not given and is log, the line; Fluent Bit would send nothing")
+	}
+	t.lineAlone("gelf_short_message_key")
+	for _, name := range fluentbit.GELFSettings() {
+		switch key := strings.TrimPrefix(t.text(name, ""), "$"); {
+		case key == fluentbit.Log:
+			t.fail("%s is %s, which is the short message; name another member", t.find(name).key, key)
+		case key == fluentbit.Source && name == fluentbit.GELFHost, key == fluentbit.Source && name == fluentbit.GELFTimestamp:
+			t.fail("%s is %s, which is stdout or stderr; name another member, such as container_name", t.find(name).key, key)
+		default:
+			t.setting(name, key)
+		}
 	}
 }
 
 func buildGELF(t *translation) {
 	t.setting(fluentbit.Output, "gelf")
 	t.socket("gelf-address", "12201")
-	t.lineAlone("gelf_short_message_key")
-	switch key := t.text("gelf_host_key", ""); {
-	case key == fluentbit.Source || key == fluentbit.Log:
-		t.fail("gelf_host_key is %s, which differs from line to line; write container_name or container_id", key)
-	case key != "":
-		t.setting("gelf_host_key", key)
-	}
+	t.gelfKeys()
 	if compressed := t.is("compress", true); strings.HasPrefix(t.plain["gelf-address"], "udp:") && !compressed {
 		t.set("gelf-compression-type", "none")
 	}

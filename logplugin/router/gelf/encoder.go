@@ -34,8 +34,6 @@ var Differences = []struct{ Docker, Here string }{
 type Encoder struct {
 	head []byte // up to the line
 	rest []byte // what stands behind the level
-	// fluent says that the message is one of Fluent Bit's, which has no level.
-	fluent bool
 }
 
 func newEncoder(s router.Session) *Encoder {
@@ -68,9 +66,6 @@ func appendMember(dst []byte, name, value string) []byte {
 
 // AppendRecord implements router.Encoder. An empty line is left out, as by Docker's driver.
 func (e *Encoder) AppendRecord(dst []byte, r *router.Record) []byte {
-	if e.fluent {
-		return e.appendFluentBit(dst, r)
-	}
 	if len(r.Line) == 0 {
 		return dst
 	}

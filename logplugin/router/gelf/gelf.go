@@ -131,7 +131,7 @@ func (c Config) socket(z *compressor) router.SocketConfig {
 func (c Config) Encoder(ctx context.Context, s router.Session) (router.Encoder, error) {
 	return c.options.NewEncoder(ctx, "read gelf log-opts", options, func(v *router.Values) router.Encoder {
 		if f := settingsOf(v); f != nil {
-			return asFluentBit(s, f)
+			return FluentEncoder{fluentbit.NewGELF(s, f, maxFluent)}
 		}
 		return newEncoder(s)
 	})

@@ -313,8 +313,8 @@ func TestFluentBit(t *testing.T) {
 	session.Tag, session.Attrs = "t", map[string]string{"id": "i", "a b": "x"}
 	record := &router.Record{TimeNano: 1795428000_123456789, Source: []byte("stdout"), Line: []byte(`"`)}
 	for settings, want := range map[string]string{
-		"output=gelf": `{"version":"1.1","host":"` + session.Host + `","short_message":"\"","timestamp":1795428000.123,"_source":"stdout","_a_b":"x","_container_id":"` + session.ContainerID + `","_container_name":"/web","_id_":"i"}` + "\x00",
-		"output=gelf,gelf_host_key=container_name,gelf_tag_key=tag": `{"version":"1.1","host":"/web","short_message":"\"","timestamp":1795428000.123,"_source":"stdout","_a_b":"x","_container_id":"` + session.ContainerID + `","_id_":"i","_tag":"t"}` + "\x00",
+		"output=gelf": `{"version":"1.1","host":"` + session.Host + `","short_message":"\"","timestamp":1795428000.123,"_source":"stdout","_container_id":"` + session.ContainerID + `","_container_name":"/web","_a_b":"x"}` + "\x00",
+		"output=gelf,gelf_host_key=container_name,gelf_tag_key=tag": `{"version":"1.1","host":"/web","short_message":"\"","timestamp":1795428000.123,"_source":"stdout","_container_id":"` + session.ContainerID + `","_a_b":"x","_tag":"t"}` + "\x00",
 	} {
 		options := map[string]string{address: "udp://127.0.0.1", "gelf-fluent-bit": settings}
 		c, err := Parse(router.Options{Plain: options})

@@ -28,7 +28,6 @@ func TestParseRefuses(t *testing.T) {
 		{"method", map[string]string{method: "GET"}, nil, `"GET" is not one of POST, PUT`},
 		{"format", map[string]string{format: "xml"}, nil, `"xml" is not one of json_lines, json, json_stream, raw, msgpack, gelf`},
 		{"parsed lines in msgpack", map[string]string{format: msgPack, parseJSON: "true"}, nil, "write http-format=json_lines"},
-		{"Fluent Bit's GELF", map[string]string{format: gelf, "http-fluent-bit": "output=http"}, nil, "leave out http-fluent-bit"},
 		{"header of the tag", map[string]string{headerTag: "X-Tag"}, nil, ""},
 		{"header of the tag with a colon", map[string]string{headerTag: "X-Tag:"}, nil, `"X-Tag:" is not the name of a header`},
 		{"header of the tag that is ours", map[string]string{headerTag: "content-type"}, nil, "the log driver's own"},

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/secretref/secretref/logplugin/fluentbit"
 	"github.com/secretref/secretref/logplugin/jsontext"
 	"github.com/secretref/secretref/logplugin/router"
 )
@@ -36,7 +35,7 @@ func sessionOf(v *router.Values, s router.Session) *Encoder {
 	if parse && (e.format == msgPack || e.format == gelf) {
 		v.Refuse("log-opt %s: lines are parsed for the formats of JSON; write %s=%s, or leave it out", parseJSON, format, jsonLines)
 	}
-	if f := fluentbit.Read(v, "http", dateKeyOf, dateFormOf); f != nil {
+	if f := settingsOf(v); f != nil {
 		e.writer = asFluentBit(v, s, f, e.format)
 		return e
 	}
