@@ -22,8 +22,8 @@ const keepBytes = 16 << 10
 type JoinerOptions struct {
 	MaxBytes int           // a longer line is emitted in pieces of about this size; 0 = DefaultJoinBytes
 	MaxAge   time.Duration // a line that is open for longer is emitted as far as it is there; 0 = DefaultJoinAge
-	// MaxSpan is how many bytes of the other stream may pass while a line is open: so far a cursor stays behind lines that were
-	// sent, and they come again after a kill. 0 = DefaultJoinSpan
+	// MaxSpan is how many bytes may pass while a line is open, and how far a cursor may stay behind lines that were sent: they come
+	// again after a kill. 0 = DefaultJoinSpan
 	MaxSpan int64
 }
 
@@ -53,6 +53,7 @@ type line struct {
 	pieces  int32 // that have been emitted
 	time    int64
 	pos     int64     // of the frame that holds the first byte of text
+	floor   int64     // a cursor between here and pos would be inside a line of the other stream
 	since   time.Time // when that was pushed
 	pending bool      // there is something to emit
 }
@@ -95,7 +96,9 @@ func (j *Joiner) Push(e *Entry, pos int64, now time.Time) {
 		j.piece(l, false)
 	}
 	if !l.pending {
-		l.pending, l.pos, l.since = true, pos, now
+		l.pending, l.pos, l.floor, l.since = true, pos, pos, now
+	} else {
+		j.lower(l)
 	}
 	l.used = true
 	l.text = append(l.text, e.Line...)
@@ -107,21 +110,38 @@ func (j *Joiner) Push(e *Entry, pos int64, now time.Time) {
 	}
 }
 
-// leave emits what began too far before pos.
+// lower notes that l has a frame on each side of the start of other lines: from there on, only a part of l would be read again.
+func (j *Joiner) lower(l *line) {
+	for i := range j.open {
+		if o := &j.open[i]; o.open && o.pending && o.pos > l.pos {
+			o.floor = min(o.floor, l.floor)
+		}
+	}
+}
+
+// leave emits what began too far before pos, and gives up a floor that is too far before it.
 func (j *Joiner) leave(pos int64) {
 	for i := range j.open {
-		if l := &j.open[i]; l.open && l.pending && pos-l.pos > j.opt.MaxSpan {
+		l := &j.open[i]
+		if !l.open || !l.pending {
+			continue
+		}
+		if pos-l.floor > j.opt.MaxSpan {
+			l.floor = l.pos
+		}
+		if pos-l.pos > j.opt.MaxSpan {
 			j.piece(l, false)
 		}
 	}
 }
 
-// Held returns the position of the oldest frame of which something is still to be emitted. A cursor may not pass it.
+// Held returns the position that a cursor may not pass: from there on all frames are read again after a crash, and they give the lines
+// and pieces that are still to be emitted, and others only as they were emitted before.
 func (j *Joiner) Held() (pos int64, ok bool) {
 	for i := range j.open {
 		l := &j.open[i]
-		if l.open && l.pending && (!ok || l.pos < pos) {
-			pos, ok = l.pos, true
+		if l.open && l.pending && (!ok || l.floor < pos) {
+			pos, ok = l.floor, true
 		}
 	}
 	return pos, ok

@@ -112,10 +112,10 @@ func TestJoinerHeld(t *testing.T) {
 	g.push("stdout", "ab", "x", true, false) // 1
 	g.push("stderr", "12", "y", true, false) // 2
 	held(1)
-	g.push("stdout", "c", "x", true, true) // 3
-	held(2)
+	g.push("stdout", "c", "x", true, true)   // 3
+	held(1)                                  // from 2 on, only the end of a line that has left would be read again
 	g.push("stderr", "34", "y", true, false) // 4
-	held(2)
+	held(1)
 	g.push("stderr", "56", "y", true, false) // 5: what came before it leaves as a piece
 	held(5)
 	g.push("stderr", "789", "y", true, false) // 6: the limit, and perhaps the end
