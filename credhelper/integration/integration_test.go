@@ -3,13 +3,11 @@
 package integration
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/secretref/secretref/shared/rig"
 )
@@ -56,10 +54,8 @@ func (s *site) noCopy(t *testing.T) {
 
 	// What a docker without a helper writes, as a proof that the search finds it.
 	leak := s.write(t, "leak/config.json", `{"auths": {"`+exactHost+`": {"auth": "`+basicAuth(s.password.Value())+`"}}}`)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
 	for i, canary := range s.canaries {
-		files, err := canary.FindInFiles(ctx, "/")
+		files, err := canary.FindInFiles(t.Context(), "/") // how long it takes depends on the machine
 		if err != nil {
 			t.Error(err)
 		}

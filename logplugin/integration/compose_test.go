@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -16,7 +17,8 @@ import (
 )
 
 // `docker compose logs` shows every line of every container of a project: of those that run, of those that have ended, the last ones, and
-// as they are written. With -f compose waits for what happens to containers: it does not end for one that had ended before.
+// as they are written. With -f compose waits for what happens to containers: it does not end for one that ends before compose listens, so
+// the test interrupts it.
 func TestComposeLogs(t *testing.T) {
 	const count = 500
 	compose, err := rig.Tool("docker-compose")
@@ -36,22 +38,22 @@ func TestComposeLogs(t *testing.T) {
 `, name, w.name, name, args, w.name, w.hec.URL(), w.arn+":token::", name)
 	}
 	w.write("compose.yaml", "services:\n"+service("ended", fmt.Sprintf(`"-n", "%d"`, count))+service("runs", fmt.Sprintf(`"-n", "%d", "-stay"`, count)))
-	follow := func(began func(), args ...string) string {
-		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	command := func(ctx context.Context, args ...string) *exec.Cmd {
 		cmd := exec.CommandContext(ctx, compose, append([]string{"-p", w.name, "-f", filepath.Join(w.dir, "compose.yaml")}, args...)...)
+		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+		cmd.WaitDelay = 10 * time.Second
 		cmd.Env = w.dockerd.Env()
-		out := &started{began: began}
-		cmd.Stdout = out
-		if err := cmd.Run(); err != nil {
-			t.Fatalf("compose %v: %v\n%.2000s", args, err, out)
-		}
-		return out.String()
+		return cmd
 	}
 	run := func(args ...string) string {
 		t.Helper()
-		return follow(func() {}, args...)
+		out, err := command(ctx, args...).Output()
+		if err != nil {
+			t.Fatalf("compose %v: %v\n%.2000s", args, err, out)
+		}
+		return string(out)
 	}
 	run("up", "-d")
 	defer run("down", "-t", "2")
@@ -78,26 +80,39 @@ func TestComposeLogs(t *testing.T) {
 	}
 	shows(run("logs", "--no-color"), 0, "ended", "runs")
 	shows(run("logs", "--no-color", "--tail", "5"), count-4, "ended", "runs")
-	stopped := make(chan error, 1)
-	stop := func() {
-		go func() { _, err := w.docker("stop", "-t", "5", w.name+"-runs"); stopped <- err }()
+	shown, interrupt := context.WithCancel(ctx)
+	defer interrupt()
+	follow := command(shown, "logs", "--no-color", "-f", "runs")
+	out := &awaited{text: fmt.Sprint("end ", count), came: func() {
+		go func() { // the container ends while it is followed
+			defer interrupt()
+			if _, err := w.docker("stop", "-t", "5", w.name+"-runs"); err != nil {
+				t.Error(err)
+			}
+		}()
+	}}
+	follow.Stdout = out
+	if err := follow.Run(); ctx.Err() != nil || !out.done {
+		t.Fatalf("compose logs -f: %v; it shows %.2000s", err, out)
 	}
-	shows(follow(stop, "logs", "--no-color", "-f", "runs"), 0, "runs") // it ends with the container
-	if err := <-stopped; err != nil {
-		t.Error(err)
-	}
+	<-shown.Done()
+	shows(out.String(), 0, "runs")
 }
 
-// started keeps what a program writes, and calls began when it begins to.
-type started struct {
+// awaited keeps what a program writes, and calls came once the text is in it.
+type awaited struct {
 	bytes.Buffer
-	began func()
+	text string
+	came func()
+	done bool
 }
 
 // Write implements io.Writer.
-func (s *started) Write(p []byte) (int, error) {
-	if s.Len() == 0 {
-		s.began()
+func (a *awaited) Write(p []byte) (int, error) {
+	n, err := a.Buffer.Write(p)
+	if !a.done && bytes.Contains(a.Bytes(), []byte(a.text)) {
+		a.done = true
+		a.came()
 	}
-	return s.Buffer.Write(p)
+	return n, err
 }
