@@ -129,7 +129,7 @@ func measured() *results {
 	ms := func(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 	const lines = 100_000
 	r := &results{
-		effort: effort{lines: lines, parts: regexp.MustCompile(""), only: regexp.MustCompile(""), alone: regexp.MustCompile("")},
+		effort: effort{lines: lines, parts: regexp.MustCompile(""), only: regexp.MustCompile(""), alone: regexp.MustCompile(""), paces: regexp.MustCompile("")},
 		setups: []setup{{name: none}, {name: jsonFile}, {name: "secretref, splunk", plugin: &process{}}, {name: "Docker's splunk"}},
 		runs: map[string][]spent{
 			none:                {{lines: lines, wall: ms(100), daemon: ms(10)}},
@@ -261,6 +261,35 @@ func TestArguments(t *testing.T) {
 	for _, args := range [][]string{{"-lines", "0"}, {"-pairs", "3"}, {"more"}, {"-only", "("}, {"-out", "d", "-parts", "alone"}, {"-window", "0s"}} {
 		if got := run(t.Context(), args, io.Discard, io.Discard); got != 2 {
 			t.Errorf("bench %q: status %d, want 2", args, got)
+		}
+	}
+}
+
+func TestSumOf(t *testing.T) {
+	const text = "# HELP lines_total Lines.\nlines_total{outcome=\"dropped\",router=\"a b\"} 3\nlines_total{outcome=\"sent\"} 5\nlines_total{outcome=\"dropped\"} 4\nlines_total_more 9\nsingle 1.5e+06\nbad x\n"
+	for _, c := range []struct {
+		name, label string
+		want        float64
+		found, bad  bool
+	}{
+		{name: "lines_total", label: `outcome="dropped"`, want: 7, found: true},
+		{name: "lines_total", want: 12, found: true},
+		{name: "single", want: 1.5e6, found: true},
+		{name: "none"},
+		{name: "bad", bad: true},
+	} {
+		if got, found, err := sumOf(text, c.name, c.label); got != c.want || found != c.found || (err != nil) != c.bad {
+			t.Errorf("%s %s: %v, %v, %v; want %v, %v, an error: %v", c.name, c.label, got, found, err, c.want, c.found, c.bad)
+		}
+	}
+}
+
+func TestMissing(t *testing.T) {
+	for want, p := range map[string]paced{
+		"0": {}, "7": {lost: 7}, "818, of which 817 were dropped: the spool was full": {lost: 818, dropped: 817},
+	} {
+		if got := p.missing(); got != want {
+			t.Errorf("%+v: %q, want %q", p, got, want)
 		}
 	}
 }

@@ -97,15 +97,41 @@ func (d *driver) idle(ctx context.Context) error {
 
 // mallocs is how often the driver has allocated memory so far, by its own metrics.
 func (d *driver) mallocs(ctx context.Context) (float64, error) {
-	const name = "go_memstats_mallocs_total "
+	const name = "go_memstats_mallocs_total"
+	sum, found, err := d.metric(ctx, name, "")
+	if err == nil && !found {
+		err = fmt.Errorf("the driver's metrics have no %s", name)
+	}
+	return sum, err
+}
+
+// dropped is how many lines the driver has dropped so far because a spool was full.
+func (d *driver) dropped(ctx context.Context) (int, error) {
+	sum, _, err := d.metric(ctx, "secretref_log_lines_total", `outcome="dropped"`)
+	return int(sum), err
+}
+
+// metric returns the sum of the driver's own metrics of a name that have a label; "" means any.
+func (d *driver) metric(ctx context.Context, name, label string) (sum float64, found bool, err error) {
 	text, err := control.NewClient(d.state()).Metrics(ctx)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
+	return sumOf(text, name, label)
+}
+
+// sumOf is metric for the text of all metrics.
+func sumOf(text, name, label string) (sum float64, found bool, err error) {
 	for line := range strings.Lines(text) {
-		if number, ok := strings.CutPrefix(line, name); ok {
-			return strconv.ParseFloat(strings.TrimSpace(number), 64)
+		rest, ok := strings.CutPrefix(line, name)
+		if !ok || !strings.ContainsAny(rest[:1], " {") || !strings.Contains(rest, label) {
+			continue
 		}
+		value, err := strconv.ParseFloat(strings.TrimSpace(rest[strings.LastIndex(rest, " ")+1:]), 64)
+		if err != nil {
+			return 0, false, fmt.Errorf("metric %s: %w", name, err)
+		}
+		sum, found = sum+value, true
 	}
-	return 0, fmt.Errorf("the driver's metrics have no %s", name)
+	return sum, found, nil
 }

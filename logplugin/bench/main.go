@@ -49,6 +49,7 @@ type effort struct {
 	parts                            *regexp.Regexp
 	only                             *regexp.Regexp // of the containers' log drivers
 	alone                            *regexp.Regexp // of the routers to which the driver alone sends
+	paces                            *regexp.Regexp // sizes and rates of lines, as 1024/100
 	forgets                          bool           // pipes are fed with cache-disabled=true: no history is kept
 	against                          string         // another program to measure beside ours; "" = none
 	out                              string         // directory for the page, the report and the charts; "" = none
@@ -70,8 +71,8 @@ func (e effort) collects() bool {
 
 // command is how the bench is run again.
 func (e effort) command() string {
-	return fmt.Sprintf("go run ./logplugin/bench -lines %d -rounds %d -fed %d -feedings %d -sessions %d -seconds %d -settle %v -window %v -parts '%v' -only '%v' -routers '%v' -cache-disabled=%t -against '%s'",
-		e.lines, e.rounds, e.fed, e.feedings, e.sessions, e.seconds, e.settle, e.window, e.parts, e.only, e.alone, e.forgets, e.against)
+	return fmt.Sprintf("go run ./logplugin/bench -lines %d -rounds %d -fed %d -feedings %d -sessions %d -seconds %d -settle %v -window %v -parts '%v' -only '%v' -routers '%v' -paces '%v' -cache-disabled=%t -against '%s'",
+		e.lines, e.rounds, e.fed, e.feedings, e.sessions, e.seconds, e.settle, e.window, e.parts, e.only, e.alone, e.paces, e.forgets, e.against)
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -103,14 +104,15 @@ func parse(args []string, stderr io.Writer) (e effort, err error) {
 	flags.StringVar(&e.out, "out", "", "directory of the page performance.md, whose figures are replaced; the report and the charts go to performance/ in it")
 	flags.BoolVar(&e.forgets, "cache-disabled", false, "the driver alone keeps no history for docker logs, as with the log-opt of this name")
 	flags.StringVar(&e.against, "against", "", "program of another version of the log driver, which is measured alone beside this one, by turns")
-	var words [3]string
+	var words [4]string
 	flags.StringVar(&words[0], "parts", "", "regular expression: what is measured, of sessions, hanging, alone, containers, reading and rates")
 	flags.StringVar(&words[1], "only", "", "regular expression: the log drivers that containers are run with, as the report names them")
 	flags.StringVar(&words[2], "routers", "", "regular expression: the routers to which the driver alone sends, as the report names them")
+	flags.StringVar(&words[3], "paces", "", "regular expression: the sizes and rates of lines that are looked at, as 1024/100")
 	if flags.Parse(args) != nil {
 		return e, errUsage
 	}
-	for i, into := range []**regexp.Regexp{&e.parts, &e.only, &e.alone} {
+	for i, into := range []**regexp.Regexp{&e.parts, &e.only, &e.alone, &e.paces} {
 		if *into, err = regexp.Compile(words[i]); err != nil {
 			return e, err
 		}

@@ -23,7 +23,16 @@ type paced struct {
 	anon       int64   // bytes of memory of the plugin
 	wire       float64 // bytes of connections to the receiver, for one line
 	marks      marks
-	lost       int
+	lost       int // lines that have not arrived
+	dropped    int // of them, because the spool was full
+}
+
+// missing says how many lines have not arrived, and why, as far as it is known.
+func (p paced) missing() string {
+	if p.dropped == 0 {
+		return strconv.Itoa(p.lost)
+	}
+	return fmt.Sprintf("%d, of which %d were dropped: the spool was full", p.lost, p.dropped)
 }
 
 // pacers are the setups that are compared.
@@ -40,7 +49,7 @@ func (w *world) paceAll(ctx context.Context, r *results) error {
 	for _, size := range sizes {
 		for _, rate := range rates {
 			for _, s := range w.pacers() {
-				if !r.takes(s) {
+				if !r.takes(s) || !r.paces.MatchString(fmt.Sprintf("%d/%d", size, rate)) {
 					continue
 				}
 				p, err := w.pace(ctx, s, size, rate, r.window)
@@ -59,6 +68,10 @@ func (w *world) pace(ctx context.Context, s setup, size, rate int, window time.D
 	const name, before, after = "paced", time.Second, 500 * time.Millisecond
 	n := int(float64(rate) * (before + window + after).Seconds())
 	if err := w.ask(ctx, "reset", nil); err != nil {
+		return p, err
+	}
+	droppedBefore, err := w.driver.dropped(ctx)
+	if err != nil {
 		return p, err
 	}
 	if s.collects {
@@ -87,6 +100,11 @@ func (w *world) pace(ctx context.Context, s setup, size, rate int, window time.D
 	if err := w.collect(ctx, n, &p); err != nil || s.collects {
 		return p, err
 	}
+	dropped, err := w.driver.dropped(ctx)
+	if err != nil {
+		return p, err
+	}
+	p.dropped = dropped - droppedBefore
 	return p, w.driver.idle(ctx)
 }
 

@@ -215,7 +215,7 @@ func (r *results) rates() *table {
 	for _, p := range r.paced {
 		percent := func(f float64) string { return fmt.Sprintf("%.1f %%", 100*f) }
 		t.row(fmt.Sprint(p.size), fmt.Sprint(p.rate), p.name, percent(p.core), percent(p.plugin), mib(p.anon), fmt.Sprintf("%.0f", p.wire),
-			milliseconds(p.marks.Median), milliseconds(p.marks.P99), fmt.Sprint(p.lost), fmt.Sprint(p.marks.Duplicates))
+			milliseconds(p.marks.Median), milliseconds(p.marks.P99), p.missing(), fmt.Sprint(p.marks.Duplicates))
 	}
 	return t
 }
