@@ -68,9 +68,9 @@ func (r *reader) routers(t *testing.T) {
 	}
 	r.shows(`"firehose:PutRecordBatch"`, "firehose.md")
 	r.shows(`"kinesis:PutRecords"`, "kinesis.md")
-	r.alone("cloudwatch-logs.md", api+"1", awstest.StartLogs("/app/web").Receiver)
+	r.alone("cloudwatch-logs.md", "127.0.0.1:4567", awstest.StartLogs("/app/web").Receiver)
 	r.shows(`"logs:PutLogEvents"`, "cloudwatch-logs.md")
-	r.alone("s3.md", api+"2", awstest.StartS3("app-logs").Receiver)
+	r.alone("s3.md", "127.0.0.1:4568", awstest.StartS3("app-logs").Receiver)
 	r.shows(`"s3:PutObject"`, "s3.md")
 	r.importsOf("firelens.md")
 }

@@ -175,8 +175,16 @@ func (r *Root) Address(ctx context.Context, ip string, names ...string) error {
 	return r.Write("etc/hosts", string(hosts)+ip+" "+strings.Join(names, " ")+"\n", 0o644)
 }
 
-// Forward connects what is sent to an address of the root with an address of the machine.
+// Forward connects what is sent to an address of the root with an address of the machine. It takes no port that an outgoing
+// connection of the root can have.
 func (r *Root) Forward(address, to string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return err
+	}
+	if n, err := strconv.Atoi(port); err != nil || n >= 32768 {
+		return fmt.Errorf("forward %s: the port is not one below 32768", address)
+	}
 	l, err := r.listen(address)
 	if err != nil {
 		return err

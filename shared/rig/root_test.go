@@ -54,6 +54,9 @@ func TestRoot(t *testing.T) {
 	if err := r.Forward("192.0.2.10:8088", l.Addr().String()); err != nil {
 		t.Fatal(err)
 	}
+	if err := r.Forward("192.0.2.10:61000", l.Addr().String()); err == nil {
+		t.Error("Forward takes a port above 32767")
+	}
 	do("from the machine", "bash", "-c", "cat </dev/tcp/peer.example.com/8088")
 	if out, err := r.Run(t.Context(), "bash", "-c", "cat </dev/tcp/"+strings.ReplaceAll(l.Addr().String(), ":", "/")); err == nil {
 		t.Errorf("the machine's own loopback is reached: %q", out.Output)
