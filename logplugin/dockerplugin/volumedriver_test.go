@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -134,10 +135,11 @@ func TestMountTimeout(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		limit time.Duration
-		want  string
+		want  []string // one of them
 	}{
-		{"in time", 20 * time.Second, `{"Mountpoint":"","Err":""}`},
-		{"late", 40 * time.Millisecond, `{"Err":"secretref: context deadline exceeded"}`},
+		{"in time", time.Minute, []string{`{"Mountpoint":"","Err":""}`}},
+		// On a busy machine the end of the limit can come before the words of the call.
+		{"late", 40 * time.Millisecond, []string{`{"Err":"secretref: context deadline exceeded"}`, `{"Err":"secretref: secretref-logdriver did not answer within 40ms"}`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			release := make(chan struct{})
@@ -152,8 +154,8 @@ func TestMountTimeout(t *testing.T) {
 			if c.limit > time.Second {
 				close(release)
 			}
-			if got := d.call(t, "VolumeDriver.Mount", `{"Name":"app","ID":"c1"}`); got != c.want {
-				t.Errorf("Mount: %s, want %s", got, c.want)
+			if got := d.call(t, "VolumeDriver.Mount", `{"Name":"app","ID":"c1"}`); !slices.Contains(c.want, got) {
+				t.Errorf("Mount: %s, want one of %s", got, c.want)
 			}
 		})
 	}
