@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/secretref/secretref/shared/porttest"
 )
 
 // openFiles counts those of this process.
@@ -23,7 +25,7 @@ func openFiles(t *testing.T) int {
 // starts meanwhile is read.
 func TestStrangersHoldFewFiles(t *testing.T) {
 	const strangers = 200
-	address := "127.0.0.1:" + freePort(t)
+	address := porttest.Address(t)
 	d := startDriver(t, "metrics_address = \""+address+"\"\n")
 	socket := "/proc/self/fd/" // of the state directory, see control
 	dir, err := os.Open(d.state())
@@ -63,7 +65,7 @@ func TestStrangersHoldFewFiles(t *testing.T) {
 
 // No connection to metrics_address is kept after its answer.
 func TestMetricsConnectionsAreNotKept(t *testing.T) {
-	address := "127.0.0.1:" + freePort(t)
+	address := porttest.Address(t)
 	startDriver(t, "metrics_address = \""+address+"\"\n")
 	var c net.Conn
 	var err error

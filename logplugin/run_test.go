@@ -28,6 +28,7 @@ import (
 	"github.com/secretref/secretref/logplugin/session"
 	"github.com/secretref/secretref/shared/fakeaws"
 	"github.com/secretref/secretref/shared/polltest"
+	"github.com/secretref/secretref/shared/porttest"
 )
 
 const token = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
@@ -246,7 +247,7 @@ func write(t *testing.T, f *os.File, lines ...string) {
 
 // The whole life of a driver: a session, its numbers in status and metrics, its end by hand, the end.
 func TestServe(t *testing.T) {
-	d := startDriver(t, "metrics_address = \"127.0.0.1:"+freePort(t)+"\"\n")
+	d := startDriver(t, "metrics_address = \""+porttest.Address(t)+"\"\n")
 	f := d.container(t, "c1")
 	write(t, f, "one", "two")
 	await(t, "two lines", func() bool { return d.hec.Count() == 2 })
@@ -311,17 +312,6 @@ func TestServe(t *testing.T) {
 			t.Errorf("the log holds a secret:\n%s", d.log)
 		}
 	}
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }
 
 // metrics compares the two places that show them with each other and with the status of the one session.

@@ -13,11 +13,12 @@ import (
 	"github.com/secretref/secretref/logplugin/router/splunk/hectest"
 	"github.com/secretref/secretref/logplugin/session"
 	"github.com/secretref/secretref/shared/fakeaws"
+	"github.com/secretref/secretref/shared/porttest"
 )
 
 // A mistake in the configuration stops no container: its log is read and kept until the mistake is fixed.
 func TestBrokenConfiguration(t *testing.T) {
-	metricsAddress := "127.0.0.1:" + freePort(t)
+	metricsAddress := porttest.Address(t)
 	d := startDriver(t, "metrics_address = \""+metricsAddress+"\"\n")
 	f := d.container(t, "c1")
 	write(t, f, "one")
@@ -117,7 +118,7 @@ func TestReload(t *testing.T) {
 	d.container(t, "c2") // is not refused
 
 	moved := strings.Replace(string(good), d.state(), d.state()+"2", 1)
-	set(moved + "allow_references = []\nmetrics_address = \"127.0.0.1:" + freePort(t) + "\"\n")
+	set(moved + "allow_references = []\nmetrics_address = \"" + porttest.Address(t) + "\"\n")
 	for i := range 100 {
 		write(t, f, fmt.Sprint("during ", i))
 	}
@@ -183,11 +184,11 @@ func get(t *testing.T, url string) string {
 
 // A port that somebody else has keeps nobody's log waiting; it is taken when it is free.
 func TestMetricsAddressInUse(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address := porttest.Address(t)
+	l, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := l.Addr().String()
 	d := startDriver(t, "metrics_address = \""+address+"\"\n") // it is ready
 	if err := l.Close(); err != nil {
 		t.Fatal(err)

@@ -182,6 +182,31 @@ func isWait(x ast.Expr) bool {
 	return ok && fmt.Sprint(call.Fun) == "&{time After}"
 }
 
+// Outgoing connections take their ports from this range, so that a test cannot count on one of them.
+var outgoing = regexp.MustCompile(`^"[^" ]*:(3276[89]|327[7-9]\d|32[89]\d\d|3[3-9]\d{3}|[45]\d{4}|60\d{3})"$`)
+
+// A test names ports that no outgoing connection can have; shared/porttest reserves one of the others.
+func TestTestsNamePorts(t *testing.T) {
+	forEachFile(t, func(path string, set *token.FileSet, file *ast.File) {
+		if !strings.HasSuffix(path, "_test.go") {
+			return
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			if text, ok := n.(*ast.BasicLit); ok && outgoing.MatchString(text.Value) {
+				t.Errorf("%s: %s can be the port of an outgoing connection; use one below 32768, or shared/porttest", set.Position(n.Pos()), text.Value)
+			}
+			return true
+		})
+	})
+	for text, want := range map[string]bool{
+		`"127.0.0.1:32767"`: false, `"127.0.0.1:32768"`: true, `":45662"`: true, `"[::1]:60999"`: true, `"127.0.0.1:61000"`: false, `"h:8088"`: false,
+	} {
+		if got := outgoing.MatchString(text); got != want {
+			t.Errorf("%s is a port of an outgoing connection: %v, want %v", text, got, want)
+		}
+	}
+}
+
 func forEachFile(t *testing.T, f func(path string, set *token.FileSet, file *ast.File)) {
 	t.Helper()
 	forEach(t, []string{".go"}, func(path, text string) {

@@ -9,12 +9,14 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/secretref/secretref/shared/porttest"
 )
 
 // With 128 files, 50 containers log, logs are followed, and strangers hold what they can get: all containers are accepted, and
 // nothing is lost.
 func TestFewFiles(t *testing.T) {
-	address := freeAddress(t)
+	address := porttest.Address(t)
 	w := newWorld(t, worldOptions{prefix: limits("-n 128"), logs: "metrics_address = \"" + address + "\"\n"})
 	for range 100 {
 		c, err := net.Dial("tcp", address)
@@ -99,14 +101,4 @@ func TestRemoveWithFewFiles(t *testing.T) {
 	w.mustDocker(append([]string{"rm", "-f"}, names...)...)
 	t.Logf("docker rm of %d containers took %v", containers, time.Since(began))
 	w.gone()
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

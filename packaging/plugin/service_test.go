@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"regexp"
@@ -14,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/secretref/secretref/shared/porttest"
 )
 
 // services have the managed plugin for their log driver, in a swarm of one node: `docker service logs` shows every line of every
@@ -73,14 +74,7 @@ func (h *host) services(t *testing.T) {
 func (h *host) swarm() (end func()) {
 	h.t.Helper()
 	const gateway = "docker_gwbridge"
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	address := l.Addr().String()
-	if err := l.Close(); err != nil {
-		h.t.Fatal(err)
-	}
+	address := porttest.Address(h.t)
 	// The swarm's bridge on this machine has a name of its own, and goes with the swarm.
 	h.docker("network", "create", "--subnet", "10.213.0.0/24", "--opt", fmt.Sprint("com.docker.network.bridge.name=srgw-", os.Getpid()), gateway)
 	h.docker("swarm", "init", "--listen-addr", address, "--advertise-addr", address)

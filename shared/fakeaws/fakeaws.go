@@ -22,6 +22,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/secretref/secretref/shared/porttest"
 )
 
 // The long-lived credentials that every Server knows, as AWS's own documentation prints them. They belong to
@@ -53,9 +55,10 @@ type Server struct {
 	now             func() time.Time
 	tls             *tls.Config
 
-	life   sync.Mutex // guards what starts and stops; no handler of the API may take it
-	addr   string     // the API's address, kept over Stop and Restart
-	api    *listening // nil while stopped
+	life   sync.Mutex            // guards what starts and stops; no handler of the API may take it
+	addr   string                // the API's address, kept over Stop and Restart
+	port   *porttest.Reservation // of addr, nil if the caller chose the address
+	api    *listening            // nil while stopped
 	imds   []*listening
 	closed bool
 
@@ -97,7 +100,6 @@ func New(t TB, o Options) *Server {
 func Start(o Options) (*Server, error) {
 	s := &Server{
 		region: or(o.Region, "eu-west-1"), account: or(o.Account, "111122223333"), now: o.Now,
-		addr:   or(o.Listen, "127.0.0.1:0"),
 		creds:  map[string]Credentials{},
 		roles:  map[string]Role{},
 		tokens: map[string]RegistryToken{},
@@ -120,7 +122,8 @@ func Start(o Options) (*Server, error) {
 		}
 		scheme = "https://"
 	}
-	if err := s.Restart(); err != nil {
+	if err := s.listen(o.Listen); err != nil {
+		s.Close()
 		return nil, err
 	}
 	s.URL = scheme + s.addr
@@ -132,6 +135,18 @@ func Start(o Options) (*Server, error) {
 	s.IMDSURL = "http://" + l.Addr().String()
 	s.ServeIMDS(l)
 	return s, nil
+}
+
+// listen begins to serve the API. Without an address, the port is reserved over Stop and Restart.
+func (s *Server) listen(address string) (err error) {
+	s.addr = address
+	if address == "" {
+		if s.port, err = porttest.Reserve("tcp", "127.0.0.1"); err != nil {
+			return err
+		}
+		s.addr = s.port.Address()
+	}
+	return s.Restart()
 }
 
 // Stop closes the API's listener and connections, so that connects are refused. What was put stays.
@@ -174,6 +189,7 @@ func (s *Server) Close() {
 	for _, l := range all {
 		l.stop()
 	}
+	_ = s.port.Close() // nothing depends on it
 }
 
 // Environ returns AWS_* variables that point an SDK client at the API with the host's credentials, in the server's

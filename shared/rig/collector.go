@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/secretref/secretref/shared/porttest"
 )
 
 // CollectorOptions says how a Collector is to be.
@@ -19,6 +21,7 @@ type CollectorOptions struct {
 // Collector is the OpenTelemetry Collector's OTLP receiver, over HTTP, which we did not write. It accepts every credential.
 type Collector struct {
 	addr string
+	port *porttest.Reservation
 	dir  string
 	proc *process
 }
@@ -48,9 +51,10 @@ func StartCollector(ctx context.Context, o CollectorOptions) (*Collector, error)
 }
 
 func (c *Collector) start(ctx context.Context, o CollectorOptions) (err error) {
-	if c.addr, err = freeAddr(); err != nil {
+	if c.port, err = porttest.Reserve("tcp", loopback); err != nil {
 		return err
 	}
+	c.addr = c.port.Address()
 	c.proc, err = startProcess("otelreceiver", c.dir, Env(c.dir), "otelreceiver", "otlp", c.addr, strconv.Itoa(o.Refusals))
 	if err != nil {
 		return err
@@ -91,5 +95,5 @@ func (c *Collector) Stop() error {
 	if c.proc != nil {
 		err = c.proc.stop(5 * time.Second)
 	}
-	return errors.Join(err, os.RemoveAll(c.dir))
+	return errors.Join(err, c.port.Close(), os.RemoveAll(c.dir))
 }

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"os"
 	"time"
+
+	"github.com/secretref/secretref/shared/porttest"
 )
 
 // MotoOptions has nothing to choose.
@@ -17,6 +19,7 @@ type MotoOptions struct{}
 // end; it knows no AccessDenied, no throttling and no latency.
 type Moto struct {
 	addr string
+	port *porttest.Reservation
 	dir  string
 	proc *process
 }
@@ -35,9 +38,10 @@ func StartMoto(ctx context.Context, _ MotoOptions) (*Moto, error) {
 }
 
 func (m *Moto) start(ctx context.Context) (err error) {
-	if m.addr, err = freeAddr(); err != nil {
+	if m.port, err = porttest.Reserve("tcp", loopback); err != nil {
 		return err
 	}
+	m.addr = m.port.Address()
 	host, port, err := net.SplitHostPort(m.addr)
 	if err != nil {
 		return err
@@ -68,5 +72,5 @@ func (m *Moto) Stop() error {
 	if m.proc != nil {
 		err = m.proc.stop(5 * time.Second)
 	}
-	return errors.Join(err, os.RemoveAll(m.dir))
+	return errors.Join(err, m.port.Close(), os.RemoveAll(m.dir))
 }

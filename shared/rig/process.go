@@ -71,7 +71,7 @@ func (p *process) end(grace time.Duration) error {
 	select {
 	case <-p.exited:
 		return nil
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 		return fmt.Errorf("stop %s: pid %d outlives SIGKILL", p.name, p.cmd.Process.Pid)
 	}
 }

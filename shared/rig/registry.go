@@ -5,12 +5,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/secretref/secretref/shared/porttest"
 )
 
 // RegistryOptions says how a registry is to be.
@@ -28,6 +29,7 @@ type RegistryOptions struct {
 type Registry struct {
 	link    string // the interface for OwnAddress
 	addr    string
+	port    *porttest.Reservation
 	options RegistryOptions
 	dir     string
 	proc    *process
@@ -51,16 +53,16 @@ func StartRegistry(ctx context.Context, o RegistryOptions) (*Registry, error) {
 }
 
 func (r *Registry) start(ctx context.Context) (err error) {
-	if r.addr, err = freeAddr(); err != nil {
-		return err
-	}
+	ip := loopback
 	if r.options.OwnAddress {
-		ip, err := addBridge(ctx, r.link)
-		if err != nil {
+		if ip, err = addBridge(ctx, r.link); err != nil {
 			return err
 		}
-		r.addr = net.JoinHostPort(ip, r.Port())
 	}
+	if r.port, err = porttest.Reserve("tcp", ip); err != nil {
+		return err
+	}
+	r.addr = r.port.Address()
 	config := fmt.Sprintf(`version: 0.1
 log: {level: info, accesslog: {disabled: false}}
 storage: {filesystem: {rootdirectory: %[1]s/data}, delete: {enabled: true}}
@@ -149,7 +151,7 @@ func (r *Registry) Stop() error {
 	if r.proc != nil {
 		err = r.proc.stop(5 * time.Second)
 	}
-	return errors.Join(err, removeLink(context.Background(), r.link), os.RemoveAll(r.dir))
+	return errors.Join(err, r.port.Close(), removeLink(context.Background(), r.link), os.RemoveAll(r.dir))
 }
 
 // writePassword puts a file in place of the old one in one step: the registry reads it again when its time changes.

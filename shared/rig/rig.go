@@ -16,7 +16,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"net"
 	"os"
 	"strings"
 	"time"
@@ -24,6 +23,8 @@ import (
 
 // startTimeout is for one part to come up on a small machine that is busy building something else.
 const startTimeout = 90 * time.Second
+
+const loopback = "127.0.0.1"
 
 // TB is what Use needs of a *testing.T. The demo brings its own.
 type TB interface {
@@ -110,17 +111,6 @@ func tempDir(kind string) (string, error) {
 		return "", fmt.Errorf("%s is too long for sockets inside it; set TMPDIR to a shorter path", d)
 	}
 	return d, nil
-}
-
-// freeAddr returns an address of 127.0.0.1 on which nothing listens now. Somebody else may take it before it is used:
-// callers try again then.
-func freeAddr() (string, error) {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
 }
 
 // tail returns the last 4,000 bytes of s, from the start of a line.

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/secretref/secretref/shared/porttest"
 )
 
 // VictoriaLogsOptions has nothing to choose.
@@ -25,6 +27,7 @@ type VictoriaLogsOptions struct{}
 type VictoriaLogs struct {
 	addr   string
 	syslog string
+	ports  [2]*porttest.Reservation // of the two
 	dir    string
 	proc   *process
 }
@@ -43,12 +46,12 @@ func StartVictoriaLogs(ctx context.Context, _ VictoriaLogsOptions) (*VictoriaLog
 }
 
 func (v *VictoriaLogs) start(ctx context.Context) (err error) {
-	if v.addr, err = freeAddr(); err != nil {
-		return err
+	for i := range v.ports {
+		if v.ports[i], err = porttest.Reserve("tcp", loopback); err != nil {
+			return err
+		}
 	}
-	if v.syslog, err = freeAddr(); err != nil {
-		return err
-	}
+	v.addr, v.syslog = v.ports[0].Address(), v.ports[1].Address()
 	v.proc, err = startProcess("victoria-logs", v.dir, Env(v.dir), "victoria-logs",
 		"-storageDataPath="+v.dir+"/data", "-httpListenAddr="+v.addr, "-syslog.listenAddr.tcp="+v.syslog, "-loggerLevel=WARN", "-memory.allowedBytes=64MiB")
 	if err != nil {
@@ -135,5 +138,5 @@ func (v *VictoriaLogs) Stop() error {
 	if v.proc != nil {
 		err = v.proc.stop(5 * time.Second)
 	}
-	return errors.Join(err, os.RemoveAll(v.dir))
+	return errors.Join(err, v.ports[0].Close(), v.ports[1].Close(), os.RemoveAll(v.dir))
 }

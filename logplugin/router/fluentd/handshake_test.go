@@ -14,6 +14,7 @@ import (
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/router/fluentd/forwardtest"
 	"github.com/secretref/secretref/logplugin/router/routertest"
+	"github.com/secretref/secretref/shared/porttest"
 	"github.com/secretref/secretref/shared/rig"
 	"github.com/secretref/secretref/shared/secret"
 )
@@ -132,11 +133,6 @@ func say(v any) func(io.Writer) {
 
 // TestHiddenAddress has an address that came by reference: it is shown nowhere, whatever fails.
 func TestHiddenAddress(t *testing.T) {
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = closed.Close()
 	server, err := forwardtest.Start(forwardtest.Options{TLS: serverTLS(t)})
 	if err != nil {
 		t.Fatal(err)
@@ -148,7 +144,7 @@ func TestHiddenAddress(t *testing.T) {
 	}
 	_, port, _ := net.SplitHostPort(strings.TrimPrefix(server.Address(), "tls://"))
 	for _, c := range []struct{ name, address, says string }{
-		{"refused", "tcp://" + closed.Addr().String(), "connection refused"},
+		{"refused", "tcp://" + porttest.Address(t), "connection refused"},
 		{"DNS", "tcp://hidden-host.invalid:24224", "cannot be resolved"},
 		{"no socket", "unix:///run/hidden-host/sock", "no such file"},
 		{"another authority", server.Address(), "unknown authority"},

@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"maps"
-	"net"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/router/routertest"
+	"github.com/secretref/secretref/shared/porttest"
 )
 
 // startOtel starts the OpenTelemetry Collector's receiver. It knows no handshake and no TLS.
@@ -21,14 +21,7 @@ func startOtel(t *testing.T, network string, refusals int) *peer {
 	t.Helper()
 	address := "unix://" + filepath.Join(t.TempDir(), "s")
 	if network == "tcp" {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		address = l.Addr().String()
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
+		address = porttest.Address(t)
 	}
 	p, _ := startPeer(t, "otelreceiver", "fluentforward", address, strconv.Itoa(refusals))
 	p.address = address

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/secretref/secretref/shared/porttest"
 )
 
 // SocketOptions says how a SocketReceiver listens.
@@ -40,6 +42,7 @@ const (
 type SocketReceiver struct {
 	options SocketOptions
 	address string
+	port    *porttest.Reservation // nil if Address was given or it listens on a path
 
 	mu       sync.Mutex
 	changed  *sync.Cond
@@ -66,11 +69,15 @@ func StartSocket(t testing.TB, o SocketOptions) *SocketReceiver {
 
 // ListenSocket starts a receiver that ends with Close.
 func ListenSocket(o SocketOptions) (*SocketReceiver, error) {
-	if o.Address == "" {
-		o.Address = "127.0.0.1:0"
-	}
 	s := &SocketReceiver{options: o, address: o.Address, conns: map[net.Conn]bool{}}
 	s.changed = sync.NewCond(&s.mu)
+	if o.Address == "" {
+		var err error
+		if s.port, err = porttest.Reserve(o.Network, "127.0.0.1"); err != nil {
+			return nil, err
+		}
+		s.address = s.port.Address()
+	}
 	return s, s.listen()
 }
 
@@ -78,6 +85,7 @@ func ListenSocket(o SocketOptions) (*SocketReceiver, error) {
 func (s *SocketReceiver) Close() {
 	s.SetFault(SocketAway)
 	s.done.Wait()
+	_ = s.port.Close() // nothing depends on it
 }
 
 // Address is where it listens: HOST:PORT, or the path of the socket.
@@ -85,7 +93,7 @@ func (s *SocketReceiver) Address() string { return s.address }
 
 func (s *SocketReceiver) listen() error {
 	if s.options.Network == "udp" || s.options.Network == "unixgram" {
-		p, err := net.ListenPacket(s.options.Network, s.address)
+		p, err := s.listenPacket()
 		if err != nil {
 			return err
 		}
@@ -105,6 +113,13 @@ func (s *SocketReceiver) listen() error {
 	s.listener, s.address = l, l.Addr().String()
 	s.done.Go(func() { s.accept(l) })
 	return nil
+}
+
+func (s *SocketReceiver) listenPacket() (net.PacketConn, error) {
+	if s.port != nil {
+		return s.port.ListenPacket()
+	}
+	return net.ListenPacket(s.options.Network, s.address)
 }
 
 // SetFault changes what is wrong. Connections that there are do not outlive it.
@@ -129,7 +144,7 @@ func (s *SocketReceiver) SetFault(f SocketFault) {
 	if was == SocketAway && f != SocketAway {
 		s.done.Wait()
 		if err := s.listen(); err != nil {
-			panic(err) // of a test: its port was taken
+			panic(err) // of a test
 		}
 	}
 }

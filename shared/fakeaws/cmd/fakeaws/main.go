@@ -34,7 +34,7 @@ func main() {
 
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("fakeaws", flag.ContinueOnError)
-	listen := flags.String("listen", "127.0.0.1:0", "address of the API")
+	listen := flags.String("listen", "", "address of the API; by default a free port of 127.0.0.1")
 	imds := flags.String("imds", "127.0.0.1:0", "address of the metadata service")
 	state := flags.String("state", "", "file with secrets, parameters and roles in JSON")
 	if err := flags.Parse(args); err != nil {
