@@ -2,9 +2,13 @@ package logplugin
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
+	"testing"
+	"time"
 
 	"github.com/secretref/secretref/logplugin/router/firelens"
+	"github.com/secretref/secretref/shared/polltest"
 )
 
 // firelensTargets are the receivers of the outputs of FireLens, with the options that a task definition would have.
@@ -56,6 +60,51 @@ func firelensTargets() map[string]func() target {
 		}
 	}
 	return all
+}
+
+// Every output of FireLens with a Mode has a row for each in fireLensSockets.
+func TestEveryModeIsKilled(t *testing.T) {
+	tried := map[string]bool{}
+	for _, x := range fireLensSockets() {
+		tried[x.options["Name"]+" "+x.options["Mode"]] = true
+	}
+	for _, output := range []string{"syslog", "gelf"} {
+		for _, mode := range []string{"udp", "tcp", "tls"} {
+			if !tried[output+" "+mode] {
+				t.Errorf("the output %s has no row for Mode %s", output, mode)
+			}
+		}
+	}
+	answering := answeringTargets()
+	for output := range firelens.Outputs() {
+		if answering[firelens.Name+" "+output] == nil && !slices.ContainsFunc(fireLensSockets(), func(x socketTarget) bool { return x.options["Name"] == output }) && output != "null" {
+			t.Errorf("nothing kills the driver while it sends to %s; null has TestFireLensNull", output)
+		}
+	}
+}
+
+// The output null takes all lines, before and after a kill of the driver, and those that were written while there was none.
+func TestFireLensNull(t *testing.T) {
+	t.Parallel()
+	const lines = 500
+	k := startKillable(t)
+	f := k.fifo(t, "c1")
+	if a := k.startWith(t, "c1", map[string]string{"logDriver": firelens.Name, "Name": "Null"}); a != `{"Err":""}` {
+		t.Fatalf("StartLogging: %s", a)
+	}
+	taken := func(what string) {
+		t.Helper()
+		polltest.Until(t, 60*time.Second, what, func() bool {
+			all := k.sessions(t)
+			return len(all) == 1 && all[0].SentLines >= lines && all[0].WaitingBytes == 0 && all[0].IsWell()
+		})
+	}
+	write(t, f, slices.Repeat([]string{"before"}, lines)...)
+	taken("the lines before the kill")
+	k.kill()
+	write(t, f, slices.Repeat([]string{"after"}, lines)...)
+	k.launch(t)
+	taken("the lines that were written without a driver")
 }
 
 // lineOf is the line of a record in JSON.

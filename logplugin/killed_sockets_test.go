@@ -3,17 +3,23 @@ package logplugin
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/secretref/secretref/logplugin/frame"
+	"github.com/secretref/secretref/logplugin/router/firelens"
 	"github.com/secretref/secretref/logplugin/router/routertest"
+	"github.com/secretref/secretref/shared/fakeaws"
 	"github.com/secretref/secretref/shared/polltest"
+	"github.com/secretref/secretref/shared/rig"
 )
 
 // socketTarget is a router without acknowledgements, and its receiver.
@@ -25,8 +31,8 @@ type socketTarget struct {
 }
 
 const (
-	socketLines   = 10_000 // of each container
-	socketQuarter = socketLines / 4
+	socketLines  = 10_000 // of each container
+	fireLensRows = 2000   // likewise, where the router itself has a row of its own
 )
 
 // What the kernel keeps for a receiver that has asked for a buffer of receiverBuffer: it doubles that, and takes a segment more.
@@ -43,29 +49,77 @@ func socketTargets() []socketTarget {
 		{"syslog unix", routertest.SocketOptions{Network: "unix", Split: lf}, map[string]string{"logDriver": "syslog", "syslog-address": "unix://ADDRESS", "syslog-format": "rfc5424"}, 0},
 		{"syslog unixgram", routertest.SocketOptions{Network: "unixgram"}, map[string]string{"logDriver": "syslog", "syslog-address": "unixgram://ADDRESS", "syslog-format": "rfc5424"}, 0},
 		{"tcp", routertest.SocketOptions{Network: "tcp", Split: lf, Buffer: receiverBuffer}, map[string]string{"logDriver": "tcp", "tcp-address": "tcp://ADDRESS"}, receiverKeeps},
-		{"FireLens tcp", routertest.SocketOptions{Network: "tcp", Split: lf, Buffer: receiverBuffer}, map[string]string{"logDriver": "awsfirelens", "Name": "tcp", "Host": "HOST", "Port": "PORT", "raw_message_key": "$log"}, receiverKeeps},
 		{"syslog udp", routertest.SocketOptions{Network: "udp"}, map[string]string{"logDriver": "syslog", "syslog-address": "udp://ADDRESS", "syslog-format": "rfc5424"}, 0},
 		{"gelf udp", routertest.SocketOptions{Network: "udp"}, map[string]string{"logDriver": "gelf", "gelf-address": "udp://ADDRESS", "gelf-compression-type": "none"}, 0},
-		{"FireLens syslog", routertest.SocketOptions{Network: "tcp", Split: lf, Buffer: receiverBuffer}, map[string]string{"logDriver": "awsfirelens", "Name": "syslog", "Mode": "tcp", "Host": "HOST", "Port": "PORT"}, receiverKeeps},
-		{"FireLens gelf", routertest.SocketOptions{Network: "tcp", Split: splitAtZero, Buffer: receiverBuffer}, map[string]string{"logDriver": "awsfirelens", "Name": "gelf", "Mode": "tcp", "Host": "HOST", "Port": "PORT"}, receiverKeeps},
 	}
+}
+
+// fireLensSockets are the outputs of FireLens that are served by routers without acknowledgements, in each of their modes.
+func fireLensSockets() (all []socketTarget) {
+	lf := bufio.ScanLines
+	for _, x := range []struct {
+		output, mode string
+		split        bufio.SplitFunc
+		options      map[string]string
+	}{
+		{"tcp", "", lf, map[string]string{"raw_message_key": "$log"}},
+		{"tcp", "tls", lf, map[string]string{"Format": "json_lines", "tls": "on", "secretOptions.tls.ca_file": "AUTHORITY"}},
+		{"syslog", "tcp", lf, map[string]string{"Mode": "tcp", "syslog_message_key": "log"}},
+		{"syslog", "tls", lf, map[string]string{"Mode": "tls", "syslog_format": "rfc5424", "secretOptions.tls.ca_file": "AUTHORITY"}},
+		{"syslog", "udp", nil, map[string]string{"Mode": "udp"}},
+		{"gelf", "tcp", splitAtZero, map[string]string{"Mode": "tcp"}},
+		{"gelf", "tls", splitAtZero, map[string]string{"Mode": "tls", "gelf_short_message_key": "log", "secretOptions.tls.ca_file": "AUTHORITY"}},
+		{"gelf", "udp", nil, map[string]string{"Mode": "udp", "compress": "Off"}},
+	} {
+		t := socketTarget{strings.TrimSpace("FireLens " + x.output + " " + x.mode), routertest.SocketOptions{Network: "tcp", Split: x.split, Buffer: receiverBuffer}, x.options, receiverKeeps}
+		switch x.mode {
+		case "udp":
+			t.server, t.mayLose = routertest.SocketOptions{Network: "udp"}, 0
+		case "tls": // which reads ahead
+			t.mayLose += receiverBuffer
+		}
+		maps.Copy(t.options, map[string]string{"logDriver": firelens.Name, "Name": x.output, "Host": "HOST", "Port": "PORT"})
+		all = append(all, t)
+	}
+	return all
 }
 
 // As TestRoutersLoseNothing, for routers whose receivers acknowledge nothing: two kills of the driver lose nothing. An outage
 // of three seconds, after the receiver has hung with a full buffer, loses at most what that buffer held.
 func TestSocketsLoseNothing(t *testing.T) {
-	for _, x := range socketTargets() {
+	for _, x := range slices.Concat(socketTargets(), fireLensSockets()) {
 		t.Run(x.name, func(t *testing.T) {
-			if strings.HasPrefix(x.name, "FireLens") || x.name == "tcp" { // the router itself has its own; that of tcp shares a machine with the others
+			n := socketLines
+			if x.options["logDriver"] == firelens.Name {
+				n = fireLensRows
+			}
+			if n == fireLensRows || x.name == "tcp" { // the router itself has its own; that of tcp shares a machine with the others
 				t.Parallel()
 			}
 			if strings.HasPrefix(x.server.Network, "unix") {
 				x.server.Address = filepath.Join(t.TempDir(), "s")
 			}
 			k := startKillable(t)
-			(&socketRun{socketTarget: x, receiver: routertest.StartSocket(t, x.server), k: k, files: map[string]*os.File{}}).run(t)
+			var authority string
+			if x.options["secretOptions.tls.ca_file"] != "" {
+				x.server.TLS, authority = secureSocket(t, k)
+			}
+			(&socketRun{socketTarget: x, authority: authority, receiver: routertest.StartSocket(t, x.server), k: k, n: n, files: map[string]*os.File{}}).run(t)
 		})
 	}
+}
+
+// secureSocket makes the certificate of a receiver, and a secret with that of its authority.
+func secureSocket(t *testing.T, k *killable) (server *tls.Config, authority string) {
+	t.Helper()
+	ca, err := rig.NewCA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if server, err = ca.ServerConfig("127.0.0.1"); err != nil {
+		t.Fatal(err)
+	}
+	return server, k.aws.PutSecret(fakeaws.Secret{Name: "logs/authority", String: string(ca.PEM())})
 }
 
 func splitAtZero(data []byte, _ bool) (int, []byte, error) {
@@ -78,15 +132,20 @@ func splitAtZero(data []byte, _ bool) (int, []byte, error) {
 
 type socketRun struct {
 	socketTarget
-	receiver *routertest.SocketReceiver
-	k        *killable
-	files    map[string]*os.File
+	n         int    // lines of each container
+	authority string // the reference to the certificate of the receiver's
+	receiver  *routertest.SocketReceiver
+	k         *killable
+	files     map[string]*os.File
 }
 
 var socketNames = []string{"c1", "c2"}
 
 func (s *socketRun) run(t *testing.T) {
 	options := s.optionsFor(s.receiver.Address())
+	if s.authority != "" {
+		options["secretOptions.tls.ca_file"] = s.authority
+	}
 	for _, name := range socketNames {
 		s.files[name] = s.k.fifo(t, name)
 		if a := s.k.startWith(t, name, options); a != `{"Err":""}` {
@@ -97,21 +156,22 @@ func (s *socketRun) run(t *testing.T) {
 		s.datagrams(t)
 		return
 	}
+	quarter := s.n / 4
 	for i := range 2 {
-		done := s.put(t, i*socketQuarter, (i+1)*socketQuarter)
-		s.arrives(t, 2*i*socketQuarter+socketQuarter/2)
+		done := s.put(t, i*quarter, (i+1)*quarter)
+		s.arrives(t, 2*i*quarter+quarter/2)
 		s.k.kill()
 		s.k.launch(t)
 		done()
-		s.arrives(t, 2*(i+1)*socketQuarter)
+		s.arrives(t, 2*(i+1)*quarter)
 	}
 	killed := s.lines()
 	s.inOrder(t, killed)
 
 	s.receiver.SetFault(routertest.SocketHangs)
-	s.put(t, 2*socketQuarter, 3*socketQuarter)()
+	s.put(t, 2*quarter, 3*quarter)()
 	s.receiver.SetFault(routertest.SocketAway)
-	s.put(t, 3*socketQuarter, socketLines)()
+	s.put(t, 3*quarter, s.n)()
 	down := time.Now()
 	polltest.Until(t, 30*time.Second, "three seconds, and status shows the outage", func() bool {
 		code, _ := s.k.run(t, "status")
@@ -120,7 +180,7 @@ func (s *socketRun) run(t *testing.T) {
 	s.receiver.SetFault(routertest.SocketWell)
 	s.settles(t)
 	s.inOrder(t, s.lines()[len(killed):])
-	lost := 2 * socketLines
+	lost := 2 * s.n
 	longest := 0
 	for range s.distinct() {
 		lost--
@@ -129,7 +189,7 @@ func (s *socketRun) run(t *testing.T) {
 		longest = max(longest, len(m)+1) // with what ends it
 	}
 	t.Logf("%d lines came again after two kills; an outage of %v has lost %d lines, %d bytes of %d that it may, and %d came again",
-		len(killed)-4*socketQuarter, time.Since(down).Round(time.Second), lost, lost*longest, s.mayLose, len(s.lines())-2*socketLines+lost-(len(killed)-4*socketQuarter))
+		len(killed)-4*quarter, time.Since(down).Round(time.Second), lost, lost*longest, s.mayLose, len(s.lines())-2*s.n+lost-(len(killed)-4*quarter))
 	if bytes := lost * longest; bytes > s.mayLose {
 		t.Errorf("the outage has lost %d lines, %d bytes, want at most %d", lost, bytes, s.mayLose)
 	}
@@ -208,7 +268,7 @@ func (s *socketRun) settles(t *testing.T) {
 		}
 		seen := s.distinct()
 		for _, name := range socketNames {
-			if !seen[fmt.Sprintf("%s %06d", name, socketLines-1)] {
+			if !seen[fmt.Sprintf("%s %06d", name, s.n-1)] {
 				return false
 			}
 		}

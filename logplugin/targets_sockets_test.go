@@ -2,6 +2,7 @@ package logplugin
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/secretref/secretref/logplugin/router/routertest"
@@ -13,9 +14,9 @@ func silentTargets() map[string]func() target {
 		"null": nullTarget("null", map[string]string{"logDriver": "null"}), "awsfirelens null": nullTarget("null of FireLens", map[string]string{"logDriver": "awsfirelens", "Name": "null"}),
 	}
 	for name, of := range map[string]string{
-		"syslog": "syslog tcp", "gelf": "gelf tcp", "tcp": "tcp", "awsfirelens syslog": "FireLens syslog", "awsfirelens gelf": "FireLens gelf", "awsfirelens tcp": "FireLens tcp",
+		"syslog": "syslog tcp", "gelf": "gelf tcp", "tcp": "tcp", "awsfirelens syslog": "FireLens syslog tcp", "awsfirelens gelf": "FireLens gelf tcp", "awsfirelens tcp": "FireLens tcp",
 	} {
-		for _, x := range socketTargets() {
+		for _, x := range slices.Concat(socketTargets(), fireLensSockets()) {
 			if x.name == of {
 				all[name] = x.target
 			}
