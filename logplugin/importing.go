@@ -20,7 +20,10 @@ import (
 // importFile prints what a configuration of ECS or of Docker becomes here. No value that may be a secret is printed.
 func (p Program) importFile(_ context.Context, f flags) error {
 	if f.id == "" {
-		return errors.New("import: which file? give a task definition, a compose file, a daemon.json or an ecs.config")
+		return errors.New("import: which file? give a task definition, a template of CloudFormation with one, a compose file, a daemon.json or an ecs.config")
+	}
+	if f.output.format != "" && f.output.part != "" && f.output.part != "policy" {
+		return fmt.Errorf("import: --format is of the policy, and the part %s has one form; leave it out", f.output.part)
 	}
 	file, err := os.Open(f.id)
 	if err != nil {

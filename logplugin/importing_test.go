@@ -95,6 +95,16 @@ func TestImportRefuses(t *testing.T) {
 		{"a value in clear where it cannot be", `{"logDriver": "awsfirelens", "options": {"Name": "datadog", "apikey": "h1dden"}}`, "without encryption"},
 		{"ecs.config without registries", "ECS_CLUSTER=h1dden\n", "no ECS_ENGINE_AUTH_DATA"},
 		{"ecs.config with broken registries", "ECS_ENGINE_AUTH_TYPE=docker\nECS_ENGINE_AUTH_DATA={h1dden\n", "not a JSON object"},
+		{"a function of CloudFormation", "Resources: {T: {Type: 'AWS::ECS::TaskDefinition', Properties: {ContainerDefinitions: [{Name: a, LogConfiguration: {LogDriver: awsfirelens, Options: {Name: datadog, Host: !Sub 'h1dden'}}}]}}}", "resource T: container a: the option Host is a function of CloudFormation; import what `aws ecs describe-task-definition` prints"},
+		{"one in JSON", `{"Resources": {"T": {"Type": "AWS::ECS::TaskDefinition", "Properties": {"ContainerDefinitions": [{"LogConfiguration": {"LogDriver": "awsfirelens", "Options": {"Name": {"Ref": "h1dden"}}}}]}}}}`, "container container-1: the option Name is a function"},
+		{"one as a reference", "containerDefinitions: [{name: a, logConfiguration: {logDriver: awsfirelens, options: {Name: datadog}, secretOptions: [{Name: apikey, ValueFrom: !Ref h1dden}]}}]", "secretOptions has a function of CloudFormation in ValueFrom"},
+		{"one in place of the options", "logDriver: awsfirelens\noptions: !If [h1dden, {Name: http}, {Name: datadog}]", "the options of the log driver are not an object"},
+		{"one in place of the log configuration", "containerDefinitions: [{name: a, logConfiguration: !If [h1dden, {}, {}]}]", "logConfiguration is not an object"},
+		{"one in place of a credential", "containerDefinitions: [{name: a, image: h1dden.example.com/a, repositoryCredentials: {credentialsParameter: !Ref h1dden}}]", "its credentialsParameter are not both written out"},
+		{"a template without tasks", "Resources: {T: {Type: 'AWS::IAM::Role', Properties: {RoleName: h1dden}}}", "no AWS::ECS::TaskDefinition"},
+		{"a variable of compose", "services: {app: {logging: {driver: splunk, options: {splunk-url: 'https://${H1:-h1dden}:8088', splunk-token: $T}}}}", "app: compose replaces variables in splunk-token, splunk-url; import what `docker compose config` prints"},
+		{"a variable beside a credential", "services: {app: {logging: {driver: splunk, options: {splunk-url: 'https://hec.example.com', splunk-token: $T, tag: '${h1dden}'}}}}", "app: compose replaces variables in tag; import"},
+		{"an alias of itself", "a: &a [*a, *a]\nservices: *a", "neither JSON nor YAML"},
 		{"long", strings.Repeat(" ", 1<<20+1), "more than 1048576 bytes"},
 	} {
 		path := filepath.Join(t.TempDir(), "in")
@@ -108,6 +118,9 @@ func TestImportRefuses(t *testing.T) {
 	}
 	if _, errs, code := runCommand(t, "import", "testdata/import/splunk.json", "--part", "x"); code != 1 || !strings.Contains(errs, "is not a part") {
 		t.Errorf("exit %d, %s", code, errs)
+	}
+	if out, errs, code := runCommand(t, "import", "testdata/import/splunk.json", "--part", "destinations", "--format", "terraform"); code != 1 || !strings.Contains(errs, "the part destinations has one form") || out != "" {
+		t.Errorf("exit %d, %s%s", code, out, errs)
 	}
 	if _, errs, code := runCommand(t, "import"); code != 1 || !strings.Contains(errs, "which file?") {
 		t.Errorf("exit %d, %s", code, errs)

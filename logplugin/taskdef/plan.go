@@ -114,11 +114,17 @@ func (p *Plan) addLogs(c Container, rules *options.Rules) {
 		}
 	}
 	o, err := rules.Parse(d.given(), info())
+	if err == nil {
+		p.hide(&d, o, rules)
+	}
+	if varying := slices.DeleteFunc(slices.Sorted(maps.Keys(c.Variables)), func(name string) bool { _, kept := d.Options[name]; return !kept }); len(varying) > 0 {
+		p.Refused = append(p.Refused, c.Name+": compose replaces variables in "+strings.Join(varying, ", ")+"; import what `docker compose config` prints")
+		return
+	}
 	if err != nil {
 		p.Refused = append(p.Refused, c.Name+": "+err.Error())
 		return
 	}
-	p.hide(&d, o, rules)
 	if o, err = rules.Parse(d.given(), info()); err != nil {
 		p.Refused = append(p.Refused, c.Name+": "+err.Error())
 		return

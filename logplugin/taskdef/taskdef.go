@@ -1,5 +1,6 @@
 // Package taskdef reads where containers' logs go and with which credentials images are pulled, out of what people have for another
-// system: an ECS task definition, a compose file, the configuration of the Docker daemon, or that of the ECS agent.
+// system: an ECS task definition, also one in a template of CloudFormation, a compose file, the configuration of the Docker daemon, or
+// that of the ECS agent.
 //
 // Use it to move such a configuration here. It promises that what it does not understand is an error or a note, and that no value
 // goes into an error. It asks AWS nothing.
@@ -13,8 +14,6 @@ import (
 	"slices"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/secretref/secretref/logplugin/references"
 )
 
@@ -27,6 +26,7 @@ type Container struct {
 	Image       string
 	LogDriver   string            // "" = nothing is said
 	Options     map[string]string // of the log driver
+	Variables   map[string]bool   // the options in whose values compose replaces variables
 	Secrets     map[string]string // option to valueFrom
 	Credentials string            // credentialsParameter of the image's registry; "" = none
 }
@@ -50,9 +50,9 @@ func Read(data []byte) (Input, error) {
 	if isAgentConfig(data) {
 		return readAgentConfig(data)
 	}
-	var document any
-	if err := yaml.Unmarshal(data, &document); err != nil { // its text may quote a value
-		return Input{}, errors.New("the file is neither JSON nor YAML nor an ecs.config")
+	document, err := parse(data)
+	if err != nil {
+		return Input{}, err
 	}
 	if list, ok := document.([]any); ok { // containerDefinitions alone
 		document = map[string]any{"containerDefinitions": list}
@@ -61,19 +61,21 @@ func Read(data []byte) (Input, error) {
 	if !ok {
 		return Input{}, errUnknown
 	}
-	if inner, ok := top["taskDefinition"].(map[string]any); ok { // of describe-task-definition
+	if inner, ok := member(top, "taskDefinition").(map[string]any); ok { // of describe-task-definition
 		top = inner
 	}
 	switch {
-	case top["containerDefinitions"] != nil:
+	case top["Resources"] != nil:
+		return readTemplate(top)
+	case member(top, "containerDefinitions") != nil:
 		return readTask(top)
 	case top["services"] != nil:
 		return readCompose(top)
 	case top["log-driver"] != nil || top["log-opts"] != nil:
 		return readDaemon(top)
-	case top["logConfiguration"] != nil:
+	case member(top, "logConfiguration") != nil:
 		return readTask(map[string]any{"containerDefinitions": []any{top}})
-	case top["logDriver"] != nil:
+	case member(top, "logDriver") != nil:
 		return readTask(map[string]any{"containerDefinitions": []any{map[string]any{"name": "app", "logConfiguration": top}}})
 	case top["logging"] != nil:
 		return readCompose(map[string]any{"services": map[string]any{"app": top}})
@@ -81,11 +83,11 @@ func Read(data []byte) (Input, error) {
 	return Input{}, errUnknown
 }
 
-var errUnknown = errors.New("the file is none of these: an ECS task definition (containerDefinitions), a logConfiguration, a compose file or a logging block of one, a daemon.json with log-driver, or an ecs.config")
+var errUnknown = errors.New("the file is none of these: an ECS task definition (containerDefinitions), a template of CloudFormation with one, a logConfiguration, a compose file or a logging block of one, a daemon.json with log-driver, or an ecs.config")
 
 func readTask(top map[string]any) (Input, error) {
 	in := Input{Kind: "task definition"}
-	list, ok := top["containerDefinitions"].([]any)
+	list, ok := member(top, "containerDefinitions").([]any)
 	if !ok || len(list) == 0 {
 		return in, errors.New("containerDefinitions is not a list of containers")
 	}
@@ -94,26 +96,29 @@ func readTask(top map[string]any) (Input, error) {
 		if !ok {
 			return in, fmt.Errorf("containerDefinitions: element %d is not an object", i+1)
 		}
-		c := Container{Name: text(definition["name"]), Image: text(definition["image"])}
+		c := Container{Name: text(member(definition, "name")), Image: text(member(definition, "image"))}
 		if c.Name == "" {
 			c.Name = fmt.Sprintf("container-%d", i+1)
 		}
-		if r, ok := definition["repositoryCredentials"].(map[string]any); ok {
-			c.Credentials = text(r["credentialsParameter"])
+		if r, ok := member(definition, "repositoryCredentials").(map[string]any); ok {
+			c.Credentials = text(member(r, "credentialsParameter"))
+			if c.Credentials == "" || c.Image == "" {
+				return in, fmt.Errorf("container %s: the image and its credentialsParameter are not both written out; %s", c.Name, useDescribe)
+			}
 		}
-		if definition["firelensConfiguration"] != nil {
+		if member(definition, "firelensConfiguration") != nil {
 			in.Notes = append(in.Notes, c.Name+" is the log router of the task: it is not needed, and is left out")
 			continue
 		}
-		if secrets, ok := definition["secrets"].([]any); ok && len(secrets) > 0 {
+		if secrets, ok := member(definition, "secrets").([]any); ok && len(secrets) > 0 {
 			in.Notes = append(in.Notes, fmt.Sprintf("%s has %d secrets for the container itself: use the volume driver secretref-files for them", c.Name, len(secrets)))
 		}
-		if definition["logConfiguration"] != nil {
-			logs, ok := definition["logConfiguration"].(map[string]any)
-			if !ok {
+		if configuration := member(definition, "logConfiguration"); configuration != nil {
+			logs, ok := configuration.(map[string]any)
+			if !ok || isFunction(configuration) {
 				return in, fmt.Errorf("container %s: logConfiguration is not an object", c.Name)
 			}
-			if err := c.readLogs(text(logs["logDriver"]), logs["options"], logs["secretOptions"]); err != nil {
+			if err := c.readLogs(text(member(logs, "logDriver")), member(logs, "options"), member(logs, "secretOptions")); err != nil {
 				return in, fmt.Errorf("container %s: %w", c.Name, err)
 			}
 		}
@@ -138,6 +143,7 @@ func readCompose(top map[string]any) (Input, error) {
 		if err := c.readLogs(text(logging["driver"]), logging["options"], nil); err != nil {
 			return in, fmt.Errorf("service %s: %w", name, err)
 		}
+		c.interpolate()
 		in.Containers = append(in.Containers, c)
 	}
 	if len(in.Containers) == 0 {
@@ -158,7 +164,7 @@ func readDaemon(top map[string]any) (Input, error) {
 func (c *Container) readLogs(driver string, options, secrets any) error {
 	c.LogDriver, c.Options, c.Secrets = driver, map[string]string{}, map[string]string{}
 	given, ok := options.(map[string]any)
-	if !ok && options != nil {
+	if !ok && options != nil || isFunction(options) {
 		return errors.New("the options of the log driver are not an object")
 	}
 	for name, value := range given {
@@ -166,6 +172,9 @@ func (c *Container) readLogs(driver string, options, secrets any) error {
 		case string, bool, int, int64, uint64, float64, nil:
 			c.Options[name] = text(value)
 		default:
+			if isFunction(value) {
+				return fmt.Errorf("the option %s is a function of CloudFormation; %s", name, useDescribe)
+			}
 			return fmt.Errorf("the option %s is not a text, a number or a boolean", name)
 		}
 	}
@@ -186,7 +195,7 @@ func (c *Container) readLogs(driver string, options, secrets any) error {
 	return nil
 }
 
-func secretsOf(secrets any) ([]references.Entry, error) {
+func secretsOf(secrets any) (entries []references.Entry, err error) {
 	switch list := secrets.(type) {
 	case nil:
 		return nil, nil
@@ -195,11 +204,14 @@ func secretsOf(secrets any) ([]references.Entry, error) {
 			return nil, nil
 		}
 	}
+	if secrets, err = smallNames(secrets); err != nil {
+		return nil, err
+	}
 	data, err := json.Marshal(secrets)
 	if err != nil {
 		return nil, errors.New("secretOptions is not a list")
 	}
-	entries, err := references.ParseList(string(data))
+	entries, err = references.ParseList(string(data))
 	if err != nil {
 		var isMap bool
 		if entries, isMap = references.ParseMap(string(data)); isMap {
@@ -210,8 +222,9 @@ func secretsOf(secrets any) ([]references.Entry, error) {
 	return entries, nil
 }
 
+// text is what a value says; "" for nothing, and for an object, which a function of CloudFormation is.
 func text(v any) string {
-	if v == nil {
+	if _, isObject := v.(map[string]any); v == nil || isObject {
 		return ""
 	}
 	return fmt.Sprint(v)
