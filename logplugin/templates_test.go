@@ -13,7 +13,7 @@ import (
 // options and in a destination's.
 func TestNamesAreTemplates(t *testing.T) {
 	names := map[string][]string{ // of every router
-		"splunk": {}, "fluentd": {}, "firehose": {}, "kinesis": {}, "s3": {"s3-key-format"}, "syslog": {}, "gelf": {}, "tcp": {}, "null": {}, "awsfirelens": {},
+		"splunk": {"splunk-source", "splunk-sourcetype", "splunk-index"}, "fluentd": {}, "firehose": {}, "kinesis": {}, "s3": {"s3-key-format"}, "syslog": {}, "gelf": {}, "tcp": {}, "null": {}, "awsfirelens": {},
 		"awslogs": {"awslogs-group"}, "loki": {"loki-external-labels"}, "otlp": {"otlp-resource"},
 		"logdna": {"logdna-hostname", "logdna-tags", "logdna-app", "logdna-file"}, "datadog": {"datadog-service", "datadog-source", "datadog-tags", "datadog-hostname"}, "newrelic": {"newrelic-attributes"},
 		"http": {"http-fields"}, "elasticsearch": {"elasticsearch-index", "elasticsearch-pipeline", "elasticsearch-fields"},

@@ -104,7 +104,7 @@ func (r *Rules) parseNamed(name string, given map[string]string, info Info) (Opt
 		}
 	}
 	for _, option := range k.Options { // what its templates gave stays as it is for the container's life
-		if text, ok := o.Plain[option.Name]; ok && option.Template {
+		if text, ok := o.Plain[option.Name]; ok && option.Template && text != all[option.Name] {
 			own[option.Name] = text
 		}
 	}
@@ -126,6 +126,15 @@ func (r *Rules) unfinished(given map[string]string, info Info) Options {
 		}
 	}
 	_ = r.fix(&o, &router.Kind{}, given, info) // what it cannot read has its default
+	for option, text := range o.Own {
+		i := slices.IndexFunc(r.Kinds, func(k router.Kind) bool { x := k.Option(option); return x != nil && x.Template })
+		if i < 0 {
+			continue
+		}
+		if rendered, err := r.renderOption(r.Kinds[i].Option(option), text, info, o.Attributes); err == nil {
+			o.Own[option] = rendered
+		}
+	}
 	return o
 }
 
@@ -133,8 +142,9 @@ func inDestination(name string, err error) error {
 	return fmt.Errorf("destination %s under [logs.destinations]: %w", name, err)
 }
 
-// Expand returns o, which comes from the state of an earlier process, with what its destination says today.
-func (r *Rules) Expand(o Options) (Options, error) {
+// Expand returns o, which comes from the state of an earlier process, with what its destination says today. info is what is known of the
+// container besides o.
+func (r *Rules) Expand(o Options, info Info) (Options, error) {
 	if o.Unnamed {
 		o.Destination = r.DefaultDestination
 	}
@@ -166,7 +176,8 @@ func (r *Rules) Expand(o Options) (Options, error) {
 			all[option] = value
 		}
 	}
-	full, err := r.parse(all, Info{})
+	info.ContainerImageName, info.ContainerImageID, info.ContainerCreated = o.About.Image, o.About.ImageID, o.About.Created
+	full, err := r.parse(all, info)
 	if err != nil {
 		return o, inDestination(o.Destination, err)
 	}

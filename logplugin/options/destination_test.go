@@ -1,6 +1,7 @@
 package options_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,7 +43,7 @@ func TestDestination(t *testing.T) {
 	if err := r.Allowed(o); err != nil {
 		t.Errorf("Allowed: %v", err)
 	}
-	again, err := r.Expand(options.Options{Destination: "prod", Own: o.Own, Tag: o.Tag, SpoolMaxBytes: o.SpoolMaxBytes})
+	again, err := r.Expand(options.Options{Destination: "prod", Own: o.Own, Tag: o.Tag, SpoolMaxBytes: o.SpoolMaxBytes}, somebody)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,9 +119,54 @@ func TestDestinationTemplates(t *testing.T) {
 		if err != nil || o.Plain["loki-external-labels"] != want {
 			t.Fatalf("labels %q, %v; want %q", o.Plain["loki-external-labels"], err, want)
 		}
-		again, err := r.Expand(options.Options{Destination: "loki", Own: o.Own, Tag: o.Tag})
+		again, err := r.Expand(options.Options{Destination: "loki", Own: o.Own, Tag: o.Tag}, somebody)
 		if err != nil || again.Plain["loki-external-labels"] != want {
 			t.Errorf("after a restart: labels %q, %v; want %q", again.Plain["loki-external-labels"], err, want)
+		}
+	}
+}
+
+// What no template gave is the destination's, and follows its configuration while the container runs. A template that the destination gets later is
+// rendered with what is known of a container that runs.
+func TestDestinationFollowsItsConfiguration(t *testing.T) {
+	r := destinationRules()
+	r.Destinations["prod"]["splunk-index"], r.Destinations["prod"]["splunk-sourcetype"] = "main", "{{.Name}}"
+	o, err := r.Parse(map[string]string{"destination": "prod", "splunk-source": "{{.Name}}-own"}, somebody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct{ index, sourcetype, wantIndex string }{{"main", "{{.Name}}", "main"}, {"other", "another", "other"}, {"x-{{.Name}}-{{.ID}}", "{{", "x-web-aaaaaaaaaaaa"}} {
+		r.Destinations["prod"]["splunk-index"], r.Destinations["prod"]["splunk-sourcetype"] = step.index, step.sourcetype
+		again, err := r.Expand(options.Options{Destination: "prod", Own: o.Own, Tag: o.Tag}, somebody)
+		got := []string{again.Plain["splunk-index"], again.Plain["splunk-sourcetype"], again.Plain["splunk-source"]}
+		if want := []string{step.wantIndex, "web", "web-own"}; err != nil || !slices.Equal(got, want) {
+			t.Errorf("with the index %s: %q, %v; want %q", step.index, got, err, want)
+		}
+	}
+}
+
+// A container that starts while its destination cannot be read has its own templates rendered, and a container of a version for which the option was
+// not a template keeps its text.
+func TestOwnTemplatesAreRenderedOnce(t *testing.T) {
+	r := destinationRules()
+	o, err := r.Parse(map[string]string{"destination": "later", "splunk-index": "{{.Name}}", "splunk-source": "{{.Nme}}"}, somebody)
+	if err == nil || o.Own["splunk-index"] != "web" || o.Own["splunk-source"] != "{{.Nme}}" {
+		t.Errorf("%v, %v; want the index web, and a template that cannot be rendered as it is", o.Own, err)
+	}
+	again, err := r.Expand(options.Options{Destination: "prod", Own: options.Plain{"splunk-index": "{{.Name}}"}}, somebody)
+	if err != nil || again.Plain["splunk-index"] != "{{.Name}}" {
+		t.Errorf("an index of an earlier version became %q, %v", again.Plain["splunk-index"], err)
+	}
+}
+
+// The value of a secret is not a template, whatever it looks like: it is not looked at when the options are read.
+func TestReferencesAreNoTemplates(t *testing.T) {
+	r := destinationRules()
+	r.References, r.AllowRouters = references.Allowed{}, nil
+	for _, name := range []string{"splunk-source", "splunk-sourcetype", "splunk-index"} {
+		o, err := r.Parse(map[string]string{"logDriver": "splunk", "splunk-url": "https://hec.example.com:8088", "secretOptions.splunk-token": tokenARN, "secretOptions." + name: tokenARN}, somebody)
+		if _, plain := o.Plain[name]; err != nil || plain || o.References[name].String() != tokenARN {
+			t.Errorf("%s: %v, %v", name, o, err)
 		}
 	}
 }
@@ -136,7 +182,7 @@ func TestDestinationLogGroup(t *testing.T) {
 	if err != nil || o.Plain["awslogs-group"] != want || !strings.HasSuffix(o.Address, ":log-group:"+want) || o.Tag != "s" {
 		t.Fatalf("log group %q at %s, stream %q, %v; want %q", o.Plain["awslogs-group"], o.Address, o.Tag, err, want)
 	}
-	again, err := r.Expand(options.Options{Destination: "logs", Own: o.Own, Tag: o.Tag})
+	again, err := r.Expand(options.Options{Destination: "logs", Own: o.Own, Tag: o.Tag}, somebody)
 	if err != nil || again.Plain["awslogs-group"] != want || again.Address != o.Address {
 		t.Errorf("after a restart: log group %q at %s, %v; want %q", again.Plain["awslogs-group"], again.Address, err, want)
 	}
@@ -155,7 +201,7 @@ func TestDestinationLines(t *testing.T) {
 		t.Fatalf("lines %+v, %v; want %+v", o.Lines, err, want)
 	}
 	r.Destinations["prod"]["exclude-pattern"] = "metrics"
-	again, err := r.Expand(options.Options{Destination: "prod", Own: o.Own})
+	again, err := r.Expand(options.Options{Destination: "prod", Own: o.Own}, somebody)
 	if want := (lines.Options{IncludePattern: " of its own ", ExcludePattern: "metrics"}); err != nil || again.Lines != want {
 		t.Errorf("Expand gives lines %+v, %v; want %+v", again.Lines, err, want)
 	}

@@ -105,7 +105,7 @@ func TestAttributesOfATranslation(t *testing.T) {
 		if err != nil || !maps.Equal(o.Attributes, want) {
 			t.Errorf("%s: %v, %v, want %v", name, o.Attributes, err, want)
 		}
-		if again, err := r.Expand(o); err != nil || !maps.Equal(again.Attributes, want) {
+		if again, err := r.Expand(o, info()); err != nil || !maps.Equal(again.Attributes, want) {
 			t.Errorf("%s, from the state: %v, %v", name, again.Attributes, err)
 		}
 	}

@@ -30,6 +30,7 @@ const (
 	polledAcks   = "with splunk-index-acknowledgment"
 	gzipLevel    = "splunk-gzip-level -1"
 	failedBatch  = "a failed batch is kept"
+	literalNames = "{{ and }} in splunk-source"
 	eventIsAfter = `{"event":`
 )
 
@@ -77,6 +78,7 @@ func testSplunk(t *testing.T, h *host) {
 			}
 		})
 	}
+	t.Run("a source in braces", func(t *testing.T) { braces(t, h, known) })
 	t.Run("a receiver that is away", func(t *testing.T) { away(t, h, known) })
 	if t.Failed() {
 		return
@@ -86,6 +88,22 @@ func testSplunk(t *testing.T, h *host) {
 		absent = append(absent, oldEscapes)
 	}
 	known.complete(absent...)
+}
+
+// braces has a template in an option that is text for Docker's driver.
+func braces(t *testing.T, h *host, known *differences) {
+	hec, err := hectest.Start(hectest.Options{Tokens: []string{token}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(hec.Close)
+	c := container{lines: routertest.Input(t, "short"), options: map[string]string{"splunk-url": hec.URL(), "splunk-token": token, "splunk-source": "x-{{.Hostname}}"}}
+	const text = `"source":"x-{{.Hostname}}"`
+	docker, here := h.events(t, hec, c, false), h.events(t, hec, c, true)
+	if theirs, ours := strings.Contains(docker.events[0], text), strings.Contains(here.events[0], text); !theirs || ours || !strings.Contains(here.events[0], `"source":"x-`) {
+		t.Fatalf("Docker's driver sends %s, ours %s", docker.events[0], here.events[0])
+	}
+	known.shows(literalNames)
 }
 
 // sent is what one container has caused.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/secretref/secretref/logplugin/options"
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/spool"
 	"github.com/secretref/secretref/logplugin/state"
@@ -41,7 +42,7 @@ func (s *Sessions) begin(meta state.Session, b beginning) error {
 		// It is read all the same; only a restart of the driver would not know it.
 		s.log.Error("the state of a session cannot be kept: if the driver is restarted now its log is not read", named(&meta), "error", saved)
 	}
-	if full, err := s.admission.rules.Expand(meta.Options); err == nil {
+	if full, err := s.admission.rules.Expand(meta.Options, options.Info{ContainerID: meta.ContainerID, ContainerName: meta.ContainerName}); err == nil {
 		meta.Options = full
 	} else if b.parked == nil {
 		b.parked = err

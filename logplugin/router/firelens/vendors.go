@@ -38,8 +38,9 @@ func splunkOutput() output {
 		names: []string{"splunk"}, router: "splunk",
 		tls: tlsOptions{ca: "splunk-ca-cert", cert: "splunk-client-cert", key: "splunk-client-key", serverName: "splunk-caname", skipVerify: "splunk-insecureskipverify"},
 		options: []option{
-			{name: "splunk_token", to: "splunk-token"}, {name: "event_source", to: "splunk-source"}, {name: "event_sourcetype", to: "splunk-sourcetype"},
-			{name: "event_index", to: "splunk-index"}, {name: "event_host", setting: true}, {name: "splunk_send_raw", form: toggle, setting: true},
+			{name: "splunk_token", to: "splunk-token"}, {name: "event_source", form: template, to: "splunk-source"},
+			{name: "event_sourcetype", form: template, to: "splunk-sourcetype"}, {name: "event_index", form: template, to: "splunk-index"},
+			{name: "event_host", setting: true}, {name: "splunk_send_raw", form: toggle, setting: true},
 			{name: "event_key"}, {name: "channel", form: ignored}, {name: "compress"}, {name: "http_buffer_size", form: ignored},
 			{name: "http_debug_bad_request", form: ignored},
 			{name: "http_user", form: refused, why: "give the token in splunk_token"}, {name: "http_passwd", form: refused, why: "give the token in splunk_token"},

@@ -37,9 +37,9 @@ var formats = []string{formatInline, formatJSON, formatRaw}
 var options = []router.Option{
 	{Name: "splunk-url", Required: true, Address: true},
 	{Name: "splunk-token", Required: true, Credential: true},
-	{Name: "splunk-source", Session: true},
-	{Name: "splunk-sourcetype", Session: true},
-	{Name: "splunk-index", Session: true, Apart: true}, // code 7 stops everybody who is in the batch
+	{Name: "splunk-source", Session: true, Template: true},
+	{Name: "splunk-sourcetype", Session: true, Template: true},
+	{Name: "splunk-index", Session: true, Apart: true, Template: true}, // code 7 stops everybody who is in the batch
 	{Name: "splunk-capath"},
 	{Name: "splunk-caname"},
 	{Name: "splunk-insecureskipverify", Default: "false", SkipsVerify: true},

@@ -27,6 +27,8 @@ var Differences = []struct{ Docker, Here string }{
 		`as 28 and 29: \b and \f`},
 	{"with splunk-index-acknowledgment each request of 20.10 to 29 has a channel header, and no answer is ever asked for",
 		"one channel for the life of the router, and a batch is delivered when the indexer says so"},
+	{"{{ and }} in splunk-source, splunk-sourcetype and splunk-index are text",
+		"these options are templates, as tag is; the value of a secret is text"},
 	{"splunk-gzip-level -1 is zlib's level 6",
 		"it is a level 2, which costs half and gives nearly the same"},
 	{"a failed batch is kept with new events for ever, or printed into the daemon's log at exit",

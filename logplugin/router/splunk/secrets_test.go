@@ -17,7 +17,8 @@ func TestOtherSecrets(t *testing.T) {
 	first, second := start(t, hectest.Options{}, nil), start(t, hectest.Options{}, nil)
 	url := routertest.NewSource(first.hec.URL())
 	c, err := Kind().New(router.Options{Secrets: map[string]secret.Source{
-		"splunk-url": url, "splunk-token": first.token, "splunk-gzip": routertest.NewSource("true"), "splunk-index": routertest.NewSource("main")}})
+		"splunk-url": url, "splunk-token": first.token, "splunk-gzip": routertest.NewSource("true"), "splunk-index": routertest.NewSource("main"),
+		"splunk-source": routertest.NewSource("{{.Name}}")}}) // text: a secret is not a template
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +29,8 @@ func TestOtherSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	b, _ := routertest.Batch([]router.Encoder{e}, 1)
-	if err := r.Send(t.Context(), b); err != nil || first.hec.Count() != 1 || !strings.Contains(first.hec.Events()[0].Text, `"index":"main"`) {
+	if err := r.Send(t.Context(), b); err != nil || first.hec.Count() != 1 || !strings.Contains(first.hec.Events()[0].Text, `"index":"main"`) ||
+		!strings.Contains(first.hec.Events()[0].Text, `"source":"{{.Name}}"`) {
 		t.Fatalf("%v, %v", err, first.hec.Events())
 	}
 	url.Rotate(second.hec.URL())
