@@ -77,6 +77,9 @@ func (s *service) attention(all []session.Status) []string {
 	if err := s.sessions.Unread(); err != nil {
 		reasons = append(reasons, fault.OneLine(err.Error()))
 	}
+	for _, damaged := range s.sessions.Damaged() {
+		reasons = append(reasons, fault.OneLine(damaged))
+	}
 	for _, wrong := range s.sessions.WrongDestinations() {
 		reasons = append(reasons, fault.OneLine(wrong))
 	}

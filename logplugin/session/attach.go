@@ -149,6 +149,23 @@ func (s *Sessions) noteUnread(files int, err error) (first bool) {
 // Unread returns why sessions of an earlier process are not read yet; nil means that all are.
 func (s *Sessions) Unread() error { return s.attaching.err() }
 
+// Damaged returns what is not read because the state of its session is damaged, one line each.
+func (s *Sessions) Damaged() (all []string) {
+	for _, a := range s.dir.SetAside() {
+		text := fmt.Sprintf("the log of session %s is not read: its state is damaged and was set aside as %s; restart the container that is missing in status, then delete that file", short(a.ID), a.Name)
+		if dir := filepath.Join(s.dir.Path(), "spool", a.ID); exists(dir) {
+			text += "; the next start of the driver then deletes its undelivered lines, in " + dir
+		}
+		all = append(all, text)
+	}
+	return all
+}
+
+func exists(name string) bool {
+	_, err := os.Lstat(name)
+	return err == nil
+}
+
 // StateFailures counts the calls for the state of sessions that the file system has refused. Each was made again, or will be.
 func (s *Sessions) StateFailures() int64 { return s.attaching.failures.Load() }
 

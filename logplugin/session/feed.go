@@ -26,9 +26,9 @@ type feed struct {
 	record  router.Record // the same; here because a new one for each line would cost memory
 	filled  int           // records since the last Commit
 	ended   bool          // all frames have been read
+	garbage garbage       // what was skipped last, for it is not a frame
 
-	droppedBefore int64 // lines, by earlier processes
-	count         lineCounts
+	count lineCounts
 
 	mu    sync.Mutex
 	after *session    // an older one of the same container, whose lines come first; nil = none
@@ -39,6 +39,7 @@ type feed struct {
 type lineCounts struct {
 	sent, rejected, filtered, limited atomic.Int64
 	held                              atomic.Bool
+	droppedBefore                     int64 // lines, by earlier processes
 }
 
 // begin gives the feed the spool that it takes its lines from. With an error it is not known which of them to send.
@@ -48,12 +49,12 @@ func (f *feed) begin(s *session, pieces bool) error {
 	f.flow = rules.Flow(f.encode)
 	f.pieces = pieces && f.flow == nil // a pattern is for whole lines
 	f.joiner = frame.NewJoiner(frame.JoinerOptions{}, f.emit)
-	f.droppedBefore = s.spool.Stats().DroppedLines
+	f.count.droppedBefore = s.spool.Stats().DroppedLines
 	return err
 }
 
 // dropped counts the lines that the spool has lost in this process.
-func (f *feed) dropped() int64 { return f.spool.Stats().DroppedLines - f.droppedBefore }
+func (f *feed) dropped() int64 { return f.spool.Stats().DroppedLines - f.count.droppedBefore }
 
 // buffers are shared by all sessions: an idle one needs none. One holds the largest frame.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 256<<10); return &b }}
@@ -170,6 +171,7 @@ func (f *feed) decode(buf []byte, limit int, last bool) (used int) {
 		n, err := frame.Decode(buf[used:], &e)
 		switch {
 		case err == nil:
+			f.reportGarbage()
 			f.push(&e, pos+int64(used), now)
 			if used += n; f.isOver() {
 				return used
@@ -180,8 +182,13 @@ func (f *feed) decode(buf []byte, limit int, last bool) (used int) {
 			// From the next byte on: a frame whose end never comes would be found again and again.
 			skip, found := frame.Resync(buf[used+1:])
 			if !found && last {
+				if err == frame.ErrGarbage || f.garbage.bytes > 0 { //nolint:errorlint // as above; else the daemon has not written the end
+					f.garbage.add(pos+int64(used), int64(len(buf)-used))
+					f.reportGarbage()
+				}
 				return len(buf)
 			}
+			f.garbage.add(pos+int64(used), int64(1+skip))
 			used += 1 + skip
 			if !found {
 				return used
@@ -189,6 +196,28 @@ func (f *feed) decode(buf []byte, limit int, last bool) (used int) {
 		}
 	}
 	return used
+}
+
+// garbage is bytes of a spool that are not frames, as a loss of power or a broken disk leaves them.
+type garbage struct{ from, bytes int64 }
+
+func (g *garbage) add(pos, n int64) {
+	if g.bytes == 0 {
+		g.from = pos
+	}
+	g.bytes += n
+}
+
+// reportGarbage puts a record in the place of what was skipped.
+func (f *feed) reportGarbage() {
+	g := f.garbage
+	if g.bytes == 0 {
+		return
+	}
+	f.garbage = garbage{}
+	f.spool.Unreadable(g.from, g.bytes)
+	f.flush() // what comes next is not the rest of an open line
+	f.missing(spool.Gap{From: g.from, To: g.from + g.bytes})
 }
 
 func (f *feed) push(e *frame.Entry, pos int64, now time.Time) {

@@ -2,6 +2,7 @@ package spool
 
 import (
 	"cmp"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -63,6 +64,14 @@ func (t *troubles) damaged(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.lost = err
+}
+
+// Unreadable notes n bytes of log that were read from position pos on, and are not what the daemon has written. One note stays in
+// Stats, and the log has the first.
+func (s *Spool) Unreadable(pos, n int64) {
+	if _, err := s.trouble.now(); err == nil {
+		s.trouble.damaged(fmt.Errorf("a part of the log cannot be read from position %d on, %d bytes: they are not what the daemon has written", pos, n))
+	}
 }
 
 // now returns how often something has gone wrong, and what does at the moment.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -91,6 +92,9 @@ func (d *Dir) Load() (Loaded, error) {
 		if strings.HasSuffix(e.Name(), suffix+tempSuffix) && !d.isKnown(strings.TrimSuffix(e.Name(), suffix+tempSuffix)) {
 			_ = d.remove(d.file(e.Name())) // of a process that was killed while it wrote; a leftover is harmless
 		}
+		if id, ok := strings.CutSuffix(e.Name(), suffix+DamagedSuffix); ok {
+			d.noteAside(id)
+		}
 		if id, ok := strings.CutSuffix(e.Name(), suffix); ok && !d.isKnown(id) {
 			d.loadFile(id, &all)
 		}
@@ -134,9 +138,36 @@ func (d *Dir) loadFile(id string, all *Loaded) {
 	case errors.As(err, &wrong):
 		err = errors.Join(err, d.fs.Rename(name, name+DamagedSuffix))
 		all.Damaged = append(all.Damaged, Failure{id, name, err})
+		d.noteAside(id)
 	default:
 		all.Unread = append(all.Unread, Failure{id, name, err})
 	}
+}
+
+func (d *Dir) noteAside(id string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.aside[id] = true
+}
+
+// Aside is a damaged state file.
+type Aside struct {
+	ID   string // of the session
+	Name string // the path that it has now
+}
+
+// SetAside returns the damaged files that Load has seen, by this process or an earlier one, and that nobody has deleted.
+func (d *Dir) SetAside() (all []Aside) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, id := range slices.Sorted(maps.Keys(d.aside)) {
+		name := d.file(id + suffix + DamagedSuffix)
+		if _, err := d.fs.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+			continue // the next Load notes it again if it comes back
+		}
+		all = append(all, Aside{id, name})
+	}
+	return all
 }
 
 // damage says what is wrong with a file that could be read.

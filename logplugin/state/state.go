@@ -94,6 +94,7 @@ type Dir struct {
 	unmarked map[string]bool // accepted containers of which the disk has no marker yet
 	newest   time.Time       // of the markers
 	known    map[string]bool // IDs that Load has returned or that were saved
+	aside    map[string]bool // IDs whose damaged file Load has set aside, or has found so
 }
 
 // Open takes the directory, and makes it (0700) if it is not there. While another process has it, Open waits, for at
@@ -103,7 +104,7 @@ func Open(ctx context.Context, path string) (*Dir, error) { return OpenFS(ctx, p
 
 // OpenFS is Open on a file system of the caller's.
 func OpenFS(ctx context.Context, path string, fsys FS) (*Dir, error) {
-	d := &Dir{path: path, fs: fsys, unmarked: map[string]bool{}, known: map[string]bool{}}
+	d := &Dir{path: path, fs: fsys, unmarked: map[string]bool{}, known: map[string]bool{}, aside: map[string]bool{}}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := d.take(ctx, LockWait); err != nil && !isPassing(err) {
