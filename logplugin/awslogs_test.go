@@ -89,7 +89,7 @@ func TestWhoMaySendToAWS(t *testing.T) {
 	await(t, "a word about each of the others", func() bool {
 		_, out := d.run(t, "status")
 		return !slices.ContainsFunc(all, func(r awsRouter) bool {
-			return !strings.Contains(out, "read "+r.name+" log-opts: read the router's address: containers may not send there from this host")
+			return !strings.Contains(out, "read "+r.name+" log-opts: read the router's address: "+r.arn("111122223333", "other")+": containers may not send there from this host")
 		})
 	})
 	await(t, "metrics of each", func() bool {

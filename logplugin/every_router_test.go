@@ -15,6 +15,7 @@ import (
 	"github.com/secretref/secretref/logplugin/frame"
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/session"
+	"github.com/secretref/secretref/shared/fakeaws"
 )
 
 // Every router, and every output of FireLens, has a row in targets: without one the tests of all routers do not see it.
@@ -130,19 +131,75 @@ func TestRoutersThatMaySend(t *testing.T) {
 		}
 	}
 	try(false)
-	text, err := os.ReadFile(d.args[1])
+	none, err := os.ReadFile(d.args[1])
 	if err != nil {
 		t.Fatal(err)
 	}
-	allowed := strings.Replace(string(text), "allow_routers = []", "allow_routers = [\""+strings.Join(urls, `", "`)+"\"]", 1)
-	if err := os.WriteFile(d.args[1], []byte(allowed), 0o600); err != nil {
-		t.Fatal(err)
+	set := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(d.args[1], []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d.reread(t)
 	}
-	d.reread(t)
+	set(strings.Replace(string(none), "allow_routers = []", "allow_routers = [\""+strings.Join(urls, `", "`)+"\"]", 1))
 	for name := range all {
 		_ = os.Remove(filepath.Join(d.dir, name)) // of null, which was not refused
 	}
 	try(true)
+	hidden := d.byReference(t, all)
+	set(string(none))
+	for name, x := range all {
+		if x.url == "" {
+			continue
+		}
+		await(t, "a word about "+x.name, func() bool { return strings.Contains(d.sessionOf(t, name).LastError, "containers may not send there") })
+		if s := d.sessionOf(t, name); !strings.Contains(s.LastError, x.url) && !strings.Contains(s.LastError, "arn:aws:") {
+			t.Errorf("%s: the error %q does not name %s", x.name, s.LastError, x.url)
+		}
+		if hidden[name] != nil {
+			put(t, hidden[name], time.Now(), "a line")
+			await(t, "a word about the address of "+x.name, func() bool { return d.sessionOf(t, "r"+name).LastError != "" })
+			if s := d.sessionOf(t, "r"+name); !strings.Contains(s.LastError, "gives by reference: containers may not send there") || strings.Contains(s.LastError, x.url) {
+				t.Errorf("%s: the error %q shows %s, or does not say what is refused", x.name, s.LastError, x.url)
+			}
+		}
+	}
+}
+
+// byReference starts a container for each of the targets whose address is one option, with that by reference. Its name is that of the target's
+// container, behind an r.
+func (d *driver) byReference(t *testing.T, all map[string]target) map[string]*os.File {
+	t.Helper()
+	files := map[string]*os.File{}
+	for name, x := range all {
+		options := maps.Clone(x.options)
+		if x.url == "" || strings.Contains(options["logDriver"], "awsfirelens") || !hasAddress(kindOf(t, options["logDriver"]), options) {
+			continue
+		}
+		for _, o := range kindOf(t, options["logDriver"]).Options {
+			if value, given := options[o.Name]; given && o.Address {
+				delete(options, o.Name)
+				options["secretOptions."+o.Name] = d.aws.PutSecret(fakeaws.Secret{Name: "logs/address-" + name, String: value})
+			}
+		}
+		files[name] = d.fifo(t, "r"+name)
+		if a := d.startWith(t, "r"+name, options); a != `{"Err":""}` {
+			t.Errorf("%s by reference: %s", x.name, a)
+		}
+	}
+	return files
+}
+
+// hasAddress reports whether one option is the whole address.
+func hasAddress(k router.Kind, options map[string]string) bool {
+	n := 0
+	for _, o := range k.Options {
+		if _, given := options[o.Name]; given && o.Address {
+			n++
+		}
+	}
+	return n == 1
 }
 
 // The metrics and both forms of status name the router and the address of each session, and count its lines. When the receivers are away they

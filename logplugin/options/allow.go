@@ -43,7 +43,7 @@ func plainAddress(k *router.Kind, o Options) (string, error) {
 }
 
 // CheckAddresses holds the addresses that v gives against allow_routers. Call it when a reference gave one; Parse has done
-// it otherwise. Its error does not show the address.
+// it otherwise. Its error names the address that is refused, or the option by which a reference gave it.
 //
 // In patterns a `*` and a `?` stand for anything but a dot, a colon, a slash and brackets: one label of a name, a whole
 // port. A pattern without a port means the scheme's own.
@@ -61,10 +61,19 @@ func (r *Rules) CheckAddresses(name string, v *router.Values) error {
 	}
 	for _, a := range addresses {
 		if err := r.checkRouter(k, a.String()); err != nil {
-			return err
+			return fmt.Errorf("%s: %w", shownAddress(k, v, a), err)
 		}
 	}
 	return nil
+}
+
+// shownAddress is a, or what may be shown in its place when a reference gave a part of it.
+func shownAddress(k *router.Kind, v *router.Values, a router.Address) string {
+	names := slices.DeleteFunc(k.Names(isAddress), func(name string) bool { return !v.IsSecret(name) })
+	if len(names) == 0 {
+		return a.String()
+	}
+	return "the address that " + strings.Join(names, ", ") + " gives by reference"
 }
 
 // checkRouter wants a complete address, or an ARN. Its error is errRouterNotAllowed, or router.ErrAccountUnknown where what is not

@@ -7,6 +7,8 @@ import (
 
 	"github.com/secretref/secretref/logplugin/references"
 	"github.com/secretref/secretref/logplugin/router"
+	"github.com/secretref/secretref/logplugin/router/routertest"
+	"github.com/secretref/secretref/shared/secret"
 )
 
 // Which references are allowed is the matter of package references; here it is what an error names.
@@ -70,17 +72,39 @@ func TestAllowRouters(t *testing.T) {
 			if (err == nil) != c.ok {
 				t.Fatalf("%q with %q: %v, want ok %v", c.address, c.patterns, err, c.ok)
 			}
-			if err != nil && (c.address != "" && strings.Contains(err.Error(), c.address) || strings.Contains(err.Error(), "example.com:8088")) {
-				t.Errorf("error %q shows the address", err)
+			if errors.Is(err, errRouterNotAllowed) && !strings.Contains(err.Error(), "://") {
+				t.Errorf("error %q does not name the address", err)
+			}
+			if c.address == "" {
+				return
+			}
+			err = r.CheckAddresses(c.router, hidden(t, c.router, c.address))
+			if (err == nil) != c.ok {
+				t.Fatalf("%q by reference with %q: %v, want ok %v", c.address, c.patterns, err, c.ok)
+			}
+			if err != nil && (strings.Contains(strings.ToLower(err.Error()), "example") || strings.Contains(err.Error(), "2001") || !strings.Contains(err.Error(), addressOption[c.router])) {
+				t.Errorf("error %q shows the address, or does not name its option", err)
 			}
 		})
 	}
 }
 
+var addressOption = map[string]string{"splunk": "splunk-url", "fluentd": "fluentd-address"}
+
 // values are what a router has resolved when its address is text.
 func values(name, text string) *router.Values {
-	option := map[string]string{"splunk": "splunk-url", "fluentd": "fluentd-address"}[name]
-	return router.Options{Plain: map[string]string{option: text}}.Unresolved()
+	return router.Options{Plain: map[string]string{addressOption[name]: text}}.Unresolved()
+}
+
+// hidden is values for an address that a reference gives.
+func hidden(t *testing.T, name, text string) *router.Values {
+	t.Helper()
+	o := router.Options{Secrets: map[string]secret.Source{addressOption[name]: routertest.NewSource(text)}}
+	v, err := o.Connection(t.Context(), rules().kind(name).Options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
 }
 
 func TestAddressByReferenceIsCheckedLater(t *testing.T) {
