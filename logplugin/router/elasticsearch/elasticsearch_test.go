@@ -81,6 +81,12 @@ func TestAnswers(t *testing.T) {
 		routertest.Answer{Status: 400, Body: `{"error":{"type":"c4n4ry, and blanks"}}`, Type: json, Want: router.ClassBadRecords, Says: "400"},
 		routertest.Answer{Status: 403, Body: `{"error":{"type":"security_exception","reason":"c4n4ry"}}`, Type: json, Want: router.ClassCredentials, Says: "security_exception; the user or the key needs the privileges"},
 		routertest.Answer{Status: 406, Want: router.ClassConfig, Says: "406"},
+		// OpenSearch, and Amazon's service of it.
+		routertest.Answer{Status: 401, Body: "Unauthorized", Type: "text/plain", Want: router.ClassCredentials, Says: "401"},
+		routertest.Answer{Status: 403, Body: `{"Message":"User: c4n4ry is not authorized to perform: es:ESHttpPost"}`, Type: json, Want: router.ClassCredentials, Says: "403"},
+		routertest.Answer{Status: 413, Body: `{"Message":"Request size exceeded 10485760 bytes"}`, Type: json, Want: router.ClassTooLarge, Says: "413"},
+		routertest.Answer{Status: 429, Body: "429 Too Many Requests /_bulk", Type: "text/plain", Want: router.ClassRetry, Says: "429"},
+		routertest.Answer{Status: 429, Body: `{"error":{"type":"rejected_execution_exception"}}`, Type: json, Want: router.ClassRetry, Says: "rejected_execution_exception"},
 		routertest.Answer{Status: 429, Body: `{"error":{"type":"circuit_breaking_exception"}}`, Type: json, Want: router.ClassRetry, Says: "circuit_breaking_exception"},
 		routertest.Answer{Status: 503, Body: `{"error":{"type":"cluster_block_exception"}}`, Type: json, Want: router.ClassRetry, Says: "cluster_block_exception"},
 	)

@@ -76,6 +76,10 @@ func (s *setup) sendBatch(t *testing.T, b *router.Batch) *router.Error {
 	return routertest.Send(t, s.router, b, token, newToken)
 }
 
+func (s *setup) peer() *routertest.Peer {
+	return &routertest.Peer{Router: s.router, Receiver: s.loki.Receiver, Encoders: s.encoders, Secret: token, Source: s.token}
+}
+
 var encodings = []map[string]string{{"loki-encoding": "protobuf"}, {"loki-encoding": "json"}}
 
 func TestSuite(t *testing.T) {
@@ -115,7 +119,7 @@ func TestPeers(t *testing.T) {
 				o := map[string]string{"loki-timeout": "1s"}
 				maps.Copy(o, options)
 				s := start(t, lokitest.Options{}, o)
-				return &routertest.Peer{Router: s.router, Receiver: s.loki.Receiver, Encoders: s.encoders, Secret: token}
+				return s.peer()
 			})
 		})
 	}
@@ -132,6 +136,7 @@ func TestAnswers(t *testing.T) {
 		behind  = "entry with timestamp 2026-11-23 10:00:00 +0000 UTC ignored, reason: 'entry too far behind, entry timestamp is: 2026-11-23T10:00:00Z, " +
 			"oldest acceptable timestamp is: 2026-11-23T11:00:00Z',\nuser 'fake', total ignored: 3 out of 7 for stream: {a=\"b\"}"
 	)
+	var own []routertest.Answer
 	for _, c := range []struct {
 		status  int
 		body    string
@@ -163,20 +168,9 @@ func TestAnswers(t *testing.T) {
 		{500, "rpc error: code = ResourceExhausted desc = trying to send message larger than max (6291756 vs. 4194304)", large, 0, "larger than max"},
 		{500, "<html>larger than max", retry, 0, "500"}, {500, "at least 1 live replicas required", retry, 0, "500"}, {502, "", retry, 0, "502"}, {503, "", retry, 0, "503"}, {504, "<html>", retry, 0, "504"},
 	} {
-		s := start(t, lokitest.Options{}, nil)
-		s.loki.Fail(routertest.Mishap{Status: c.status, Body: c.body, Type: "text/plain; charset=utf-8"})
-		e := s.send(t, 10)
-		if routertest.ClassOf(e) != c.want || e != nil && !strings.Contains(e.Error(), c.says) {
-			t.Errorf("%d %q: %v, want class %q saying %q", c.status, c.body, e, c.want, c.says)
-			continue
-		}
-		if e != nil && (e.Refused != c.refused || e.Delivered != 0 && c.refused == 0 || c.refused > 0 && e.Delivered != 10) {
-			t.Errorf("%d %q: %d delivered, %d of them refused; want %d refused", c.status, c.body, e.Delivered, e.Refused, c.refused)
-		}
-		if told := s.token.Invalidated() > 0; told != (c.want == credentials) {
-			t.Errorf("%d %q: the source of the token is told: %v", c.status, c.body, told)
-		}
+		own = append(own, routertest.Answer{Status: c.status, Body: c.body, Type: "text/plain; charset=utf-8", Want: c.want, Refused: c.refused, Says: c.says})
 	}
+	routertest.Answers(t, func(t *testing.T) *routertest.Peer { return start(t, lokitest.Options{}, nil).peer() }, own...)
 }
 
 // What comes back is what was sent: as Loki's own messages have it, and as JSON has it.

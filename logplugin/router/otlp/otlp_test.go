@@ -63,6 +63,10 @@ func (s *setup) sendBatch(t *testing.T, b *router.Batch) *router.Error {
 	return routertest.Send(t, s.router, b, token, newToken)
 }
 
+func (s *setup) peer() *routertest.Peer {
+	return &routertest.Peer{Router: s.router, Receiver: s.otlp.Receiver, Encoders: s.encoders, Secret: token, Source: s.token}
+}
+
 func TestSuite(t *testing.T) {
 	for name, c := range map[string]struct {
 		json        bool
@@ -93,7 +97,7 @@ func TestSuite(t *testing.T) {
 func TestPeers(t *testing.T) {
 	routertest.Peers(t, func(t *testing.T) *routertest.Peer {
 		s := start(t, otlptest.Options{}, map[string]string{timeout: "1s"})
-		return &routertest.Peer{Router: s.router, Receiver: s.otlp.Receiver, Encoders: s.encoders, Secret: token}
+		return s.peer()
 	})
 }
 
@@ -106,6 +110,7 @@ func TestAnswers(t *testing.T) {
 		noOTLP             = "without OTLP's message"
 		partial            = "\x0a\x0d\x08\x03\x12\x09not taken" // three records
 	)
+	var own []routertest.Answer
 	for _, c := range []struct {
 		status     int
 		body, kind string
@@ -132,27 +137,9 @@ func TestAnswers(t *testing.T) {
 		{425, "", "", retry, 0, "425"}, {429, "", "", retry, 0, "429"}, {500, "", "", retry, 0, "500"}, {501, "", "", retry, 0, "501"}, {502, "<html>", html, retry, 0, "502"},
 		{503, "", "", retry, 0, "503"}, {504, "", "", retry, 0, "504"},
 	} {
-		s := start(t, otlptest.Options{}, nil)
-		if c.body == "" {
-			s.otlp.Fail(routertest.Mishap{Status: c.status, Type: c.kind})
-		} else {
-			s.otlp.Fail(routertest.Mishap{Status: c.status, Body: c.body, Type: c.kind})
-		}
-		e := s.send(t, 10)
-		if routertest.ClassOf(e) != c.want || e != nil && !strings.Contains(e.Error(), c.says) {
-			t.Errorf("%d %q (%s): %v, want class %q saying %q", c.status, c.body, c.kind, e, c.want, c.says)
-			continue
-		}
-		if e != nil && (e.Refused != c.refused || (e.Delivered == 10) != (c.refused > 0)) {
-			t.Errorf("%d %q: %d delivered, %d of them refused; want %d refused", c.status, c.body, e.Delivered, e.Refused, c.refused)
-		}
-		if told := s.token.Invalidated() > 0; told != (c.want == credentials) {
-			t.Errorf("%d %q: the source of the token is told: %v", c.status, c.body, told)
-		}
-		if note := s.router.Note(); (note != "") != (c.want == "" && c.body == "" && c.kind == "") {
-			t.Errorf("%d %q (%s): note %q", c.status, c.body, c.kind, note)
-		}
+		own = append(own, routertest.Answer{Status: c.status, Body: c.body, Type: c.kind, Want: c.want, Refused: c.refused, Says: c.says, Note: c.want == "" && c.body == "" && c.kind == ""})
 	}
+	routertest.Answers(t, func(t *testing.T) *routertest.Peer { return start(t, otlptest.Options{}, nil).peer() }, own...)
 }
 
 // What comes back is what was sent, as OpenTelemetry's own messages have it.

@@ -1,6 +1,7 @@
 package routertest
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,12 +14,19 @@ type Answer struct {
 	Body, Type string
 	Want       router.Class // "" = they are delivered
 	Says       string       // in the error
+	Refused    int          // of the ten records, which the receiver will never take, while it has the others: none is sent again
+	Note       bool         // the router has something to say to a person
 }
 
 const html = "text/html; charset=utf-8"
 
 // common are the answers that all routers over HTTP tell alike, unless they say otherwise.
-var common = []Answer{
+var common = []struct {
+	Status     int
+	Body, Type string
+	Want       router.Class
+	Says       string
+}{
 	{200, "<html>", html, router.ClassConfig, "a web page"}, {202, "<html>", html, router.ClassConfig, "a web page"},
 	{301, "", "", router.ClassConfig, "redirects are not followed"},
 	{400, `{"errors":[{"detail":"c4n4ry"}]}`, "application/json", router.ClassBadRecords, "400"}, {400, "<html>", html, router.ClassConfig, "a web page"},
@@ -40,23 +48,38 @@ func Answers(t *testing.T, start func(t *testing.T) *Peer, own ...Answer) {
 			has = has || o.Status == c.Status && (o.Type == html) == (c.Type == html)
 		}
 		if !has {
-			table = append(table[:len(table):len(table)], c)
+			table = append(table[:len(table):len(table)], Answer{Status: c.Status, Body: c.Body, Type: c.Type, Want: c.Want, Says: c.Says})
 		}
 	}
 	for _, c := range table {
 		p := start(t)
-		p.Receiver.Fail(Mishap{Status: c.Status, Body: c.Body, Type: c.Type})
-		e := p.send(t, 10)
-		if ClassOf(e) != c.Want || e != nil && (!strings.Contains(e.Error(), c.Says) || strings.Contains(e.Error(), "c4n4ry") || e.Delivered != 0 || e.Bad != router.NoRecord) {
-			t.Errorf("%d %q: %+v, want class %q saying %q", c.Status, c.Body, e, c.Want, c.Says)
-		}
-		if told := p.Source.Invalidated() > 0; told != (c.Want == router.ClassCredentials) {
-			t.Errorf("%d %q: the source of the credential is told: %v", c.Status, c.Body, told)
-		}
+		c.check(t, p)
 	}
+	i := slices.IndexFunc(table, func(c Answer) bool { return c.Status == 400 && c.Want == router.ClassBadRecords && c.Refused == 0 })
 	p := start(t)
-	p.Receiver.Fail(Mishap{Status: 400})
+	p.Receiver.Fail(table[i].mishap())
 	if e := p.send(t, 1); ClassOf(e) != router.ClassBadRecords || e.Bad != 0 {
 		t.Errorf("one line: %+v, want it at fault", e)
+	}
+}
+
+func (c Answer) mishap() Mishap { return Mishap{Status: c.Status, Body: c.Body, Type: c.Type} }
+
+// check has the receiver of p give the answer.
+func (c Answer) check(t *testing.T, p *Peer) {
+	t.Helper()
+	p.Receiver.Fail(c.mishap())
+	e := p.send(t, 10)
+	if ClassOf(e) != c.Want || e != nil && (!strings.Contains(e.Error(), c.Says) || strings.Contains(e.Error(), "c4n4ry") || e.Bad != router.NoRecord) {
+		t.Errorf("%d %q (%s): %+v, want class %q saying %q", c.Status, c.Body, c.Type, e, c.Want, c.Says)
+	}
+	if e != nil && (e.Refused != c.Refused || (e.Delivered == 10) != (c.Refused > 0) || c.Refused == 0 && e.Delivered != 0) {
+		t.Errorf("%d %q (%s): %d delivered, %d of them refused; want %d refused", c.Status, c.Body, c.Type, e.Delivered, e.Refused, c.Refused)
+	}
+	if told := p.Source.Invalidated() > 0; told != (c.Want == router.ClassCredentials) {
+		t.Errorf("%d %q (%s): the source of the credential is told: %v", c.Status, c.Body, c.Type, told)
+	}
+	if n, ok := p.Router.(router.Noter); ok && (n.Note() != "") != c.Note {
+		t.Errorf("%d %q (%s): note %q", c.Status, c.Body, c.Type, n.Note())
 	}
 }

@@ -15,7 +15,7 @@ import (
 // Peer is a router over HTTP with its receiver, for Peers.
 type Peer struct {
 	Router   router.Router // its time for an exchange is one second
-	Receiver *Receiver
+	Receiver interface{ Fail(...Mishap) }
 	Encoders []router.Encoder
 	Secret   string  // the credential that it sends
 	Source   *Source // that gives it

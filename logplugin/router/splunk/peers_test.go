@@ -26,6 +26,7 @@ func TestAnswers(t *testing.T) {
 		noHEC   = "not an HTTP Event Collector"
 	)
 	html, js, text := "text/html; charset=utf-8", "application/json", "text/plain"
+	var own []routertest.Answer
 	for _, c := range []struct {
 		status     int
 		body, kind string
@@ -53,25 +54,9 @@ func TestAnswers(t *testing.T) {
 		{429, `{"text":"x","code":6}`, js, retry, "429"}, {500, `{"text":"x","code":0}`, js, retry, "500"}, {502, "<html>", html, retry, "502"},
 		{503, `{"text":"x","code":6}`, js, retry, "HEC code 6"}, {503, `{"text":"Invalid token","code":4}`, js, retry, "503"}, {504, "x", text, retry, "504"},
 	} {
-		s := start(t, hectest.Options{}, nil)
-		s.hec.Fail(hectest.Fault{Status: c.status, Body: c.body, Type: c.kind})
-		if c.body == "" {
-			s.hec.FailAlways(&hectest.Fault{Status: c.status})
-		}
-		e := s.send(t, s.batch(3))
-		if got := router.ClassOf(asError(e)); got != c.want || e != nil && !strings.Contains(e.Error(), c.says) {
-			t.Errorf("%d %q (%s): %v, want class %q saying %q", c.status, c.body, c.kind, e, c.want, c.says)
-		}
-		if e != nil && e.Delivered != 0 {
-			t.Errorf("%d %q: %d records count as delivered", c.status, c.body, e.Delivered)
-		}
-		if told := s.token.Invalidated() > 0; told != (c.want == credentials) {
-			t.Errorf("%d %q: the source of the token is told: %v", c.status, c.body, told)
-		}
-		if note := s.router.Note(); (note != "") != (c.body == `"OK"`) {
-			t.Errorf("%d %q: note %q", c.status, c.body, note)
-		}
+		own = append(own, routertest.Answer{Status: c.status, Body: c.body, Type: c.kind, Want: c.want, Says: c.says, Note: c.body == `"OK"`})
 	}
+	routertest.Answers(t, func(t *testing.T) *routertest.Peer { return start(t, hectest.Options{}, nil).peer(t) }, own...)
 }
 
 // invalid-event-number is believed only where HEC stops at an event.
@@ -127,22 +112,23 @@ func TestAckIDs(t *testing.T) {
 	}
 }
 
-// A peer that sends without end, nested, in drops or much costs a bounded time and memory, and is named.
+func TestPeers(t *testing.T) {
+	routertest.Peers(t, func(t *testing.T) *routertest.Peer {
+		return start(t, hectest.Options{}, map[string]string{"splunk-timeout": "1s"}).peer(t)
+	})
+}
+
+// A peer that sends without end or much in the words of HEC costs a bounded time and memory, and is named.
 func TestPeersAreBounded(t *testing.T) {
 	const most = 4 << 20 // bytes allocated for one exchange
 	for name, c := range map[string]struct {
 		fault hectest.Fault
 		want  router.Class
 	}{
-		"endless":         {hectest.Fault{Body: strings.Repeat("x", 32<<10), Endless: true}, router.ClassConfig},
-		"endless JSON":    {hectest.Fault{Body: `{"text":"Success","code":0,"x":[`, Endless: true}, router.ClassConfig},
-		"endless refusal": {hectest.Fault{Body: strings.Repeat("x", 32<<10), Endless: true, Status: 503}, router.ClassRetry},
-		"nested":          {hectest.Fault{Body: strings.Repeat("[", 60<<10)}, router.ClassConfig},
-		"nested objects":  {hectest.Fault{Body: strings.Repeat(`{"a":`, 12<<10)}, router.ClassConfig},
-		"64 MiB":          {hectest.Fault{Body: strings.Repeat(" ", 64<<20) + `{"text":"Success","code":0}`}, router.ClassConfig},
-		"slow":            {hectest.Fault{Body: " ", Slow: true}, router.ClassRetry},
-		"large header":    {hectest.Fault{Body: "x", Padding: 1 << 20}, router.ClassRetry},
-		"many acks":       {hectest.Fault{Body: `{"acks":{` + strings.Repeat(`"1":true,`, 6000) + `"2":true}}`}, router.ClassConfig},
+		"endless":      {hectest.Fault{Body: strings.Repeat("x", 32<<10), Endless: true}, router.ClassConfig},
+		"endless JSON": {hectest.Fault{Body: `{"text":"Success","code":0,"x":[`, Endless: true}, router.ClassConfig},
+		"large header": {hectest.Fault{Body: "x", Padding: 1 << 20}, router.ClassRetry},
+		"many acks":    {hectest.Fault{Body: `{"acks":{` + strings.Repeat(`"1":true,`, 6000) + `"2":true}}`}, router.ClassConfig},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, hectest.Options{}, map[string]string{"splunk-timeout": "1s"})
@@ -234,14 +220,6 @@ func TestPortIsMentioned(t *testing.T) {
 	s := start(t, hectest.Options{}, map[string]string{"splunk-url": "http://127.0.0.1", "splunk-timeout": "2s"})
 	if e := s.send(t, s.batch(1)); e == nil || !strings.Contains(e.Error(), "8088") {
 		t.Errorf("%v, want a hint to port 8088", e)
-	}
-}
-
-func TestTimeout(t *testing.T) {
-	s := start(t, hectest.Options{}, map[string]string{"splunk-timeout": "1s"})
-	s.hec.Fail(hectest.Fault{Hang: true})
-	if e := s.send(t, s.batch(2)); e == nil || e.Class != router.ClassRetry || !e.TimedOut {
-		t.Errorf("%+v, want class retry, timed out", e)
 	}
 }
 

@@ -83,6 +83,22 @@ func (s *setup) send(t *testing.T, b *router.Batch) *router.Error {
 	return e
 }
 
+// mishaps has a collector misbehave as routertest says.
+type mishaps struct{ *hectest.Server }
+
+func (m mishaps) Fail(all ...routertest.Mishap) {
+	for _, x := range all {
+		m.Server.Fail(hectest.Fault{
+			Status: x.Status, RetryAfter: x.RetryAfter, HTML: x.HTML, Hang: x.Hang, Early: x.Early, Cut: x.Cut, Drop: x.Drop, Location: x.Location,
+			Body: x.Body, Type: x.Type, Padding: x.Padding, Endless: x.Endless, Slow: x.Slow,
+		})
+	}
+}
+
+func (s *setup) peer(t *testing.T) *routertest.Peer {
+	return &routertest.Peer{Router: s.router, Receiver: mishaps{s.hec}, Encoders: s.encoders(t), Secret: token, Source: s.token}
+}
+
 func TestSuite(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -244,20 +260,6 @@ func TestTooLargeIsHalved(t *testing.T) {
 	}
 	if e := s.send(t, b.Slice(0, 4)); e != nil {
 		t.Errorf("a quarter: %v", e)
-	}
-}
-
-func TestRetryAfter(t *testing.T) {
-	s := start(t, hectest.Options{}, nil)
-	for h, want := range map[string]time.Duration{
-		"7": 7 * time.Second, "86400": router.MaxRetryAfter, "-1": 0, "soon": 0, "": 0, "99999999999999999999": 0,
-		time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat):     0,
-		time.Now().Add(48 * time.Hour).UTC().Format(http.TimeFormat): router.MaxRetryAfter,
-	} {
-		s.hec.Fail(hectest.Fault{Status: 503, RetryAfter: h})
-		if e := s.send(t, s.batch(1)); e == nil || e.RetryAfter != want {
-			t.Errorf("Retry-After %q: %+v, want %v", h, e, want)
-		}
 	}
 }
 
