@@ -100,12 +100,15 @@ func (w *world) pace(ctx context.Context, s setup, size, rate int, window time.D
 	if err := w.collect(ctx, n, &p); err != nil || s.collects {
 		return p, err
 	}
-	dropped, err := w.driver.dropped(ctx)
-	if err != nil {
+	if err := w.driver.idle(ctx); err != nil { // then no line is under way any more
 		return p, err
 	}
+	if err := w.received(ctx, n, &p); err != nil {
+		return p, err
+	}
+	dropped, err := w.driver.dropped(ctx)
 	p.dropped = dropped - droppedBefore
-	return p, w.driver.idle(ctx)
+	return p, err
 }
 
 func (w *world) watch(ctx context.Context, s setup, before, window time.Duration, p *paced) error {
@@ -135,17 +138,26 @@ func (w *world) watch(ctx context.Context, s setup, before, window time.Duration
 func (w *world) collect(ctx context.Context, n int, p *paced) error {
 	const patience = 10 * time.Second
 	err := until(ctx, patience, "all lines", func() error {
-		all, err := w.marks(ctx)
-		if err == nil && all[""].Distinct < n {
-			err = fmt.Errorf("%d of %d lines have arrived", all[""].Distinct, n)
+		err := w.received(ctx, n, p)
+		if err == nil && p.lost > 0 {
+			err = fmt.Errorf("%d of %d lines have arrived", p.marks.Distinct, n)
 		}
-		p.marks = all[""]
 		return err
 	})
 	if err != nil && (ctx.Err() != nil || p.marks.Distinct == 0) {
 		return err
 	}
+	return nil
+}
+
+// received notes what has arrived of n lines.
+func (w *world) received(ctx context.Context, n int, p *paced) error {
+	all, err := w.marks(ctx)
+	if err != nil {
+		return err
+	}
 	c, err := w.counts(ctx)
+	p.marks = all[""]
 	p.lost, p.wire = n-p.marks.Distinct, float64(c.Wire)/float64(n)
 	return err
 }
