@@ -212,7 +212,9 @@ func (h *HTTP) exchangeAt(ctx context.Context, r Request, base string, body [][]
 	defer res.Body.Close()
 	most := cmp.Or(r.Answer, MaxAnswer)
 	into := bytes.NewBuffer(r.Into[:0])
-	_, err = into.ReadFrom(io.LimitReader(res.Body, int64(most)+1))
+	if res.StatusCode != http.StatusSwitchingProtocols { // reading what follows that heeds no deadline
+		_, err = into.ReadFrom(io.LimitReader(res.Body, int64(most)+1))
+	}
 	said := into.Bytes()
 	if err != nil {
 		return Answer{}, h.failed(ctx, r.Op, err, redact)

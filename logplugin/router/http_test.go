@@ -126,6 +126,27 @@ func TestAnswerIsCut(t *testing.T) {
 	}
 }
 
+// After 101 the connection is no longer one of HTTP, and reading from it heeds no deadline.
+func TestSwitchingProtocols(t *testing.T) {
+	done := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+		<-done
+	}))
+	defer s.Close()
+	defer close(done)
+	a, failed := do(t, s.URL, router.HTTPConfig{Timeout: time.Second})
+	if class, _ := a.Class(); failed != nil || a.Status != 101 || class != router.ClassConfig {
+		t.Errorf("answer %d, class %s, %v, want 101 and that a person must look", a.Status, class, failed)
+	}
+}
+
 func TestNetworkCause(t *testing.T) {
 	const host = "hidden.example"
 	refused := &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 8088}, Err: os.NewSyscallError("connect", errors.New("connection refused"))}

@@ -167,7 +167,7 @@ func (d *Dir) makePrivate(path string) error {
 		return fmt.Errorf("state directory %q does not begin with a slash", path)
 	}
 	if err := d.fs.MkdirAll(path, 0o700); err != nil {
-		return err
+		return fmt.Errorf("make state directory %s: %w", path, err)
 	}
 	st, err := d.fs.Lstat(path)
 	if err != nil {
@@ -175,8 +175,10 @@ func (d *Dir) makePrivate(path string) error {
 	}
 	owner := st.Sys().(*syscall.Stat_t).Uid
 	switch {
+	case st.Mode().Type() == fs.ModeSymlink:
+		return fmt.Errorf("state directory %s is a symbolic link; set state_dir under [logs] to the directory that it leads to", path)
 	case !st.IsDir():
-		return fmt.Errorf("state directory %s is not a directory but %v", path, st.Mode().Type())
+		return fmt.Errorf("state directory %s is not a directory", path)
 	case int64(owner) != int64(os.Geteuid()):
 		return fmt.Errorf("state directory %s belongs to uid %d; give it to uid %d", path, owner, os.Geteuid())
 	case st.Mode().Perm()&0o077 != 0:

@@ -381,7 +381,7 @@ func TestBadDirectories(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{
-		"state": "begin with a slash", file: "not a directory", link: "is not a directory", foreign: "belongs to uid 65534",
+		"state": "begin with a slash", file: "not a directory", link: "is a symbolic link; set state_dir", foreign: "belongs to uid 65534",
 	} {
 		if _, err := Open(t.Context(), path); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Open(%q): %v, want %q", path, err, want)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -24,6 +25,7 @@ func boundAnswers(stack *middleware.Stack) error {
 		func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
 			out, metadata, err := next.HandleDeserialize(ctx, in)
 			if r, ok := out.RawResponse.(*smithyhttp.Response); ok && r != nil && r.Body != nil {
+				EndSwitched(r.Response)
 				asked := "AWS"
 				if r.Request != nil && r.Request.URL != nil {
 					asked = r.Request.URL.Host
@@ -32,6 +34,15 @@ func boundAnswers(stack *middleware.Stack) error {
 			}
 			return out, metadata, err
 		}), middleware.After) // next to the transport: nothing reads the body before
+}
+
+// EndSwitched takes the body of an answer 101 (Switching Protocols) away: what follows on the connection is not HTTP, and
+// reading it heeds neither the context nor a deadline. No service of AWS answers so.
+func EndSwitched(res *http.Response) {
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		_ = res.Body.Close()
+		res.Body = http.NoBody
+	}
 }
 
 // boundedBody is the body of an answer. Reading past its bound fails with a *fault.Error.

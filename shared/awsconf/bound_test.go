@@ -87,6 +87,35 @@ func TestAnswersAreBounded(t *testing.T) {
 	}
 }
 
+// After 101 a body ends when the server closes the connection, and nothing else ends it.
+func TestSwitchingProtocols(t *testing.T) {
+	done := make(chan struct{})
+	url := serveBody(t, func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+		<-done
+	})
+	defer close(done)
+	setenv(t, []string{keys, "AWS_SECRET_ACCESS_KEY=x"})
+	cfg, err := New(config.AWS{EndpointURL: url}, "test", "1").Config(t.Context(), "eu-west-1", config.Role{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = secretsmanager.NewFromConfig(cfg).GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: aws.String("x")})
+	e := &fault.Error{}
+	Classify(t.Context(), e, err)
+	if err == nil || e.Kind != fault.Unreachable {
+		t.Errorf("%v (%s, %s), want an error of kind %s", err, e.Kind, e.Cause, fault.Unreachable)
+	} else {
+		t.Logf("%s; %s", e.Cause, e.Hint)
+	}
+}
+
 // A body that trickles ends with the caller's time.
 func TestSlowAnswer(t *testing.T) {
 	url := serveBody(t, func(w http.ResponseWriter, r *http.Request) {

@@ -126,6 +126,7 @@ func (d imdsDoer) Do(r *http.Request) (*http.Response, error) {
 		}
 	})
 	if err == nil {
+		EndSwitched(resp)
 		resp.Body = &boundedBody{body: resp.Body, left: maxAnswer, asked: r.URL.Host}
 	}
 	if role, ok := strings.CutPrefix(r.URL.Path, rolesPath); ok && role != "" && err == nil {

@@ -154,6 +154,7 @@ func (c *Client) try(ctx context.Context, s awsconf.Service, q Request, region s
 	if err != nil {
 		return Object{}, err
 	}
+	awsconf.EndSwitched(res)
 	defer res.Body.Close()
 	switch {
 	case res.StatusCode == http.StatusNotModified && q.ETag != "":
