@@ -38,6 +38,9 @@ var targets = []target{
 	{router: "http"}, {router: "http", encoding: gzip}, {router: "http", encoding: zstd},
 	{router: "otlp"}, {router: "otlp", encoding: gzip}, {router: "otlp", encoding: zstd},
 	{router: "loki"}, // always with snappy
+	{router: "logdna"}, {router: "logdna", encoding: gzip},
+	{router: "s3"}, {router: "s3", encoding: gzip},
+	{router: "tcp"},
 }
 
 // logged reports whether containers are compared with json-file.
@@ -124,6 +127,12 @@ func (w *world) ourOptions(t target) map[string]string {
 		o = map[string]string{"firehose-region": region, "firehose-endpoint": w.http("aws"), "firehose-stream": "bench"}
 	case "kinesis":
 		o = map[string]string{"kinesis-region": region, "kinesis-endpoint": w.http("aws"), "kinesis-stream": "bench"}
+	case "logdna":
+		o, credential = map[string]string{"logdna-url": url, "logdna-compress": encoding}, "logdna-api-key"
+	case "s3": // an object has what comes within the shortest time that the option takes
+		o = map[string]string{"s3-region": region, "s3-endpoint": url, "s3-bucket": "bench", "s3-compression": encoding, "s3-upload-timeout": "1s"}
+	case "tcp":
+		o = map[string]string{"tcp-address": "tcp://" + w.address["syslog"]}
 	case "splunk":
 		o, credential = w.options(t), "splunk-token"
 	default:

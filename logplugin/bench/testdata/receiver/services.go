@@ -25,7 +25,13 @@ func (s *sink) routes(upstream string) *http.ServeMux {
 	handle("/http/", answer{id, http.StatusOK, "text/plain", nil})
 	handle("/otlp/", answer{id, http.StatusOK, "application/x-protobuf", nil})
 	handle("/loki/", answer{id, http.StatusNoContent, "", nil})
+	handle("/logdna", answer{id, http.StatusOK, media, text("{}")})
 	handle("/elasticsearch/", answer{id, http.StatusOK, media, created})
+	object := s.collect(answer{id, http.StatusOK, "", nil})
+	mux.HandleFunc("/s3/", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("ETag", `"0"`) // S3 gives one to each object
+		object(w, r)
+	})
 	aws := s.collect(answer{id, http.StatusOK, "application/x-amz-json-1.1", text(`{"nextSequenceToken":"x"}`)})
 	mux.HandleFunc("/aws/", func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.Header.Get("X-Amz-Target"), "Logs_") {
