@@ -64,7 +64,8 @@ func (r *lentReader) Close() error { return nil }
 // each body.
 type copying struct{ net.Conn }
 
-const copyBytes = 64 << 10
+// copyBytes are written at once: each write wakes the receiver's side, so that with 64 KiB a body costs a tenth more.
+const copyBytes = 256 << 10
 
 var copyBuffers = sync.Pool{New: func() any { return new([copyBytes]byte) }}
 

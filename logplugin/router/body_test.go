@@ -3,6 +3,7 @@ package router
 import (
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"testing"
 	"time"
@@ -21,6 +22,29 @@ func TestLent(t *testing.T) {
 	l.takeBack()
 	if n, err := r.Read(p); n != 0 || !errors.Is(err, errTakenBack) {
 		t.Errorf("after takeBack: Read = %d, %v", n, err)
+	}
+}
+
+// writes is a connection that counts what is written to it.
+type writes struct {
+	net.Conn
+	calls, bytes int
+}
+
+func (w *writes) Write(p []byte) (int, error) {
+	w.calls, w.bytes = w.calls+1, w.bytes+len(p)
+	return len(p), nil
+}
+
+// A body costs few writes.
+func TestCopyingWritesLargePieces(t *testing.T) {
+	const size = 1 << 20
+	w, l := &writes{}, &lent{data: [][]byte{make([]byte, size)}}
+	if n, err := (copying{w}).ReadFrom(l.reader()); n != size || err != nil || w.bytes != size {
+		t.Fatalf("ReadFrom = %d, %v, and %d bytes are written; want %d", n, err, w.bytes, size)
+	}
+	if want := 4; w.calls > want {
+		t.Errorf("%d bytes take %d writes, want at most %d", size, w.calls, want)
 	}
 }
 
