@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"math"
 	"net/http"
+	"slices"
 
 	"github.com/secretref/secretref/logplugin/awsrouter"
 	"github.com/secretref/secretref/logplugin/fluentbit"
@@ -83,7 +84,7 @@ func (r *Router) put(ctx context.Context, u *awsrouter.Use, b *router.Batch) *ro
 	o := read(u.Values)
 	buf := r.idle.Get()
 	defer r.idle.Put(buf)
-	*buf = (*buf)[:0]
+	*buf = slices.Grow((*buf)[:0], len(b.Body)) // at once: an object has megabytes, and such a buffer is not kept
 	for i := range b.Len() {
 		*buf = append(*buf, b.Body[b.Start(i)+mark:b.Ends[i]]...)
 	}
