@@ -62,15 +62,19 @@ func (k *killable) kill() {
 	_ = k.cmd.Wait()
 }
 
-func startKillable(t *testing.T) *killable {
+func startKillable(t *testing.T) *killable { return startKillableWith(t, "") }
+
+// startKillableWith is startKillable with more lines under [logs], and more variables.
+func startKillableWith(t *testing.T, extra string, env ...string) *killable {
 	t.Helper()
 	k := &killable{driver: driver{dir: t.TempDir(), log: &buffer{}}}
 	k.socket = filepath.Join(k.dir, "plugin.sock")
 	k.aws = fakeaws.New(t, fakeaws.Options{})
 	k.env = append(append(os.Environ(), k.aws.Environ()...), "AWS_CA_BUNDLE=", asDriver+"=1")
+	k.env = append(k.env, env...)
 	k.reference = k.aws.PutSecret(fakeaws.Secret{Name: "logs/token", String: `{"token":"` + token + `"}`}) + ":token::"
 	conf := filepath.Join(k.dir, "config.toml")
-	text := "[aws]\nregion = \"eu-west-1\"\n[logs]\nstate_dir = \"" + k.state() + "\"\nspool_min_free = \"0B\"\n"
+	text := "[aws]\nregion = \"eu-west-1\"\n[logs]\nstate_dir = \"" + k.state() + "\"\nspool_min_free = \"0B\"\n" + extra
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
