@@ -44,10 +44,10 @@ type Store struct {
 	Form      string // what to type, where that is not the value alone; "" = the value
 }
 
-// NewPlan makes a plan of what was read. The options are held against kinds, as if a container had them.
+// NewPlan makes a plan of what was read. The options are held against kinds.
 func NewPlan(in Input, kinds []router.Kind) *Plan {
 	p := &Plan{Kind: in.Kind, Notes: slices.Clone(in.Notes)}
-	rules := &options.Rules{Kinds: kinds}
+	rules := &options.Rules{Kinds: kinds, AllowRoles: []string{"*"}} // they become destinations of the host's own configuration, which may name any
 	for _, c := range in.Containers {
 		p.addLogs(c, rules)
 		p.addImage(c)

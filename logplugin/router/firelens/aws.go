@@ -3,6 +3,7 @@ package firelens
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/secretref/secretref/logplugin/fluentbit"
@@ -18,6 +19,20 @@ func awsOptions(prefix string) []option {
 		{name: "profile", form: refused, why: "name a role in role_arn, or set profile under [aws]"},
 		{name: "tls.ca_file", form: refused, why: "set ca_bundle under [aws]"},
 	}
+}
+
+// clusterName is the template of the cluster's name.
+const clusterName = `{{or (index .ContainerLabels "` + clusterLabel + `") "default"}}`
+
+// hostRegion leaves out a region that is ${AWS_REGION}: without one, the host's is used.
+func (t *translation) hostRegion() {
+	t.entries = slices.DeleteFunc(t.entries, func(e entry) bool {
+		is := !e.secret && (e.name == "region" || e.name == "aws_region") && e.whole() == "${AWS_REGION}"
+		if is {
+			t.note("%s is ${AWS_REGION}, which is the region of this host", e.key)
+		}
+		return is
+	})
 }
 
 func cloudwatchLogsOutput() output {
@@ -225,7 +240,7 @@ func (t *translation) members() map[string]string {
 	}
 	return map[string]string{
 		"container_id": "{{.FullID}}", "container_name": "/{{.Name}}", "tag": tag, "TAG": tag, "ecs_task_id": "{{.FullID}}",
-		"ecs_cluster": fmt.Sprintf(`{{or (index .ContainerLabels %q) "default"}}`, clusterLabel),
+		"ecs_cluster": clusterName,
 	}
 }
 

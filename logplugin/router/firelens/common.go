@@ -184,8 +184,10 @@ func (t *translation) protectAlways(def string, credentials ...string) {
 // variable is ${NAME} in a value.
 var variable = regexp.MustCompile(`\$\{([^}]*)\}`)
 
-// variables are those that may stand in an option that is a template here.
-var variables = map[string]string{"CONTAINER_NAME": "{{.Name}}", "CONTAINER_ID": "{{.FullID}}", "CONTAINER_IMAGE": "{{.ImageName}}", "HOSTNAME": "{{.Hostname}}"}
+// variables are those that may stand in an option that is a template here. ECS_TASK_ID and ECS_CLUSTER are of the image of AWS with an init
+// process, which sets AWS_REGION too: see hostRegion.
+var variables = map[string]string{"CONTAINER_NAME": "{{.Name}}", "CONTAINER_ID": "{{.FullID}}", "CONTAINER_IMAGE": "{{.ImageName}}", "HOSTNAME": "{{.Hostname}}",
+	"ECS_TASK_ID": "{{.FullID}}", "ECS_CLUSTER": clusterName}
 
 // expand returns the value of an entry with its variables. Fluent Bit puts nothing in the place of one that it does not know.
 func (t *translation) expand(e entry, asTemplate bool) string {
@@ -203,7 +205,7 @@ func (t *translation) expand(e entry, asTemplate bool) string {
 		case known:
 			t.fail("%s has %s, and can have no variable here: all containers with it share one connection; write the value", e.key, found)
 		default:
-			t.fail("%s has %s, which is not known here; known are ${CONTAINER_NAME}, ${CONTAINER_ID}, ${CONTAINER_IMAGE}, ${HOSTNAME} and ${label:NAME}", e.key, found)
+			t.fail("%s has %s, which is not known here; known are ${CONTAINER_NAME}, ${CONTAINER_ID}, ${CONTAINER_IMAGE}, ${HOSTNAME}, ${ECS_CLUSTER}, ${ECS_TASK_ID}, which is the container's id, and ${label:NAME}", e.key, found)
 		}
 		return found
 	})

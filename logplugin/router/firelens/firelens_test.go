@@ -106,6 +106,8 @@ func TestTranslate(t *testing.T) {
 		{"two streams", m{"Name": "cloudwatch", "log_group_name": "g", "log_stream_name": "s", "log_stream_prefix": "p"}, nil, nil, "both name the stream"},
 		{"retention of a group that is there", m{"Name": "cloudwatch", "log_group_name": "g", "log_retention_days": "30"}, nil, m{"awslogs-retention-days": ""}, ""},
 		{"another member alone", m{"Name": "cloudwatch_logs", "log_group_name": "g", "log_key": "message"}, nil, nil, "only log is possible"},
+		{"variables of the image with an init process", m{"Name": "cloudwatch_logs", "region": "${AWS_REGION}", "log_group_name": "${ECS_CLUSTER}/application", "log_stream_name": "${ECS_TASK_ID}"}, nil,
+			m{"awslogs-group": `{{or (index .ContainerLabels "com.amazonaws.ecs.cluster") "default"}}/application`, "tag": "{{.FullID}}", "awslogs-region": ""}, ""},
 		{"members", m{"Name": "cloudwatch", "log_group_name": "/ecs/$(ecs_cluster)", "log_stream_name": "$(container_name)/$(ecs_task_id)/$(label:a b)/$(tag)/${label:team}", "tag": "t"}, nil,
 			m{"awslogs-group": `/ecs/{{or (index .ContainerLabels "com.amazonaws.ecs.cluster") "default"}}`, "tag": `/{{.Name}}/{{.FullID}}/{{index .ContainerLabels "a b"}}/t/{{index .ContainerLabels "team"}}`}, ""},
 		{"templates", m{"Name": "cloudwatch_logs", "log_group_name": "g", "log_stream_template": "x.$container_id", "log_stream_prefix": ""}, nil, m{"tag": "x.{{.FullID}}"}, ""},

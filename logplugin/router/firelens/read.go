@@ -130,6 +130,7 @@ func (t *translation) sort() {
 		}
 	}
 	t.entries = kept
+	t.hostRegion()
 }
 
 // isDockers reports whether the value of an option that an output knows too is one that it can only have for Docker, whose daemon may
