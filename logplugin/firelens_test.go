@@ -174,9 +174,10 @@ var notAlike = map[string]struct{ declared, refused string }{
 	"forward-fluentd_compat":     {"retain_metadata_in_forward_mode", ""},
 	"forward-sharedkey-user-tls": {"retain_metadata_in_forward_mode", ""},
 
-	"syslog-tcp-nokey": {"messages are empty", ""},
-	"gelf-udp":         {"a message of GELF has no host", ""},
-	"gelf-udp-chunked": {"a message of GELF has no host", ""},
+	"syslog-tcp-nothing": {"comes from an empty member", ""},
+	"syslog-tcp-nokey":   {"messages are empty", ""},
+	"gelf-udp":           {"a message of GELF has no host", ""},
+	"gelf-udp-chunked":   {"a message of GELF has no host", ""},
 
 	"cloudwatch_logs":              {"tls.ca_file, tls.verify", ""},
 	"cloudwatch_logs-log_key":      {"tls.ca_file, tls.verify", ""},
@@ -197,7 +198,7 @@ var notAlike = map[string]struct{ declared, refused string }{
 // Whatever Fluent Bit has sent for a configuration, the same options send the same here, or the difference is declared.
 func TestFireLensSendsWhatFluentBitSends(t *testing.T) {
 	files, err := filepath.Glob("testdata/firelens/*.json")
-	if err != nil || len(files) < 40 {
+	if err != nil || len(files) < 80 {
 		t.Fatalf("%d captures, %v", len(files), err)
 	}
 	for _, file := range files {
@@ -583,7 +584,7 @@ func TestPublicFireLensConfigurations(t *testing.T) {
 		t.Fatal(err)
 	}
 	var all []publicConfig
-	if err := json.Unmarshal(data, &all); err != nil || len(all) < 70 {
+	if err := json.Unmarshal(data, &all); err != nil || len(all) < 120 {
 		t.Fatalf("%d configurations, %v", len(all), err)
 	}
 	rules := &options.Rules{Kinds: Routers(), Hostname: "host"}

@@ -73,12 +73,13 @@ func partOf(f Settings, member string) string {
 	case "id":
 		return member
 	}
-	return "_" + strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_.-", r) {
-			return r
+	name := []byte("_" + member)
+	for i, c := range name { // Fluent Bit writes one for each byte
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '.' && c != '-' {
+			name[i] = '_'
 		}
-		return '_'
-	}, member)
+	}
+	return string(name)
 }
 
 // levelOf returns a level as JSON: a number where it is one of syslog's, or the name of one.

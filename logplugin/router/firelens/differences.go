@@ -41,6 +41,7 @@ var Differences = []Difference{
 	{"es, opensearch", "documents that are refused inside of an answer are lost, or the whole request is sent for ever", "what became of each is read: what the server was too busy for is sent again, and what it refuses is counted"},
 	{"es, opensearch", "a prefix of the index may come from the record, and current_time_index puts the date of sending into it", "its options may have ${CONTAINER_NAME} and ${label:NAME}, and its date is that of the line"},
 	{"syslog", "without syslog_message_key messages are empty", "it is log, the line"},
+	{"syslog", "a part that comes from an empty member is empty, and rfc3164 has a colon for it", "it is left out, as one that the record does not have"},
 	{"syslog", "a message of rfc3164 that begins with < is sent without the head", "each message has its head"},
 	{"syslog", "a message that is cut may end within a character", "it ends before it"},
 	{"syslog, gelf", "parts of a message may come from any member of the record", "they may come from the container's name, its id and its labels; a severity is not taken from a member"},
