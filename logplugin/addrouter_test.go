@@ -160,8 +160,8 @@ func TestRoutersAreNamedInOneFile(t *testing.T) {
 				return filepath.SkipDir // its own, and comparisons with Docker's driver of that name
 			case e.IsDir() && p == "router/firelens":
 				return filepath.SkipDir // it translates into the options of all
-			case e.IsDir() && p == "router/http" && k.Name == "gelf":
-				return filepath.SkipDir // one of its formats has that name
+			case e.IsDir() && slices.Contains([]string{"router/http", "fluentbit"}, p) && k.Name == "gelf":
+				return filepath.SkipDir // one of their formats has that name
 			case strings.HasSuffix(p, ".go") && !strings.HasSuffix(p, "_test.go") && names(t, p, words(k)):
 				files = append(files, p)
 			}
