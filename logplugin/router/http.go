@@ -193,7 +193,7 @@ func (h *HTTP) Note() string { return h.skew.note() }
 func (h *HTTP) exchangeAt(ctx context.Context, r Request, base string, body [][]byte, signed time.Time) (Answer, *Error) {
 	timed, cancel := context.WithTimeout(ctx, h.config.Timeout)
 	defer cancel()
-	redact := h.redact(r.Values)
+	redact := h.redact(r.Values, base)
 	l := &lent{data: body}
 	defer l.takeBack()
 	req, err := h.request(timed, r, base, l)
@@ -231,9 +231,15 @@ func (h *HTTP) exchangeAt(ctx context.Context, r Request, base string, body [][]
 	return a, nil
 }
 
-// redact returns what takes the secrets of a request out of a text.
-func (h *HTTP) redact(v *Values) func(text string) string {
+// redact returns what takes the secrets of a request to base out of a text.
+func (h *HTTP) redact(v *Values, base string) func(text string) string {
 	return func(text string) string {
+		if to, err := url.Parse(base); err == nil {
+			if proxy, _ := h.config.Proxy(&http.Request{URL: to}); proxy != nil {
+				password, _ := proxy.User.Password()
+				text = hide(text, []string{password})
+			}
+		}
 		if h.config.Signer != nil {
 			text = v.Redact(nil, text, h.config.Signer.Secrets()...)
 		}

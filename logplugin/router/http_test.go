@@ -70,6 +70,28 @@ func TestProxyAnswers(t *testing.T) {
 	}
 }
 
+// A proxy that sends its password back does not bring it into an error.
+func TestProxyPassword(t *testing.T) {
+	const password = "h1dden-v4lue"
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.Header.Get("Proxy-Authorization"), "Basic ") {
+			t.Error("a request without the password")
+		}
+		w.Header().Set("Location", "https://"+password+".example.com/")
+		w.WriteHeader(http.StatusFound)
+	}))
+	defer proxy.Close()
+	at, err := url.Parse(proxy.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at.User = url.UserPassword("user", password)
+	a, failed := do(t, "http://logs.example.com", router.HTTPConfig{Proxy: http.ProxyURL(at)})
+	if want := "answer 302, a redirect to https://[redacted].example.com"; failed != nil || a.Cause() != want {
+		t.Errorf("%q, %v, want %q", a.Cause(), failed, want)
+	}
+}
+
 func TestCertificateWithoutNames(t *testing.T) {
 	ca, err := rig.NewCA()
 	if err != nil {

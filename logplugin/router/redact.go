@@ -32,6 +32,11 @@ func (v *Values) Redact(list []Option, text string, more ...string) string {
 			}
 		}
 	}
+	return hide(text, secrets)
+}
+
+// hide takes secrets out of a text, in all spellings.
+func hide(text string, secrets []string) string {
 	var all []string
 	for _, s := range secrets {
 		all = append(all, spellings(s)...)
