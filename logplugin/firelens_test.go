@@ -127,7 +127,7 @@ func (c fluentBit) given(host, tag string) map[string]string {
 		}
 		value := strings.ReplaceAll(o[1], "PORT", host[strings.LastIndexByte(host, ':')+1:])
 		if o := strings.ToLower(name); (o == "tls.ca_file" || o == "tls.verify") && slices.ContainsFunc(c.Options, func(o [2]string) bool { return o[0] == "region" }) {
-			continue // it is refused for AWS, which the differences say
+			continue // the receiver has no TLS
 		}
 		if name == "endpoint" && !strings.Contains(value, "://") {
 			value = "http://" + value
@@ -179,11 +179,6 @@ var notAlike = map[string]struct{ declared, refused string }{
 	"gelf-udp":           {"a message of GELF has no host", ""},
 	"gelf-udp-chunked":   {"a message of GELF has no host", ""},
 
-	"cloudwatch_logs":              {"tls.ca_file, tls.verify", ""},
-	"cloudwatch_logs-log_key":      {"tls.ca_file, tls.verify", ""},
-	"kinesis_streams":              {"tls.ca_file, tls.verify", ""},
-	"kinesis_firehose":             {"tls.ca_file, tls.verify", ""},
-	"kinesis_firehose-time-gzip":   {"tls.ca_file, tls.verify", ""},
 	"kinesis_firehose-aggregation": {"each line is a record of its own", ""},
 
 	"es":                  {"an id of its session", ""},

@@ -31,6 +31,9 @@ var policyRows = []struct {
 	{"a group that is made and keeps lines for some days", map[string]string{"logDriver": "awslogs", "awslogs-group": "new", "awslogs-create-group": "true", "awslogs-retention-days": "7", "awslogs-stream": "s"},
 		"logs:CreateLogGroup log-group:new\nlogs:CreateLogGroup log-group:new:*\nlogs:CreateLogStream log-group:new:log-stream:s\nlogs:PutLogEvents log-group:new:log-stream:s\n" +
 			"logs:PutRetentionPolicy log-group:new\nlogs:PutRetentionPolicy log-group:new:*"},
+	{"a group that is made with tags", map[string]string{"logDriver": "awslogs", "awslogs-group": "new", "awslogs-create-group": "true", "awslogs-group-tags": "team=blue", "awslogs-stream": "s"},
+		"logs:CreateLogGroup log-group:new\nlogs:CreateLogGroup log-group:new:*\nlogs:CreateLogStream log-group:new:log-stream:s\nlogs:PutLogEvents log-group:new:log-stream:s\n" +
+			"logs:TagResource log-group:new\nlogs:TagResource log-group:new:*"},
 	{"firehose", map[string]string{"logDriver": "firehose", "firehose-stream": "s"}, "firehose:PutRecordBatch deliverystream/s"},
 	{"kinesis", map[string]string{"logDriver": "kinesis", "kinesis-stream": "s", "kinesis-partition-key": "{{.Name}}"}, "kinesis:PutRecords stream/s"},
 	{"s3", map[string]string{"logDriver": "s3", "s3-bucket": "logs"}, "s3:PutObject logs/*"},

@@ -40,6 +40,8 @@ type Client struct {
 	creds  atomic.Pointer[aws.Credentials] // of the last call, to be taken out of what others say
 	skew   atomic.Int64                    // how much AWS's clock is ahead of this host's, in nanoseconds
 
+	certificates router.Certificates
+
 	mu   sync.Mutex
 	made made // what http was made of
 	http *router.HTTP
@@ -51,6 +53,7 @@ type made struct {
 	hidden  bool
 	timeout time.Duration
 	via     http.RoundTripper
+	tls     *tls.Config // of the options; nil = they have none
 }
 
 // NewClient returns a Client that connects when there is something to send.
@@ -108,6 +111,10 @@ func (c *Client) begin(ctx context.Context) (*Use, *router.Error) {
 		return nil, router.FromSource(c.config.Op, err)
 	}
 	conn := c.config.Service.read(v)
+	var own *tls.Config
+	if c.config.Service.hasTLS(v) {
+		own = c.certificates.Config(v, c.config.Service.tlsNames())
+	}
 	if err := v.Err(); err != nil {
 		return nil, c.wrong(err.Error())
 	}
@@ -136,7 +143,7 @@ func (c *Client) begin(ctx context.Context) (*Use, *router.Error) {
 	c.creds.Store(&service.Credentials)
 	u := &Use{Values: v, Region: conn.region, client: c, as: conn.as, creds: service.Credentials, base: conn.base}
 	u.Key = conn.base + " " + conn.region + " " + conn.as.Path + " " + conn.as.Role.RoleARN
-	u.http = c.connections(made{conn.base, conn.hidden, conn.timeout, service.Client.Transport})
+	u.http = c.connections(made{conn.base, conn.hidden, conn.timeout, service.Client.Transport, own})
 	return u, nil
 }
 
@@ -206,17 +213,31 @@ func (c *Client) connections(m made) *router.HTTP {
 	}
 	config := router.HTTPConfig{
 		Base: m.base, Hidden: m.hidden, Timeout: m.timeout, Redact: c.redact,
-		TLSName: router.TLSNames{CA: []string{"ca_bundle under [aws]"}, ServerName: c.config.Service.Prefix + "-endpoint", NoTLS: "http:// in " + c.config.Service.Prefix + "-endpoint"},
+		TLSName: c.config.Service.tlsNames(),
 	}
+	config.TLSName.CA = append(config.TLSName.CA, "ca_bundle under [aws]")
 	if t, ok := m.via.(*http.Transport); ok {
 		config.Proxy = t.Proxy
-		config.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
-		if t.TLSClientConfig != nil {
-			config.TLS = t.TLSClientConfig.Clone()
-		}
+		config.TLS = withTLS(t.TLSClientConfig, m.tls)
 	}
 	c.made, c.http = m, router.NewHTTP(config)
 	return c.http
+}
+
+// withTLS returns the host's TLS configuration with what the options say; nil is what they do not say.
+func withTLS(host, own *tls.Config) *tls.Config {
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if host != nil {
+		c = host.Clone()
+	}
+	if own == nil {
+		return c
+	}
+	if own.RootCAs != nil {
+		c.RootCAs = own.RootCAs
+	}
+	c.Certificates, c.ServerName, c.InsecureSkipVerify = own.Certificates, own.ServerName, own.InsecureSkipVerify
+	return c
 }
 
 // redact takes out of a text what is secret, and an endpoint that came by reference.

@@ -12,6 +12,7 @@ package awsrouter
 import (
 	"cmp"
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -67,14 +68,25 @@ type Service struct {
 
 // Options returns the options that every service has.
 func (s Service) Options() []router.Option {
-	return []router.Option{
+	return append([]router.Option{
 		{Name: s.Prefix + "-region", Address: true},
 		{Name: s.Prefix + "-endpoint", Address: true},
 		{Name: s.Prefix + "-credentials-endpoint", Address: true},
 		{Name: s.Prefix + "-role-arn", Address: true, Role: true},
 		{Name: s.Prefix + "-external-id"},
 		{Name: s.Prefix + "-timeout", Default: "30s"},
-	}
+	}, s.tlsNames().Options()...)
+}
+
+// tlsNames are the options of TLS. What they leave open is that of the host.
+func (s Service) tlsNames() router.TLSNames {
+	return router.PrefixTLS(s.Prefix, "http:// in "+s.endpointForm().Option)
+}
+
+// hasTLS reports whether the options say something of TLS.
+func (s Service) hasTLS(v *router.Values) bool {
+	n := s.tlsNames()
+	return slices.ContainsFunc(append(n.Credentials(), n.ServerName, n.SkipVerify), v.Has)
 }
 
 // endpointForm is that of the option for another endpoint.
@@ -126,7 +138,10 @@ func (s Service) Assumes(v *router.Values) []router.Permission {
 }
 
 // Check looks at the options that every service has; the faults are in v.
-func (s Service) Check(v *router.Values) { s.read(v) }
+func (s Service) Check(v *router.Values) {
+	s.read(v)
+	v.TLS(s.tlsNames())
+}
 
 // connection is what the options say of a connection.
 type connection struct {

@@ -18,11 +18,12 @@ func PrefixTLS(prefix, noTLS string) TLSNames {
 
 // TLSOptions returns the options of PrefixTLS, and PREFIX-allow-plaintext.
 func TLSOptions(prefix string) []Option {
-	n := PrefixTLS(prefix, "")
-	return []Option{
-		{Name: n.CA[0]}, {Name: n.Cert}, {Name: n.Key, Credential: true}, {Name: n.ServerName},
-		{Name: n.SkipVerify, Default: "false", SkipsVerify: true}, {Name: allowPlaintext(prefix), Default: "false"},
-	}
+	return append(PrefixTLS(prefix, "").Options(), Option{Name: allowPlaintext(prefix), Default: "false"})
+}
+
+// Options returns the options that n names.
+func (n TLSNames) Options() []Option {
+	return []Option{{Name: n.CA[0]}, {Name: n.Cert}, {Name: n.Key, Credential: true}, {Name: n.ServerName}, {Name: n.SkipVerify, Default: "false", SkipsVerify: true}}
 }
 
 func allowPlaintext(prefix string) string { return prefix + "-allow-plaintext" }

@@ -36,11 +36,12 @@ type Logs struct {
 
 	classes   map[string]string // of groups that were created
 	retention map[string]int    // likewise, in days
+	tags      map[string]map[string]string
 }
 
 // StartLogs starts it, with these groups.
 func StartLogs(groups ...string) *Logs {
-	l := &Logs{streams: map[string]map[string][]LogEvent{}, now: time.Now, classes: map[string]string{}, retention: map[string]int{}}
+	l := &Logs{streams: map[string]map[string][]LogEvent{}, now: time.Now, classes: map[string]string{}, retention: map[string]int{}, tags: map[string]map[string]string{}}
 	for _, g := range groups {
 		l.streams[g] = map[string][]LogEvent{}
 	}
@@ -95,6 +96,13 @@ func (l *Logs) Group(name string) (class string, retention int) {
 	return l.classes[name], l.retention[name]
 }
 
+// Tags returns the tags with which a group was created.
+func (l *Logs) Tags(name string) map[string]string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.tags[name]
+}
+
 // Created returns what it was called to create and could, whether it was there already or not: the names of groups, and GROUP:STREAM.
 func (l *Logs) Created() []string {
 	l.mu.Lock()
@@ -117,6 +125,7 @@ type logsRequest struct {
 	Stream string `json:"logStreamName"`
 	Class  string `json:"logGroupClass"`
 	Days   int    `json:"retentionInDays"`
+	Tags   map[string]string
 	Events []struct {
 		Time    *int64  `json:"timestamp"`
 		Message *string `json:"message"`
@@ -140,7 +149,7 @@ func (l *Logs) call(operation string, body []byte) Answer {
 		if ok {
 			return Answer{Code: "ResourceAlreadyExistsException", Message: "The specified log group already exists"}
 		}
-		l.streams[r.Group], l.classes[r.Group] = map[string][]LogEvent{}, r.Class
+		l.streams[r.Group], l.classes[r.Group], l.tags[r.Group] = map[string][]LogEvent{}, r.Class, r.Tags
 		return Answer{}
 	case "CreateLogStream":
 		if ok {

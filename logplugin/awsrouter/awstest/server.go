@@ -127,10 +127,13 @@ func (s *Server) Used() []Use {
 // account is that of all resources.
 const account = "111122223333"
 
-// use is what a call with a good signature asks of IAM. CloudWatch Logs asks for an operation on a group as for one on a stream of it
-// without a name.
-func (s *Server) use(operation string, body []byte) Use {
-	var names struct{ LogGroupName, LogStreamName, DeliveryStreamName, StreamName string }
+// uses are what a call with a good signature asks of IAM. CloudWatch Logs asks for an operation on a group as for one on a stream of it
+// without a name, and asks for the tags of a group that is created, too.
+func (s *Server) uses(operation string, body []byte) []Use {
+	var names struct {
+		LogGroupName, LogStreamName, DeliveryStreamName, StreamName string
+		Tags                                                        map[string]string
+	}
 	_ = json.Unmarshal(body, &names) // what is not JSON names nothing
 	resource := ""
 	switch {
@@ -141,7 +144,12 @@ func (s *Server) use(operation string, body []byte) Use {
 	default:
 		resource = "log-group:" + names.LogGroupName + ":log-stream:" + names.LogStreamName
 	}
-	return Use{s.service + ":" + operation, "arn:aws:" + s.service + ":" + Region + ":" + account + ":" + resource}
+	resource = "arn:aws:" + s.service + ":" + Region + ":" + account + ":" + resource
+	all := []Use{{s.service + ":" + operation, resource}}
+	if operation == "CreateLogGroup" && len(names.Tags) > 0 {
+		all = append(all, Use{s.service + ":TagResource", resource})
+	}
+	return all
 }
 
 // Calls returns the operations that were called with a good signature.
@@ -185,7 +193,9 @@ func (s *Server) answer(r *http.Request, body []byte) Answer {
 		return Answer{Code: code, Message: "The security token included in the request is invalid: " + r.Header.Get("Authorization")}
 	}
 	s.calls = append(s.calls, operation)
-	s.used[s.use(operation, body)] = true
+	for _, use := range s.uses(operation, body) {
+		s.used[use] = true
+	}
 	if s.denied[operation] {
 		return Answer{Code: "AccessDeniedException", Message: "User: arn:aws:iam::111122223333:user/host is not authorized to perform: " + s.service + ":" + operation}
 	}

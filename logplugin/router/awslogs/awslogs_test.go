@@ -356,9 +356,9 @@ func (s *setup) created(t *testing.T, streams, lines int) {
 	}
 }
 
-// A log group that is created has the class and the retention of the options, and an event can be a whole record of Fluent Bit.
+// A log group that is created has the class, the tags and the retention of the options, and an event can be a whole record of Fluent Bit.
 func TestCreatedGroup(t *testing.T) {
-	s := start(t, map[string]string{group: "made", createGroup: "true", retention: "30", class: "INFREQUENT_ACCESS", "awslogs-fluent-bit": "output=cloudwatch"})
+	s := start(t, map[string]string{group: "made", createGroup: "true", retention: "30", class: "INFREQUENT_ACCESS", groupTags: `team=blue,owner=me@example.com`, "awslogs-fluent-bit": "output=cloudwatch"})
 	b := &router.Batch{}
 	b.Append(s.encoders[0], &router.Record{TimeNano: base.UnixNano(), Source: []byte("stdout"), Line: []byte("a")})
 	if e := s.send(t, b); e != nil {
@@ -366,6 +366,9 @@ func TestCreatedGroup(t *testing.T) {
 	}
 	if got, days := s.logs.Group("made"); got != "INFREQUENT_ACCESS" || days != 30 {
 		t.Errorf("the group has the class %q and a retention of %d days", got, days)
+	}
+	if got, want := s.logs.Tags("made"), map[string]string{"team": "blue", "owner": "me@example.com"}; !maps.Equal(got, want) {
+		t.Errorf("the group has the tags %v, want %v", got, want)
 	}
 	want := `{"container_id":"` + routertest.Session("one").ContainerID + `","container_name":"/one","source":"stdout","log":"a"}`
 	if got := s.logs.Messages(); len(got) != 1 || got[0] != want {

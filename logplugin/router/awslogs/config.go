@@ -13,6 +13,8 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/secretref/secretref/logplugin/awsrouter"
 	"github.com/secretref/secretref/logplugin/fluentbit"
@@ -32,6 +34,7 @@ const (
 	format          = "awslogs-format"
 	retention       = "awslogs-retention-days"
 	class           = "awslogs-group-class"
+	groupTags       = "awslogs-group-tags"
 	embeddedMetrics = "json/emf"
 	op              = "read awslogs log-opts"
 )
@@ -52,6 +55,7 @@ func options() []router.Option {
 		{Name: format},
 		{Name: retention},
 		{Name: class},
+		{Name: groupTags, Pairs: true},
 		fluentbit.Option("awslogs"),
 		{Name: flushInterval, Default: "5", Ignored: true},
 		{Name: bufferedEvents, Default: "4096", Ignored: true},
@@ -154,6 +158,9 @@ func permissions(h *awsrouter.Host, v *router.Values) []router.Permission {
 	if v.Bool(createGroup, v.Waits(createGroup)) && v.Bool(createStream, true) {
 		for _, resource := range []string{of, of + ":*"} {
 			all = append(all, router.Permission{Action: "logs:CreateLogGroup", Resource: resource})
+			if v.Has(groupTags) {
+				all = append(all, router.Permission{Action: "logs:TagResource", Resource: resource})
+			}
 			if v.Has(retention) {
 				all = append(all, router.Permission{Action: "logs:PutRetentionPolicy", Resource: resource})
 			}
@@ -180,6 +187,7 @@ type settings struct {
 	metrics                   bool   // lines are in the embedded metric format
 	retention                 int64  // days, of a group that is created; 0 = for ever
 	class                     string // likewise; "" = the standard one
+	tags                      map[string]string
 }
 
 // retentions are the days that CloudWatch Logs knows.
@@ -194,8 +202,11 @@ func settingsOf(v *router.Values) settings {
 	if v.Has(class) {
 		s.class = v.OneOf(class, "STANDARD", "INFREQUENT_ACCESS")
 	}
-	if (v.Has(class) || v.Has(retention)) && !s.createGroup && !v.Waits(createGroup) {
-		v.Refuse("log-opts %s and %s are for a group that is created; give %s=true, or remove them", retention, class, createGroup)
+	if v.Has(groupTags) && !v.Waits(groupTags) {
+		s.tags = tagsOf(v)
+	}
+	if (v.Has(class) || v.Has(retention) || v.Has(groupTags)) && !s.createGroup && !v.Waits(createGroup) {
+		v.Refuse("log-opts %s, %s and %s are for a group that is created; give %s=true, or remove them", retention, class, groupTags, createGroup)
 	}
 	if v.Has(format) && !v.Waits(format) {
 		if s.metrics = v.String(format, "") == embeddedMetrics; !s.metrics {
@@ -203,6 +214,32 @@ func settingsOf(v *router.Values) settings {
 		}
 	}
 	return s
+}
+
+// CloudWatch Logs' limits of the tags of a group, in characters.
+const (
+	maxTags     = 50
+	maxTagName  = 128
+	maxTagValue = 256
+)
+
+// tagsOf reads the tags of a group that is created; the faults are in v.
+func tagsOf(v *router.Values) map[string]string {
+	tags := map[string]string{}
+	bad := func(c rune) bool {
+		return !unicode.IsLetter(c) && !unicode.IsDigit(c) && !unicode.IsSpace(c) && !strings.ContainsRune("_.:/=+-@", c)
+	}
+	for _, p := range v.Pairs(groupTags, "") {
+		if tags[p.Name] = p.Value; utf8.RuneCountInString(p.Name) > maxTagName || utf8.RuneCountInString(p.Value) > maxTagValue ||
+			strings.HasPrefix(strings.ToLower(p.Name), "aws:") || strings.ContainsFunc(p.Name+p.Value, bad) {
+			v.Refuse("log-opt %s: %s has a tag that CloudWatch Logs does not take: a name has up to %d characters and does not begin with aws:, a value has up to %d, and both have letters, digits, blanks and _.:/=+-@",
+				groupTags, v.Shown(groupTags), maxTagName, maxTagValue)
+		}
+	}
+	if len(tags) > maxTags {
+		v.Refuse("log-opt %s has %d tags; CloudWatch Logs takes %d", groupTags, len(tags), maxTags)
+	}
+	return tags
 }
 
 const (

@@ -1,6 +1,7 @@
 package awslogs
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -32,6 +33,13 @@ func TestOptions(t *testing.T) {
 		{name: "retention", options: map[string]string{createGroup: "true", retention: "30", class: "INFREQUENT_ACCESS"}},
 		{name: "retention of days that there are not", options: map[string]string{createGroup: "true", retention: "31"}, want: "not a number of days"},
 		{name: "retention of a group that is there", options: map[string]string{retention: "30"}, want: "are for a group that is created"},
+		{name: "tags", options: map[string]string{createGroup: "true", groupTags: "team=blue,owner=Jürgen Müller"}},
+		{name: "tags of a group that is there", options: map[string]string{groupTags: "team=blue"}, want: "are for a group that is created"},
+		{name: "a tag of AWS", options: map[string]string{createGroup: "true", groupTags: "AWS:x=1"}, want: "does not begin with aws:"},
+		{name: "a tag with a bracket", options: map[string]string{createGroup: "true", groupTags: "a=(b)"}, want: "a tag that CloudWatch Logs does not take"},
+		{name: "a long tag", options: map[string]string{createGroup: "true", groupTags: "a=" + strings.Repeat("x", 257)}, want: "up to 256"},
+		{name: "51 tags", options: map[string]string{createGroup: "true", groupTags: strings.TrimSuffix(manyTags(51), ",")}, want: "has 51 tags"},
+		{name: "an authority that there is not", options: map[string]string{"awslogs-ca-cert": "x"}, want: "neither PEM text nor an absolute path"},
 		{name: "another class", options: map[string]string{createGroup: "true", class: "CHEAP"}, want: "not one of STANDARD"},
 		{name: "Fluent Bit's payload", options: map[string]string{"awslogs-fluent-bit": "output=cloudwatch"}},
 		{name: "Fluent Bit's payload with what there is not", options: map[string]string{"awslogs-fluent-bit": "x=y"}, want: "there is no setting"},
@@ -130,4 +138,13 @@ func TestAddresses(t *testing.T) {
 			t.Errorf("%v: %q, %v, want %q", c.options, got, v.Err(), c.want)
 		}
 	}
+}
+
+// manyTags returns n tags.
+func manyTags(n int) string {
+	text := ""
+	for i := range n {
+		text += fmt.Sprintf("t%d=v,", i)
+	}
+	return text
 }

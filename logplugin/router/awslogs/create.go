@@ -123,6 +123,9 @@ func (s settings) createsGroup(ctx context.Context, u *awsrouter.Use, x *creatio
 		if s.class != "" {
 			group["logGroupClass"] = s.class
 		}
+		if len(s.tags) > 0 {
+			group["tags"] = s.tags
+		}
 		failed := aboutName(call(ctx, u, "create log group "+s.group, "CreateLogGroup", group))
 		if failed != nil || s.retention == 0 {
 			return failed

@@ -17,7 +17,6 @@ func awsOptions(prefix string) []option {
 		{name: "credentials_endpoint", to: prefix + "-credentials-endpoint"},
 		{name: "sts_endpoint", form: refused, why: "set AWS_ENDPOINT_URL_STS in the log driver's environment, or sts_endpoint_url under [aws]"},
 		{name: "profile", form: refused, why: "name a role in role_arn, or set profile under [aws]"},
-		{name: "tls.ca_file", form: refused, why: "set ca_bundle under [aws]"},
 	}
 }
 
@@ -37,7 +36,7 @@ func (t *translation) hostRegion() {
 
 func cloudwatchLogsOutput() output {
 	return output{
-		names: []string{"cloudwatch_logs"}, router: "awslogs", tls: tlsOptions{always: true}, build: buildCloudWatch,
+		names: []string{"cloudwatch_logs"}, router: "awslogs", tls: alwaysTLS("awslogs"), build: buildCloudWatch,
 		options: append(awsOptions("awslogs"),
 			option{name: "log_group_name"}, option{name: "log_stream_name"}, option{name: "log_stream_prefix"},
 			option{name: "log_group_template"}, option{name: "log_stream_template"}, option{name: "log_key"}, option{name: "log_format"},
@@ -49,14 +48,14 @@ func cloudwatchLogsOutput() output {
 
 func cloudwatchOutput() output {
 	return output{
-		names: []string{"cloudwatch"}, router: "awslogs", tls: tlsOptions{always: true}, build: buildCloudWatch,
+		names: []string{"cloudwatch"}, router: "awslogs", tls: alwaysTLS("awslogs"), build: buildCloudWatch,
 		options: append(awsOptions("awslogs"),
 			option{name: "log_group_name"}, option{name: "log_stream_name"}, option{name: "log_stream_prefix"},
 			option{name: "default_log_group_name", form: ignored, why: "what $(NAME) stands for is always there"},
 			option{name: "default_log_stream_name", form: ignored, why: "what $(NAME) stands for is always there"},
 			option{name: "log_key"}, option{name: "log_format"}, option{name: "auto_create_group"},
 			option{name: "auto_create_stream", form: toggle, to: "awslogs-create-stream"}, option{name: "log_retention_days"},
-			option{name: "new_log_group_tags", form: refused, why: "create the log group with its tags before"}),
+			option{name: "new_log_group_tags"}),
 	}
 }
 
@@ -86,7 +85,7 @@ func buildCloudWatch(t *translation) {
 	}
 	create := t.is("auto_create_group", false)
 	t.set("awslogs-create-group", fmt.Sprint(create))
-	for _, x := range []struct{ name, to string }{{"log_retention_days", "awslogs-retention-days"}, {"log_group_class", "awslogs-group-class"}} {
+	for _, x := range []struct{ name, to string }{{"log_retention_days", "awslogs-retention-days"}, {"log_group_class", "awslogs-group-class"}, {"new_log_group_tags", "awslogs-group-tags"}} {
 		switch value := t.text(x.name, ""); {
 		case value == "" || value == "0":
 		case !create:
@@ -102,7 +101,7 @@ func buildCloudWatch(t *translation) {
 
 func firehoseOutput() output {
 	return output{
-		names: []string{"kinesis_firehose"}, router: "firehose", tls: tlsOptions{always: true}, build: buildFirehose,
+		names: []string{"kinesis_firehose"}, router: "firehose", tls: alwaysTLS("firehose"), build: buildFirehose,
 		options: append(awsOptions("firehose"),
 			option{name: "delivery_stream", to: "firehose-stream"}, option{name: "time_key", setting: true}, option{name: "time_key_format"},
 			option{name: "log_key"}, option{name: "compression"}, option{name: "simple_aggregation", form: ignored, why: "each line is a record, and many go in one request"}),
@@ -111,7 +110,7 @@ func firehoseOutput() output {
 
 func oldFirehoseOutput() output {
 	return output{
-		names: []string{"firehose"}, router: "firehose", tls: tlsOptions{always: true}, build: buildFirehose,
+		names: []string{"firehose"}, router: "firehose", tls: alwaysTLS("firehose"), build: buildFirehose,
 		options: append(awsOptions("firehose"),
 			option{name: "delivery_stream", to: "firehose-stream"}, option{name: "time_key", setting: true}, option{name: "time_key_format"},
 			option{name: "log_key"}, option{name: "data_keys", setting: true}, option{name: "replace_dots", form: toggle, setting: true},
@@ -140,7 +139,7 @@ func buildFirehose(t *translation) {
 
 func kinesisOutput() output {
 	return output{
-		names: []string{"kinesis_streams"}, router: "kinesis", tls: tlsOptions{always: true}, build: buildKinesis,
+		names: []string{"kinesis_streams"}, router: "kinesis", tls: alwaysTLS("kinesis"), build: buildKinesis,
 		options: append(awsOptions("kinesis"),
 			option{name: "stream", to: "kinesis-stream"}, option{name: "time_key", setting: true}, option{name: "time_key_format"},
 			option{name: "log_key"}, option{name: "compression"}, option{name: "simple_aggregation", form: ignored, why: "each line is a record, and many go in one request"}),
@@ -149,7 +148,7 @@ func kinesisOutput() output {
 
 func oldKinesisOutput() output {
 	return output{
-		names: []string{"kinesis"}, router: "kinesis", tls: tlsOptions{always: true}, build: buildKinesis,
+		names: []string{"kinesis"}, router: "kinesis", tls: alwaysTLS("kinesis"), build: buildKinesis,
 		options: append(awsOptions("kinesis"),
 			option{name: "stream", to: "kinesis-stream"}, option{name: "partition_key"}, option{name: "time_key", setting: true}, option{name: "time_key_format"},
 			option{name: "log_key"}, option{name: "data_keys", setting: true}, option{name: "replace_dots", form: toggle, setting: true},

@@ -99,6 +99,9 @@ func isNumber(s string) bool {
 
 // secure reads the TLS options.
 func (t *translation) secure() {
+	if t.out.tls == (tlsOptions{}) {
+		return // nothing is sent
+	}
 	if t.tls = t.is("tls", t.out.tls.always); !t.tls && t.out.tls.always {
 		t.note("tls off has no effect: this output always uses TLS")
 		t.tls = true
@@ -114,17 +117,11 @@ func (t *translation) secure() {
 		case e == nil:
 		case !t.tls:
 			t.note("%s has no effect without tls on", e.key)
-		case x.to == "":
-			t.fail("%s is not supported by this output here", e.key)
 		default:
 			t.carry(*e, x.to, false)
 		}
 	}
 	if verify := t.is("tls.verify", true); !verify && t.tls {
-		if t.out.tls.skipVerify == "" {
-			t.fail("tls.verify off is not possible with this output here; remove it")
-			return
-		}
 		t.set(t.out.tls.skipVerify, "true")
 	}
 }

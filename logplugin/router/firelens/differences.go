@@ -64,7 +64,7 @@ var Differences = []Difference{
 	{"cloudwatch_logs, cloudwatch", "$(NAME) may be any member of the record, and a name without it is replaced by a default", "it may be what is known of the container before there is a line: $(container_name), $(container_id), $(tag), $(ecs_task_id), which is the container's id, and $(ecs_cluster), which is the label com.amazonaws.ecs.cluster or default; others are refused"},
 	{"cloudwatch_logs, cloudwatch", "events that CloudWatch Logs rejects for their age are ignored", "they are counted"},
 	{"cloudwatch_logs, cloudwatch, kinesis_firehose, firehose, kinesis_streams, kinesis, s3", "log_key may name any member, and records without it are not sent", "it may name log, which is the line"},
-	{"cloudwatch_logs, cloudwatch, kinesis_firehose, firehose, kinesis_streams, kinesis, s3", "tls.ca_file, tls.verify, sts_endpoint and profile are options of the output", "they are refused: ca_bundle under [aws] is the file of certificates, and the rest is there, too"},
+	{"cloudwatch_logs, cloudwatch, kinesis_firehose, firehose, kinesis_streams, kinesis, s3", "sts_endpoint and profile are options of the output", "they are refused: the address of STS, and a profile, are those under [aws]"},
 	{"kinesis_firehose, kinesis_streams", "with log_key the line has the escapes of JSON, but not its quotes", "it is the line as it is, as with firehose and kinesis"},
 	{"kinesis_firehose, firehose, kinesis_streams, kinesis", "all records of a request are sent again when one was not taken", "only those that were not taken"},
 	{"kinesis_firehose, firehose, kinesis_streams, kinesis", "simple_aggregation puts many lines into one record", "each line is a record of its own, and many records go in one request"},

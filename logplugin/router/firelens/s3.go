@@ -14,7 +14,7 @@ func s3Output() output {
 		noAuth  = "requests are signed with the credentials of the host or of a role"
 	)
 	return output{
-		names: []string{"s3"}, router: "s3", tls: tlsOptions{always: true}, build: buildS3,
+		names: []string{"s3"}, router: "s3", tls: alwaysTLS("s3"), build: buildS3,
 		options: slices.Concat(awsOptions("s3"),
 			options(ignored, spooled, "upload_chunk_size", "store_dir", "store_dir_limit_size", "quarantine_dir_limit_size", "retry_exhausted_action"),
 			options(ignored, blobs, "blob_database_file", "part_size", "file_delivery_attempt_limit", "part_delivery_attempt_limit", "upload_parts_timeout", "upload_part_freshness_limit"),
