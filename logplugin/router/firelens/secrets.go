@@ -11,7 +11,7 @@ func Secret(name, value string) (option, form string, secret bool) {
 	key, before, _ := strings.Cut(strings.TrimSpace(name), " ")
 	switch strings.ToLower(key) {
 	case "apikey", "licensekey", "license_key", "api_key", "splunk_token", "http_passwd", "bearer_token", "cloud_auth", "http_api_key", "shared_key",
-		"password", "tls.key_file", "tls.key_passwd", "oauth2.client_secret", "rdkafka.sasl.password":
+		"password", "tls.key_file", "key_file", "tls.key_passwd", "oauth2.client_secret", "rdkafka.sasl.password":
 		return name, "", true
 	case "header":
 		header, rest, _ := strings.Cut(strings.TrimSpace(before+" "+value), " ")
