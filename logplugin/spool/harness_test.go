@@ -1,14 +1,14 @@
 package spool
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -22,8 +22,11 @@ import (
 
 // appendLine appends a frame whose line is the number n and some filling.
 func appendLine(dst []byte, n, fill int) []byte {
-	e := frame.Entry{Source: []byte("stdout"), TimeNano: 1_790_000_000_123_456_789, Line: fmt.Appendf(nil, "%d %s", n, strings.Repeat("x", fill))}
-	return frame.AppendFrame(dst, &e)
+	line := append(strconv.AppendInt(make([]byte, 0, 20+fill), int64(n), 10), ' ')
+	for range fill {
+		line = append(line, 'x')
+	}
+	return frame.AppendFrame(dst, &frame.Entry{Source: []byte("stdout"), TimeNano: 1_790_000_000_123_456_789, Line: line})
 }
 
 // appendLines appends the lines from a up to b, with fillings of different length.
@@ -216,8 +219,9 @@ func (r *reader) step(most int) (lines int, err error) {
 		if derr != nil {
 			break
 		}
-		var number int
-		if _, serr := fmt.Sscan(string(e.Line), &number); serr != nil || number != r.next && !r.any {
+		digits, _, _ := bytes.Cut(e.Line, []byte(" "))
+		number, serr := strconv.Atoi(string(digits))
+		if serr != nil || number != r.next && !r.any {
 			r.t.Fatalf("line %.20q at %d, want number %d; gaps %+v", e.Line, r.s.Taken()+int64(at), r.next, r.gaps)
 		}
 		r.any = false

@@ -62,7 +62,7 @@ func settled(t *testing.T, s *Spool, what string) {
 func session(t *testing.T, fsys FileSystem, clk clock, copies bool) {
 	t.Helper()
 	const before, lines = 60, 200
-	dir := t.TempDir()
+	dir := tmpfs(t)
 	leave(t, dir, before)
 	p := newFIFO(t)
 	next := before / 2
@@ -84,7 +84,8 @@ func session(t *testing.T, fsys FileSystem, clk clock, copies bool) {
 			s.ledger.closeUnused(st, true)
 		}
 		next = r.next
-		await(t, s, "all bytes", func(g Stats) bool { return g.Loaded && g.End == int64(len(appendLines(nil, 0, write))) })
+		end := int64(len(appendLines(nil, 0, write)))
+		await(t, s, "all bytes", func(g Stats) bool { return g.Loaded && g.End == end })
 		settled(t, s, fmt.Sprintf("well again in round %d", round))
 		if got := s.Stats(); got.DroppedLines != 0 || len(r.gaps) != 0 || r.garbage != 0 {
 			t.Fatalf("lost something: %+v, gaps %v, garbage %d", got, r.gaps, r.garbage)
