@@ -165,7 +165,7 @@ var notAlike = map[string]struct{ declared, refused string }{
 	"opentelemetry-user":   {"", "give the header Authorization"},
 	"es-logstash":          {"an id of its session", ""},
 	"es-apikey":            {"an id of its session", ""},
-	"es-prefixkey":         {"", "write logstash_prefix"},
+	"es-prefixkey":         {"an id of its session", ""},
 	"es-idkey":             {"", "each document gets an id of its session"},
 	"opensearch-index-rec": {"", "write ${CONTAINER_NAME}"},
 

@@ -39,7 +39,7 @@ var Differences = []Difference{
 	{"es, opensearch", "write_operation index replaces a document that has the same id", "documents are created; update and upsert are refused"},
 	{"es, opensearch", "a pipeline is named in the path of the request, and the whole answer is asked for", "it is named beside each document, and only results and faults are asked for"},
 	{"es, opensearch", "documents that are refused inside of an answer are lost, or the whole request is sent for ever", "what became of each is read: what the server was too busy for is sent again, and what it refuses is counted"},
-	{"es, opensearch", "a prefix of the index may come from the record, and current_time_index puts the date of sending into it", "its options may have ${CONTAINER_NAME} and ${label:NAME}, and its date is that of the line"},
+	{"es, opensearch", "logstash_prefix_key may name any member of the record, and current_time_index puts the date of sending into the index", "it may name the container, its id or a label; other options of the index may have ${CONTAINER_NAME} and ${label:NAME}, and its date is that of the line"},
 	{"syslog", "without syslog_message_key messages are empty", "it is log, the line"},
 	{"syslog", "a part that comes from an empty member is empty, and rfc3164 has a colon for it", "it is left out, as one that the record does not have"},
 	{"syslog", "a message of rfc3164 that begins with < is sent without the head", "each message has its head"},

@@ -26,7 +26,7 @@ func elasticOptions() []option {
 		{name: "index"}, {name: "type"}, {name: "suppress_type_name"}, {name: "http_user", to: "elasticsearch-user"}, {name: "http_passwd", to: "elasticsearch-password"},
 		{name: "compress"}, {name: "path"}, {name: "pipeline", form: template, to: "elasticsearch-pipeline"},
 		{name: "logstash_format"}, {name: "logstash_prefix"}, {name: "logstash_prefix_separator"}, {name: "logstash_dateformat"},
-		{name: "logstash_prefix_key", form: refused, why: "write logstash_prefix, in which ${CONTAINER_NAME} and ${label:NAME} may stand"},
+		{name: "logstash_prefix_key"},
 		{name: "time_key", setting: true}, {name: "time_key_format"}, {name: "time_key_nanos", form: toggle, setting: true},
 		{name: "include_tag_key", form: toggle, setting: true}, {name: "tag_key", setting: true}, {name: "replace_dots", form: toggle, setting: true},
 		{name: "generate_id"}, {name: "id_key", form: refused, why: place}, {name: "write_operation"},
@@ -108,7 +108,8 @@ func (t *translation) index() {
 		t.set("elasticsearch-index", name("index", "fluent-bit"))
 		return
 	}
-	t.set("elasticsearch-index", name("logstash_prefix", "logstash")+name("logstash_prefix_separator", "-")+name("logstash_dateformat", "%Y.%m.%d"))
+	prefix := t.member("logstash_prefix_key", name("logstash_prefix", "logstash"))
+	t.set("elasticsearch-index", prefix+name("logstash_prefix_separator", "-")+name("logstash_dateformat", "%Y.%m.%d"))
 }
 
 // timeFormat gives the setting of that name, which is a format of strftime.

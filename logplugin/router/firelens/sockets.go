@@ -64,20 +64,25 @@ func (t *translation) keyOrPreset(name string) string {
 	if e := t.find(name + "_preset"); e != nil {
 		preset = t.expand(*e, true)
 	}
-	key := strings.TrimPrefix(t.text(name+"_key", ""), "$")
+	return t.member(name+"_key", preset)
+}
+
+// member gives the template of the member that an option names, or def, which may be a template, where the record has none.
+func (t *translation) member(option, def string) string {
+	key := strings.TrimPrefix(t.text(option, ""), "$")
 	known := t.members()
 	switch with, ok := known[key]; {
 	case key == "":
-		return preset
+		return def
 	case key == fluentbit.Source || key == fluentbit.Log:
-		t.fail("%s_key is %s, which differs from line to line; give another member or %s_preset", name, key, name)
+		t.fail("%s is %s, which differs from line to line; give another member, or a text in place of it", t.find(option).key, key)
 		return ""
 	case ok:
 		return with
-	case preset == "" || strings.Contains(preset, "{{"):
+	case def == "":
 		return labelOf(key)
 	}
-	return fmt.Sprintf("{{or (index .ContainerLabels %q) %q}}", key, preset)
+	return fmt.Sprintf("{{with index .ContainerLabels %q}}{{.}}{{else}}%s{{end}}", key, def)
 }
 
 // sizeOf reads a size as Fluent Bit does: a number, which may have K, M or G behind it.
