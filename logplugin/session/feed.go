@@ -2,6 +2,7 @@ package session
 
 import (
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -77,6 +78,7 @@ func (f *feed) Fill(b *router.Batch, limit int) (more bool) {
 		}
 	}
 	f.joiner.Expire(time.Now())
+	f.makeRoom(b, limit)
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	for least := leastPeek; len(b.Body) < limit; {
@@ -111,6 +113,23 @@ func (f *feed) Fill(b *router.Batch, limit int) (more bool) {
 		}
 	}
 	return f.again(true)
+}
+
+// makeRoom makes the memory for the lines that wait at once, as far as the limit lets it: a body of megabytes that grows with each
+// line is copied several times.
+func (f *feed) makeRoom(b *router.Batch, limit int) {
+	const beyond = 64 << 10 // of the last record, which may pass the limit
+	room := limit - len(b.Body)
+	if cap(b.Body)-len(b.Body) >= room {
+		return
+	}
+	st := f.spool.Stats()
+	switch waiting := st.End - st.Committed; {
+	case waiting >= int64(room):
+		b.Body = slices.Grow(b.Body, room+beyond)
+	case waiting > 0:
+		b.Body = slices.Grow(b.Body, int(waiting))
+	}
 }
 
 // ready reports whether lines may be encoded: those of an older session come first, and an encoder may need a secret.
