@@ -116,6 +116,43 @@ func TestSwitchingProtocols(t *testing.T) {
 	}
 }
 
+// What a proxy, or something that does not speak HTTP, says in its own words is not shown: it may be the password of the proxy.
+func TestOwnWordsAreLeftOut(t *testing.T) {
+	const hidden = "h1dden-v4lue"
+	for _, c := range []struct{ name, answer, want string }{
+		{"407", "HTTP/1.1 407 wrong " + hidden + "\r\nContent-Length: 0\r\n\r\n", "the proxy answers 407 Proxy Authentication Required"},
+		{"403", "HTTP/1.1 403 " + hidden + "\r\nContent-Length: 0\r\n\r\n", "the proxy answers 403 Forbidden"},
+		{"502", "HTTP/1.1 502 " + hidden + "\r\nContent-Length: 0\r\n\r\n", "the proxy answers 502 Bad Gateway"},
+		{"no number", "HTTP/1.1 " + hidden + "\r\n\r\n", "did not answer as AWS does"},
+		{"no HTTP", hidden + "\r\n\r\n", "did not answer as AWS does"},
+		{"no header", "HTTP/1.1 200 OK\r\n" + hidden + "\r\n\r\n", "did not answer as AWS does"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			proxy := serveBody(t, func(w http.ResponseWriter, _ *http.Request) {
+				conn, _, err := http.NewResponseController(w).Hijack()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_, _ = io.WriteString(conn, c.answer)
+				_ = conn.Close()
+			})
+			setenv(t, []string{keys, "AWS_SECRET_ACCESS_KEY=x"})
+			cfg, err := New(config.AWS{EndpointURL: "https://aws.example.com", HTTPSProxy: proxy}, "test", "1").Config(t.Context(), "eu-west-1", config.Role{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
+			_, err = secretsmanager.NewFromConfig(cfg).GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: aws.String("x")})
+			e := &fault.Error{Op: "get secret x"}
+			Classify(t.Context(), e, err)
+			if e.Kind != fault.Unreachable || !strings.Contains(e.Error(), c.want) || e.Hint == "" || strings.Contains(e.Error(), hidden) {
+				t.Errorf("%v (%s), want %q and a hint, without the words of who answered", e, e.Kind, c.want)
+			}
+		})
+	}
+}
+
 // A body that trickles ends with the caller's time.
 func TestSlowAnswer(t *testing.T) {
 	url := serveBody(t, func(w http.ResponseWriter, r *http.Request) {

@@ -246,7 +246,7 @@ func classifyNetwork(ctx context.Context, e *fault.Error, err error) {
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
 		e.Cause = "the answer of " + host(err) + " was cut off"
 		e.Hint = "does something on the way (proxy, firewall, MTU) end the connection?"
-	case strings.Contains(low, "deserialization"):
+	case strings.Contains(low, "deserialization"), strings.Contains(low, "malformed"): // the second has the words of who answered
 		n := NotAWS()
 		e.Cause, e.Hint = n.Cause, n.Hint
 	default:
