@@ -167,7 +167,7 @@ func TestRoutersUseTheProxy(t *testing.T) {
 	}
 	const another = "an0ther-passw0rd"
 	k.kill()
-	k.env = append(plain, env(another)...)
+	k.env = slices.Concat(plain, env(another))
 	k.launch(t)
 	for i := range len(all) {
 		waits("a word about the password", fmt.Sprintf("%02d", i), "the proxy in HTTPS_PROXY or HTTP_PROXY wants a user and a password")

@@ -78,7 +78,8 @@ func ListenSocket(o SocketOptions) (*SocketReceiver, error) {
 		}
 		s.address = s.port.Address()
 	}
-	return s, s.listen()
+	err := s.listen()
+	return s, err
 }
 
 // Close ends the receiver and its connections.

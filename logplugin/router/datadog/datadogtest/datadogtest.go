@@ -8,8 +8,6 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
-	"slices"
-	"sync"
 
 	"github.com/secretref/secretref/logplugin/router/routertest"
 )
@@ -22,49 +20,25 @@ const (
 )
 
 // Options say what kind of intake it is. The zero value takes every key.
-type Options struct {
-	routertest.ReceiverOptions                           // all but Handle
-	Keys                       []string                  // good API keys; nil = every one is
-	Reject                     func(message string) bool // logs for which a request is refused; nil = none
-}
+type Options = routertest.IntakeOptions
 
 // Log is one log that was accepted, by attribute.
 type Log map[string]any
 
 // Server is a running intake.
-type Server struct {
-	*routertest.Receiver
-
-	mu      sync.Mutex
-	options Options
-	logs    []Log
-}
+type Server struct{ *routertest.Intake[Log] }
 
 // Start starts an intake on a port of the loopback address.
 func Start(o Options) *Server {
-	s := &Server{options: o}
-	o.Handle = s.take
-	s.Receiver = routertest.StartReceiver(o.ReceiverOptions)
+	s := &Server{}
+	s.Intake = routertest.StartIntake[Log](o, s.take)
 	return s
 }
 
-// SetKeys makes these the only good keys.
-func (s *Server) SetKeys(keys ...string) {
-	s.mu.Lock()
-	s.options.Keys = keys
-	s.mu.Unlock()
-}
-
 // Logs returns what was accepted, in order.
-func (s *Server) Logs() []Log {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.logs)
-}
+func (s *Server) Logs() []Log { return s.Taken() }
 
 func (s *Server) take(w http.ResponseWriter, r *http.Request, body []byte) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	var texts []json.RawMessage
 	switch {
 	case r.URL.Path != "/api/v2/logs":
@@ -76,7 +50,7 @@ func (s *Server) take(w http.ResponseWriter, r *http.Request, body []byte) {
 	case r.Header.Get("DD-API-KEY") == "":
 		answer(w, http.StatusUnauthorized, "Unauthorized")
 		return
-	case s.options.Keys != nil && !slices.Contains(s.options.Keys, r.Header.Get("DD-API-KEY")):
+	case !s.Good(r.Header.Get("DD-API-KEY")):
 		answer(w, http.StatusForbidden, "Forbidden")
 		return
 	case len(body) > MaxRequest:
@@ -95,7 +69,7 @@ func (s *Server) take(w http.ResponseWriter, r *http.Request, body []byte) {
 		}
 		logs = append(logs, log)
 	}
-	s.logs = append(s.logs, logs...)
+	s.Keep(logs...)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusAccepted)
 	_, _ = io.WriteString(w, "{}")
@@ -103,7 +77,7 @@ func (s *Server) take(w http.ResponseWriter, r *http.Request, body []byte) {
 
 func (s *Server) rejects(log Log) bool {
 	message, _ := log["message"].(string)
-	return s.options.Reject != nil && s.options.Reject(message)
+	return s.Rejects(message)
 }
 
 func answer(w http.ResponseWriter, status int, detail string) {

@@ -10,9 +10,7 @@ import (
 	"net"
 	"net/http"
 	"regexp"
-	"slices"
 	"strconv"
-	"sync"
 
 	"github.com/secretref/secretref/logplugin/router/routertest"
 )
@@ -21,11 +19,7 @@ import (
 const MaxRequest = 10_000_000
 
 // Options say what kind of receiver it is. The zero value takes every key.
-type Options struct {
-	routertest.ReceiverOptions                        // all but Handle
-	Keys                       []string               // good ingestion keys; nil = every one is
-	Reject                     func(line string) bool // lines for which a request is refused; nil = none
-}
+type Options = routertest.IntakeOptions
 
 // Line is one line that was accepted, with what the query of its request has said.
 type Line struct {
@@ -37,41 +31,21 @@ type Line struct {
 }
 
 // Server is a running receiver.
-type Server struct {
-	*routertest.Receiver
-
-	mu      sync.Mutex
-	options Options
-	lines   []Line
-}
+type Server struct{ *routertest.Intake[Line] }
 
 // Start starts a receiver on a port of the loopback address.
 func Start(o Options) *Server {
-	s := &Server{options: o}
-	o.Handle = s.take
-	s.Receiver = routertest.StartReceiver(o.ReceiverOptions)
+	s := &Server{}
+	s.Intake = routertest.StartIntake[Line](o, s.take)
 	return s
 }
 
-// SetKeys makes these the only good keys.
-func (s *Server) SetKeys(keys ...string) {
-	s.mu.Lock()
-	s.options.Keys = keys
-	s.mu.Unlock()
-}
-
 // Lines returns what was accepted, in order.
-func (s *Server) Lines() []Line {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.lines)
-}
+func (s *Server) Lines() []Line { return s.Taken() }
 
 var macAddress = regexp.MustCompile(`^([0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}$`)
 
 func (s *Server) take(w http.ResponseWriter, r *http.Request, body []byte) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	status, lines := s.read(r, body)
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
@@ -79,7 +53,7 @@ func (s *Server) take(w http.ResponseWriter, r *http.Request, body []byte) {
 		_ = json.NewEncoder(w).Encode(map[string]any{"error": http.StatusText(status), "code": status})
 		return
 	}
-	s.lines = append(s.lines, lines...)
+	s.Keep(lines...)
 	_, _ = io.WriteString(w, `{"status":"ok","batchID":"a8b1"}`)
 }
 
@@ -96,7 +70,7 @@ func (s *Server) read(r *http.Request, body []byte) (status int, lines []Line) {
 		return http.StatusMethodNotAllowed, nil
 	case key == "" || password != "":
 		return http.StatusUnauthorized, nil
-	case s.options.Keys != nil && !slices.Contains(s.options.Keys, key):
+	case !s.Good(key):
 		return http.StatusForbidden, nil
 	case len(body) > MaxRequest:
 		return http.StatusRequestEntityTooLarge, nil
@@ -107,7 +81,7 @@ func (s *Server) read(r *http.Request, body []byte) (status int, lines []Line) {
 	}
 	for i := range all.Lines {
 		l := &all.Lines[i]
-		if s.options.Reject != nil && s.options.Reject(l.Line) {
+		if s.Rejects(l.Line) {
 			return http.StatusBadRequest, nil
 		}
 		l.Host, l.MAC, l.IP, l.Tags = q.Get("hostname"), q.Get("mac"), q.Get("ip"), q.Get("tags")

@@ -9,8 +9,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"slices"
-	"sync"
 
 	"github.com/secretref/secretref/logplugin/router/routertest"
 )
@@ -22,11 +20,7 @@ const (
 )
 
 // Options say what kind of API it is. The zero value takes every key.
-type Options struct {
-	routertest.ReceiverOptions                           // all but Handle
-	Keys                       []string                  // good keys; nil = every one is
-	Reject                     func(message string) bool // logs for which a request is refused; nil = none
-}
+type Options = routertest.IntakeOptions
 
 // Log is one log that was accepted.
 type Log struct {
@@ -36,39 +30,19 @@ type Log struct {
 }
 
 // Server is a running API.
-type Server struct {
-	*routertest.Receiver
-
-	mu      sync.Mutex
-	options Options
-	logs    []Log
-}
+type Server struct{ *routertest.Intake[Log] }
 
 // Start starts an API on a port of the loopback address.
 func Start(o Options) *Server {
-	s := &Server{options: o}
-	o.Handle = s.take
-	s.Receiver = routertest.StartReceiver(o.ReceiverOptions)
+	s := &Server{}
+	s.Intake = routertest.StartIntake[Log](o, s.take)
 	return s
 }
 
-// SetKeys makes these the only good keys.
-func (s *Server) SetKeys(keys ...string) {
-	s.mu.Lock()
-	s.options.Keys = keys
-	s.mu.Unlock()
-}
-
 // Logs returns what was accepted, in order.
-func (s *Server) Logs() []Log {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.logs)
-}
+func (s *Server) Logs() []Log { return s.Taken() }
 
 func (s *Server) take(w http.ResponseWriter, r *http.Request, body []byte) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	key := r.Header.Get("X-License-Key") + r.Header.Get("X-Insert-Key")
 	switch {
 	case r.URL.Path != "/log/v1":
@@ -77,7 +51,7 @@ func (s *Server) take(w http.ResponseWriter, r *http.Request, body []byte) {
 	case r.Method != http.MethodPost:
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return
-	case key == "", s.options.Keys != nil && !slices.Contains(s.options.Keys, key):
+	case key == "", !s.Good(key):
 		w.WriteHeader(http.StatusForbidden)
 		return
 	case r.ContentLength > MaxRequest:
@@ -89,7 +63,7 @@ func (s *Server) take(w http.ResponseWriter, r *http.Request, body []byte) {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
-	s.logs = append(s.logs, logs...)
+	s.Keep(logs...)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusAccepted)
 	_, _ = io.WriteString(w, `{"requestId":"00000000-0000-0000-0000-000000000000"}`)
@@ -121,7 +95,7 @@ func (s *Server) decode(kind string, body []byte) (logs []Log, ok bool) {
 				all = map[string]any{}
 			}
 			maps.Copy(all, log.Attributes)
-			if log.Attributes = all; len(all) > MaxAttributes || s.options.Reject != nil && s.options.Reject(log.Message) {
+			if log.Attributes = all; len(all) > MaxAttributes || s.Rejects(log.Message) {
 				return nil, false
 			}
 			logs = append(logs, log)
