@@ -93,15 +93,16 @@ func TestComposeLogs(t *testing.T) {
 	}}
 	follow.Stdout = out
 	if err := follow.Run(); ctx.Err() != nil || !out.done {
-		t.Fatalf("compose logs -f: %v; it shows %.2000s", err, out)
+		t.Fatalf("compose logs -f: %v; it shows %.2000s", err, out.all.String())
 	}
 	<-shown.Done()
-	shows(out.String(), 0, "runs")
+	shows(out.all.String(), 0, "runs")
 }
 
-// awaited keeps what a program writes, and calls came once the text is in it.
+// awaited keeps what a program writes, and calls came once the text is in it. It has no method ReadFrom, which would be called in place of
+// Write.
 type awaited struct {
-	bytes.Buffer
+	all  bytes.Buffer
 	text string
 	came func()
 	done bool
@@ -109,8 +110,8 @@ type awaited struct {
 
 // Write implements io.Writer.
 func (a *awaited) Write(p []byte) (int, error) {
-	n, err := a.Buffer.Write(p)
-	if !a.done && bytes.Contains(a.Bytes(), []byte(a.text)) {
+	n, err := a.all.Write(p)
+	if !a.done && bytes.Contains(a.all.Bytes(), []byte(a.text)) {
 		a.done = true
 		a.came()
 	}
