@@ -17,6 +17,7 @@ import (
 	"github.com/secretref/secretref/logplugin/frame"
 	"github.com/secretref/secretref/logplugin/router/firelens"
 	"github.com/secretref/secretref/logplugin/router/routertest"
+	"github.com/secretref/secretref/logplugin/session"
 	"github.com/secretref/secretref/shared/fakeaws"
 	"github.com/secretref/secretref/shared/polltest"
 	"github.com/secretref/secretref/shared/rig"
@@ -122,6 +123,48 @@ func secureSocket(t *testing.T, k *killable) (server *tls.Config, authority stri
 	return server, k.aws.PutSecret(fakeaws.Secret{Name: "logs/authority", String: string(ca.PEM())})
 }
 
+// The driver is killed while the receiver has read a part of a batch and reads no more: no line is missing afterwards, and no more
+// come twice than are in one batch.
+func TestKillWithinBatch(t *testing.T) {
+	const (
+		lines     = 2500
+		lineBytes = 1000
+		batch     = 768 << 10 // the largest
+		read      = 1100      // of the receiver before the kill: of a later batch than the first, which may be a small one
+	)
+	for _, x := range socketTargets() {
+		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
+			n, read, size := lines, read, lineBytes
+			if strings.HasPrefix(x.server.Network, "unix") {
+				x.server.Address = filepath.Join(t.TempDir(), "s")
+			}
+			if x.server.Network == "udp" { // so few that the kernel keeps all of them
+				n, read, size = 70, 65, 100 // more than go without a pause, each in one datagram
+			}
+			k := startKillable(t)
+			s := &socketRun{socketTarget: x, receiver: routertest.StartSocket(t, x.server), k: k, files: map[string]*os.File{}, padding: strings.Repeat("x", size)}
+			s.begin(t, "c1")
+			held := s.receiver.HoldAfter(read)
+			done := s.put(t, 0, n)
+			<-held
+			if x.server.Network != "udp" && !s.waits(t) {
+				t.Error("the batch was delivered before the kill")
+			}
+			k.kill()
+			s.receiver.Release()
+			k.launch(t)
+			done()
+			s.arrives(t, n)
+			polltest.Until(t, 60*time.Second, "nothing waits any more", func() bool { return !s.waits(t) })
+			again := len(s.lines()) - n
+			if most := batch/lineBytes + 1; again > most || x.server.Network != "udp" && again == 0 {
+				t.Errorf("%d lines came again, want some, and at most the %d of a batch", again, most)
+			}
+		})
+	}
+}
+
 func splitAtZero(data []byte, _ bool) (int, []byte, error) {
 	i := bytes.IndexByte(data, 0)
 	if i < 0 {
@@ -137,21 +180,28 @@ type socketRun struct {
 	receiver  *routertest.SocketReceiver
 	k         *killable
 	files     map[string]*os.File
+	padding   string // behind each line
 }
 
 var socketNames = []string{"c1", "c2"}
 
-func (s *socketRun) run(t *testing.T) {
+// begin starts a session for each of the containers.
+func (s *socketRun) begin(t *testing.T, names ...string) {
+	t.Helper()
 	options := s.optionsFor(s.receiver.Address())
 	if s.authority != "" {
 		options["secretOptions.tls.ca_file"] = s.authority
 	}
-	for _, name := range socketNames {
+	for _, name := range names {
 		s.files[name] = s.k.fifo(t, name)
 		if a := s.k.startWith(t, name, options); a != `{"Err":""}` {
 			t.Fatalf("StartLogging: %s", a)
 		}
 	}
+}
+
+func (s *socketRun) run(t *testing.T) {
+	s.begin(t, socketNames...)
 	if s.server.Network == "udp" {
 		s.datagrams(t)
 		return
@@ -216,15 +266,15 @@ func (s *socketRun) datagrams(t *testing.T) {
 	s.arrives(t, 2*(parts+1)*part)
 }
 
-// put writes the lines from from to to-1 of both containers.
+// put writes the lines from from to to-1 of each container.
 func (s *socketRun) put(t *testing.T, from, to int) (done func()) {
 	var wg sync.WaitGroup
 	base := time.Now().UnixNano()
-	for _, name := range socketNames {
+	for name, file := range s.files {
 		wg.Go(func() {
 			for i := from; i < to; i++ {
-				e := frame.Entry{Source: []byte("stdout"), TimeNano: base + int64(i), Line: fmt.Appendf(nil, "%s %06d", name, i)}
-				if _, err := s.files[name].Write(frame.AppendFrame(nil, &e)); err != nil {
+				e := frame.Entry{Source: []byte("stdout"), TimeNano: base + int64(i), Line: fmt.Appendf(nil, "%s %06d%s", name, i, s.padding)}
+				if _, err := file.Write(frame.AppendFrame(nil, &e)); err != nil {
 					t.Error(err)
 					return
 				}
@@ -236,9 +286,10 @@ func (s *socketRun) put(t *testing.T, from, to int) (done func()) {
 
 // lines are the whole lines of ours that have arrived: one that was cut by the end of a connection is none.
 func (s *socketRun) lines() (lines []string) {
+	size := len("c1 000000")
 	for _, m := range s.receiver.Messages() {
-		if line, whole := messageLine(m); whole && len(line) == len("c1 000000") {
-			lines = append(lines, line)
+		if line, whole := messageLine(m); whole && len(line) == size+len(s.padding) {
+			lines = append(lines, line[:size])
 		}
 	}
 	return lines
@@ -257,14 +308,17 @@ func (s *socketRun) arrives(t *testing.T, n int) {
 	polltest.Until(t, 60*time.Second, fmt.Sprintf("%d lines arrive", n), func() bool { return len(s.distinct()) >= n })
 }
 
+// waits reports whether lines are in the spool that were not delivered.
+func (s *socketRun) waits(t *testing.T) bool {
+	return slices.ContainsFunc(s.k.sessions(t), func(x session.Status) bool { return x.WaitingBytes > 0 })
+}
+
 // settles waits until the driver has sent all lines, and the receiver has read them.
 func (s *socketRun) settles(t *testing.T) {
 	t.Helper()
 	polltest.Until(t, 60*time.Second, "nothing waits any more", func() bool {
-		for _, x := range s.k.sessions(t) {
-			if x.WaitingBytes > 0 {
-				return false
-			}
+		if s.waits(t) {
+			return false
 		}
 		seen := s.distinct()
 		for _, name := range socketNames {

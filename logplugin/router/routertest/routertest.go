@@ -32,6 +32,7 @@ type Subject struct {
 	Heal     func()   // ends Hang and all faults
 	Rotate   func()   // from now on the receiver wants another credential; the sources know it once they are invalidated; nil means that there is none
 	Secrets  []string // what must be in no error
+	Cut      func()   // ends all connections, after which the receiver is well; nil means that there are none to speak of
 	Fill     int      // records for which Send must wait while the receiver hangs; 0 = 2,000
 }
 
@@ -135,7 +136,20 @@ func delivers(t *testing.T, s *Subject) {
 	if err := send(t, s, b.Slice(3, 7)); err != nil {
 		t.Fatalf("a slice of a batch: %v", err)
 	}
-	received(t, s, append(want, lines[3:7]...))
+	want = append(want, lines[3:7]...)
+	received(t, s, want)
+	for range 5 { // a receiver that ends each connection after a batch costs a new one, and nothing is lost or doubled
+		if s.Cut == nil {
+			break
+		}
+		s.Cut()
+		b, lines := Batch(s.Encoders, 10)
+		if err := send(t, s, b); err != nil {
+			t.Fatalf("after the end of a connection: %v", err)
+		}
+		want = append(want, lines...)
+		received(t, s, want)
+	}
 }
 
 // received waits until the receiver has all lines: without acknowledgement Send does not.
@@ -149,7 +163,7 @@ func received(t *testing.T, s *Subject, want []string) {
 }
 
 // Await waits until what is true, at most limit.
-func Await(t *testing.T, what string, true func() bool) {
+func Await(t testing.TB, what string, true func() bool) {
 	t.Helper()
 	polltest.Until(t, limit, what, true)
 }

@@ -53,6 +53,8 @@ type SocketReceiver struct {
 	accepted int
 	buffer   int // of the last connection over TCP
 	messages [][]byte
+	holdAt   int           // after so many messages no more are taken; 0 means never
+	held     chan struct{} // closed when that is so
 	done     sync.WaitGroup
 }
 
@@ -84,6 +86,7 @@ func ListenSocket(o SocketOptions) (*SocketReceiver, error) {
 
 // Close ends the receiver and its connections.
 func (s *SocketReceiver) Close() {
+	s.Release()
 	s.SetFault(SocketAway)
 	s.done.Wait()
 	_ = s.port.Close() // nothing depends on it
@@ -161,6 +164,23 @@ func (s *SocketReceiver) cut() {
 	for c := range s.conns {
 		_ = c.Close()
 	}
+}
+
+// HoldAfter has the receiver take n more messages, and then none, until Release: what its connections have sent besides stays where
+// it is, in the buffers of the kernel. held is closed when the last of the n has come.
+func (s *SocketReceiver) HoldAfter(n int) (held <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.holdAt, s.held = len(s.messages)+n, make(chan struct{})
+	return s.held
+}
+
+// Release ends what HoldAfter has begun.
+func (s *SocketReceiver) Release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.holdAt = 0
+	s.changed.Broadcast()
 }
 
 // setBuffer gives a socket a buffer for what was not read yet, as root a larger one than the system allows others.
@@ -250,9 +270,18 @@ func (s *SocketReceiver) serve(c net.Conn) {
 
 func (s *SocketReceiver) add(p []byte) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.isFull() {
+		s.changed.Wait()
+	}
 	s.messages = append(s.messages, slices.Clone(p))
-	s.mu.Unlock()
+	if s.isFull() {
+		close(s.held)
+	}
 }
+
+// isFull reports whether no more messages are taken. The lock is held.
+func (s *SocketReceiver) isFull() bool { return s.holdAt > 0 && len(s.messages) >= s.holdAt }
 
 func (s *SocketReceiver) receive(p net.PacketConn) {
 	buf := make([]byte, 64<<10)

@@ -61,7 +61,7 @@ const SocketBuffer = 64 << 10
 func (s *SocketSetup) Subject(received func() []string) *Subject {
 	set := func(f SocketFault) func() { return func() { s.Receiver.SetFault(f) } }
 	x := &Subject{
-		Router: s.Router, Encoders: s.Encoders, Received: received, Fill: 20_000,
+		Router: s.Router, Encoders: s.Encoders, Received: received, Cut: s.Receiver.Cut, Fill: 20_000,
 		Hang: set(SocketHangs), Heal: set(SocketWell),
 		Faults: []Fault{{Name: "nobody listens", Break: set(SocketAway), Want: router.ClassRetry}},
 	}

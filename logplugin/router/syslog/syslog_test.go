@@ -189,24 +189,6 @@ func TestTLSFaults(t *testing.T) {
 	})
 }
 
-// A receiver that closes after each batch costs a connection each, and nothing is lost or doubled.
-func TestReconnects(t *testing.T) {
-	s := start(t, routertest.SocketOptions{Network: "tcp"}, nil, nil)
-	var want []string
-	for range 5 {
-		b, lines := routertest.Batch(s.Encoders, 10)
-		if e := routertest.Send(t, s.Router, b); e != nil {
-			t.Fatal(e)
-		}
-		want = append(want, lines...)
-		routertest.Await(t, "the batch", func() bool { return len(s.lines()) >= len(want) })
-		s.Receiver.Cut()
-	}
-	if got := s.lines(); !slices.Equal(got, want) || s.Receiver.Accepted() < 2 {
-		t.Errorf("%d lines over %d connections, want %d", len(got), s.Receiver.Accepted(), len(want))
-	}
-}
-
 // UDP: every message is a datagram, a group at a time; a receiver of this host that is away is noticed. The kernel keeps some 250
 // datagrams for a receiver that is slow, so no more are sent at once.
 func TestUDP(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"crypto/tls"
 	"encoding/json"
-	"slices"
 	"strings"
 	"testing"
 
@@ -145,24 +144,6 @@ func TestFormats(t *testing.T) {
 			t.Errorf("%v: %d bytes of a long line without a mark of the cut", c.options, len(got))
 		}
 		routertest.EncoderAllocs(t, Kind(), options, "hello", "bad \xff bytes", strings.Repeat("x", 1000))
-	}
-}
-
-// A receiver that closes after each batch costs a connection each, and nothing is lost or doubled.
-func TestReconnects(t *testing.T) {
-	s := start(t, routertest.SocketOptions{}, nil, nil)
-	var want []string
-	for range 5 {
-		b, lines := routertest.Batch(s.Encoders, 10)
-		if e := routertest.Send(t, s.Router, b); e != nil {
-			t.Fatal(e)
-		}
-		want = append(want, lines...)
-		routertest.Await(t, "the batch", func() bool { return len(s.lines()) >= len(want) })
-		s.Receiver.Cut()
-	}
-	if got := s.lines(); !slices.Equal(got, want) || s.Receiver.Accepted() < 2 {
-		t.Errorf("%d lines over %d connections, want %d", len(got), s.Receiver.Accepted(), len(want))
 	}
 }
 
