@@ -3,12 +3,7 @@
 package tcp
 
 import (
-	"bytes"
 	"encoding/json"
-	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -19,32 +14,8 @@ import (
 
 // rsyslog's input over TCP, which we did not write, takes each line of what comes as a message.
 func TestRsyslog(t *testing.T) {
-	dir := t.TempDir()
-	out, port, conf := filepath.Join(dir, "out"), filepath.Join(dir, "port"), filepath.Join(dir, "conf")
-	text := fmt.Sprintf("global(workDirectory=%q maxMessageSize=\"128k\")\nmodule(load=\"imtcp\")\ntemplate(name=\"raw\" type=\"string\" string=\"%%rawmsg%%\\n\")\n"+
-		"input(type=\"imtcp\" address=\"127.0.0.1\" port=\"0\" listenPortFileName=%q)\naction(type=\"omfile\" file=%q template=\"raw\")\n", dir, port, out)
-	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	var said bytes.Buffer
-	cmd := exec.Command("rsyslogd", "-n", "-i", "NONE", "-f", conf)
-	cmd.Stdout, cmd.Stderr = &said, &said
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		if _ = cmd.Wait(); t.Failed() {
-			t.Logf("rsyslogd: %s", said.String())
-		}
-	})
-	listens := ""
-	routertest.Await(t, "rsyslogd listens", func() bool {
-		p, _ := os.ReadFile(port)
-		listens = strings.TrimSpace(string(p))
-		return listens != ""
-	})
-	c, err := Kind().New(router.Options{Plain: map[string]string{address: "tcp://127.0.0.1:" + listens}})
+	rsyslog := routertest.StartRsyslog(t, routertest.RsyslogOptions{Template: "%rawmsg%"})
+	c, err := Kind().New(router.Options{Plain: map[string]string{address: "tcp://" + rsyslog.Address()}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,9 +34,8 @@ func TestRsyslog(t *testing.T) {
 	}
 	var got []string
 	routertest.Await(t, "rsyslog has all messages", func() bool {
-		data, _ := os.ReadFile(out)
 		got = nil
-		for m := range strings.Lines(string(data)) {
+		for _, m := range rsyslog.Lines() {
 			var r struct{ Log string }
 			if json.Unmarshal([]byte(m), &r) == nil {
 				got = append(got, r.Log)
