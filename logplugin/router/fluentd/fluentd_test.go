@@ -41,7 +41,7 @@ func start(t testing.TB, o forwardtest.Options, options map[string]string) *setu
 	}
 	t.Cleanup(server.Close)
 	s := &setup{server: server, key: routertest.NewSource(sharedKey), password: routertest.NewSource(password)}
-	all := router.Options{Plain: map[string]string{"fluentd-address": server.Address(), "fluentd-read-timeout": "5s"}, Secrets: map[string]secret.Source{}}
+	all := router.Options{Plain: map[string]string{"fluentd-address": server.Address(), "fluentd-read-timeout": "1m"}, Secrets: map[string]secret.Source{}}
 	maps.Copy(all.Plain, options)
 	if o.SharedKey != "" {
 		all.Secrets["fluentd-shared-key"] = s.key
