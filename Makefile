@@ -21,13 +21,13 @@ deps: # the real parts that the tests run against
 	./packaging/install-test-deps
 
 unit: # a first look, in under a minute: no root, no Docker
-	./.ci/unit
+	./.ci/unit $(AFTER)
 
 test: deps # everything, as root
 	./.ci/test $(AFTER)
 
 race: # the race detector, where goroutines share memory; it needs a C compiler
-	./packaging/install-test-deps race && CGO_ENABLED=1 go test -race -short -count=1 -p 2 -parallel 8 -timeout 15m $$(./.ci/list race)
+	./packaging/install-test-deps race && ./.ci/race
 
 test-engines: deps # the tests of both programs against Docker 29, its CLI, buildx and docker compose, which are built first, once
 	./packaging/install-test-deps engine
