@@ -42,8 +42,15 @@ type Entry struct {
 	Ordinal   int32  // counts the pieces of one line from 1
 	Last      bool   // the last piece of a line; at the end of a stream it may never come
 
-	// Pos is not in the frame: a Joiner sets it to the position of the frame that holds the first byte of Line.
-	Pos int64
+	// Pos and Floor are not in the frame. A Joiner sets Pos to the position of the frame that holds the first byte of Line, and Floor
+	// to the last position up to there that is not inside a line of the other stream.
+	Pos, Floor int64
+}
+
+// Span says where something begins that is delivered whole: a line, or an event of several.
+type Span struct {
+	Pos   int64 // of its first frame
+	Floor int64 // the last position up to Pos where a cursor is not inside anything that was delivered
 }
 
 // TrimReturn removes the carriage return that a terminal puts at the end of each line: a line of `docker run -t` ends in

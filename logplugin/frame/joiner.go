@@ -87,7 +87,7 @@ func (j *Joiner) Push(e *Entry, pos int64, now time.Time) {
 	}
 	if l == nil {
 		if last {
-			j.whole(e, pos)
+			j.whole(e, pos, pos)
 			return
 		}
 		l = j.start(e, hasID)
@@ -115,6 +115,16 @@ func (j *Joiner) lower(l *line) {
 	for i := range j.open {
 		if o := &j.open[i]; o.open && o.pending && o.pos > l.pos {
 			o.floor = min(o.floor, l.floor)
+		}
+	}
+}
+
+// Lower notes that a line that was emitted belongs to s: from a cursor behind the beginning of s, only a part of s would be read again.
+// Call it from emit, if lines are parts of something larger.
+func (j *Joiner) Lower(s Span) {
+	for i := range j.open {
+		if o := &j.open[i]; o.open && o.pending && o.floor > s.Pos && o.pos-s.Floor <= j.opt.MaxSpan {
+			o.floor = s.Floor
 		}
 	}
 }
@@ -229,15 +239,15 @@ func (j *Joiner) start(e *Entry, hasID bool) *line {
 }
 
 // whole emits a line that came in one piece, without a copy.
-func (j *Joiner) whole(e *Entry, pos int64) {
-	j.out = Entry{Source: e.Source, TimeNano: e.TimeNano, Line: e.Line, Pos: pos}
+func (j *Joiner) whole(e *Entry, pos, floor int64) {
+	j.out = Entry{Source: e.Source, TimeNano: e.TimeNano, Line: e.Line, Pos: pos, Floor: floor}
 	j.emit(&j.out)
 	j.out = Entry{}
 }
 
 func (j *Joiner) piece(l *line, last bool) {
 	l.pieces++
-	j.out = Entry{Source: l.source, TimeNano: l.time, Line: l.text, Partial: true, Ordinal: l.pieces, Last: last, Pos: l.pos}
+	j.out = Entry{Source: l.source, TimeNano: l.time, Line: l.text, Partial: true, Ordinal: l.pieces, Last: last, Pos: l.pos, Floor: l.floor}
 	if l.hasID {
 		j.out.PartialID = l.id
 	}
@@ -252,7 +262,7 @@ func (j *Joiner) finish(l *line) {
 	case l.pieces > 0:
 		j.piece(l, true)
 	default:
-		j.whole(&Entry{Source: l.source, TimeNano: l.time, Line: l.text}, l.pos)
+		j.whole(&Entry{Source: l.source, TimeNano: l.time, Line: l.text}, l.pos, l.floor)
 	}
 	l.text, l.open, l.pending = l.text[:0], false, false
 }

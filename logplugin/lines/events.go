@@ -17,7 +17,7 @@ const (
 // A buffer of this size may stay with an idle session.
 const keepBytes = 16 << 10
 
-// maxSpan is how far behind an event a cursor may stay because an event of the other stream has a line on each side of its start.
+// maxSpan is how far behind an event a cursor may stay because an event, or a line, of the other stream has frames on each side of its start.
 const maxSpan = 4 << 20
 
 // events makes one event of a line that matches the pattern and the lines of the same stream that follow it and do not.
@@ -36,7 +36,7 @@ type event struct {
 	time   int64     // of the first line, as the daemon says
 	since  time.Time // when that was pushed
 	pos    int64     // of the first line
-	floor  int64     // a cursor between here and pos would be inside an event of the other stream
+	floor  int64     // a cursor between here and pos would be inside an event or a line of the other stream
 }
 
 // streamOf returns the index of a stream. The daemon has two.
@@ -47,7 +47,8 @@ func streamOf(source []byte) int {
 	return 0
 }
 
-func (v *events) push(e *frame.Entry) {
+// push takes a line, and returns where the event begins that it belongs to.
+func (v *events) push(e *frame.Entry) frame.Span {
 	for i := range v.open {
 		if o := &v.open[i]; o.lines > 0 && e.TimeNano-o.time >= int64(maxEventAge) {
 			v.finish(o)
@@ -60,28 +61,37 @@ func (v *events) push(e *frame.Entry) {
 	}
 	switch {
 	case e.Partial, len(e.Line) > maxEventBytes:
+		s := frame.Span{Pos: e.Pos, Floor: e.Floor}
+		v.lower(1-stream, s)
 		v.emit(e)
-		return
+		return s
 	case o.lines == 0:
 		*o = event{
 			lines: 1, text: append(o.text[:0], e.Line...), source: append(o.source[:0], e.Source...),
-			time: e.TimeNano, since: time.Now(), pos: e.Pos, floor: e.Pos,
+			time: e.TimeNano, since: time.Now(), pos: e.Pos, floor: e.Floor,
 		}
-		return
+	default:
+		o.text = append(append(o.text, '\n'), e.Line...)
+		o.lines++
 	}
-	o.text = append(append(o.text, '\n'), e.Line...)
-	o.lines++
-	if other := &v.open[1-stream]; other.lines > 0 && other.pos > o.pos && other.pos-o.floor <= maxSpan {
-		other.floor = min(other.floor, o.floor)
-	}
+	s := frame.Span{Pos: o.pos, Floor: o.floor}
+	v.lower(1-stream, s)
 	if o.lines == maxEventLines {
 		v.finish(o)
+	}
+	return s
+}
+
+// lower notes that s, which is of the other stream, has frames on each side of the start of the open event of a stream.
+func (v *events) lower(stream int, s frame.Span) {
+	if o := &v.open[stream]; o.lines > 0 && o.floor > s.Pos && o.pos-s.Floor <= maxSpan {
+		o.floor = s.Floor
 	}
 }
 
 // finish emits an event. Its buffer stays.
 func (v *events) finish(o *event) {
-	v.out = frame.Entry{Source: o.source, TimeNano: o.time, Line: o.text, Pos: o.pos}
+	v.out = frame.Entry{Source: o.source, TimeNano: o.time, Line: o.text, Pos: o.pos, Floor: o.floor}
 	v.emit(&v.out)
 	v.out = frame.Entry{}
 	o.lines = 0

@@ -14,7 +14,7 @@ import (
 
 // entry returns a line of stdout, or of stderr if its text begins with "err:".
 func entry(text string, pos int64) *frame.Entry {
-	e := &frame.Entry{Source: []byte("stdout"), Line: []byte(text), Pos: pos, TimeNano: pos}
+	e := &frame.Entry{Source: []byte("stdout"), Line: []byte(text), Pos: pos, Floor: pos, TimeNano: pos}
 	if strings.HasPrefix(text, "err:") {
 		e.Source, e.Line = []byte("stderr"), e.Line[len("err:"):]
 	}

@@ -50,13 +50,19 @@ func (f *Flow) IsOver() bool { return time.Since(f.began) >= turn || !f.HasRoom(
 // HasRoom reports whether the rate allows more lines now. Do not push any while it does not; Deadline says when it will.
 func (f *Flow) HasRoom() bool { return f.limit.hasRoom() }
 
-// Push takes a line, or a piece of one that is too long to be whole. Its Pos must be set.
-func (f *Flow) Push(e *frame.Entry) {
+// Push takes a line, or a piece of one that is too long to be whole. Its Pos and Floor must be set. Push returns where that begins which
+// the line belongs to: the line itself, or an event.
+func (f *Flow) Push(e *frame.Entry) frame.Span {
+	s := frame.Span{Pos: e.Pos, Floor: e.Floor}
 	if f.events != nil {
-		f.events.push(e)
-		return
+		s = f.events.push(e)
+	} else {
+		f.choose(e)
 	}
-	f.choose(e)
+	if m := &f.limit.missing; m.lines > 0 && m.floor > s.Pos && m.pos-s.Floor <= maxSpan {
+		m.floor = s.Floor
+	}
+	return s
 }
 
 // choose emits e unless a pattern or the rate leaves it out. The first piece of a line decides for the others.
@@ -90,8 +96,8 @@ func (f *Flow) Held() (pos int64, ok bool) {
 	if f.events != nil {
 		pos, ok = f.events.held()
 	}
-	if m := f.limit.missing; m.lines > 0 && (!ok || m.pos < pos) {
-		return m.pos, true
+	if m := f.limit.missing; m.lines > 0 && (!ok || m.floor < pos) {
+		return m.floor, true
 	}
 	return pos, ok
 }

@@ -79,6 +79,7 @@ type limiter struct {
 type missing struct {
 	lines int64
 	pos   int64     // of the first
+	floor int64     // a cursor between here and pos would be inside an event or a line of the other stream
 	time  int64     // of the first, as the daemon says
 	since time.Time // when the first was left out
 }
@@ -114,7 +115,7 @@ func (l *limiter) take(e *frame.Entry, first bool) bool {
 	}
 	if l.full = l.full || l.used >= l.limit || l.used > 0 && l.used+cost > l.limit; l.full {
 		if l.missing.lines == 0 {
-			l.missing = missing{pos: e.Pos, time: e.TimeNano, since: time.Now()}
+			l.missing = missing{pos: e.Pos, floor: e.Floor, time: e.TimeNano, since: time.Now()}
 		}
 		l.missing.lines++
 		return false

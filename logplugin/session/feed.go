@@ -261,7 +261,7 @@ func (f *feed) isOver() bool { return f.flow != nil && f.flow.IsOver() }
 func (f *feed) emit(e *frame.Entry) {
 	e.TrimReturn()
 	if f.flow != nil {
-		f.flow.Push(e)
+		f.joiner.Lower(f.flow.Push(e))
 		return
 	}
 	f.encode(e)
