@@ -178,9 +178,18 @@ func (c *Client) unreachable(err error) error {
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("%w at %s/%s: permission denied; ask as root", ErrNoDriver, c.dir, socketName)
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, unix.ECONNREFUSED):
-		return fmt.Errorf("%w at %s/%s; does the service run, and with this state directory?", errNobodyListens, c.dir, socketName)
+		return fmt.Errorf("%w at %s/%s; %s", errNobodyListens, c.dir, socketName, silence(c.dir))
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%w at %s/%s in time", ErrNoDriver, c.dir, socketName)
 	}
 	return fmt.Errorf("%w at %s/%s: %w", ErrNoDriver, c.dir, socketName, err)
+}
+
+// silence says why nobody may listen in a state directory. A driver whose directory has been read-only from the start serves the daemon,
+// and has no socket.
+func silence(dir string) string {
+	if errors.Is(unix.Access(dir, unix.W_OK), unix.EROFS) {
+		return "the directory is read-only, and a driver has no socket there until it is not: make its file system writable"
+	}
+	return "does the service run, and with this state directory?"
 }

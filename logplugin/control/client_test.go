@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/secretref/secretref/logplugin/session"
 	"github.com/secretref/secretref/logplugin/spool"
 )
@@ -67,6 +69,31 @@ func TestAttention(t *testing.T) {
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("Attention() =\n%q, want\n%q", got, want)
 	}
+}
+
+// Where a driver can have no socket, because the directory is read-only, the error says so.
+func TestNoSocketOnReadOnlyDirectory(t *testing.T) {
+	dir := t.TempDir()
+	client := NewClient(dir)
+	asks := func(want string) {
+		t.Helper()
+		if _, err := client.Report(t.Context()); !errors.Is(err, ErrNoDriver) || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+	asks("/status.sock; does the service run, and with this state directory?")
+	if err := unix.Mount(dir, dir, "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := unix.Mount("", dir, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	asks("/status.sock; the directory is read-only, and a driver has no socket there until it is not: make its file system writable")
 }
 
 // A driver that begins to listen within a second is waited for. One that does not is missed then, and one that cannot be asked at once.
