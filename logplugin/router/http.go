@@ -126,6 +126,7 @@ type Answer struct {
 	Location   string        // of a redirect: scheme and host
 	At         int           // the number of the address that has said it
 	from       string        // which of several addresses has said it; "" = there is one, or it is shown nowhere
+	direct     bool          // it came from the receiver and not from a proxy of ours, as far as is known here
 	redact     func(string) string
 }
 
@@ -225,6 +226,8 @@ func (h *HTTP) exchangeAt(ctx context.Context, r Request, base string, body [][]
 	}
 	a.Media, _, _ = mime.ParseMediaType(res.Header.Get("Content-Type"))
 	a.HTML = a.Media == "text/html" || strings.HasPrefix(strings.TrimSpace(string(a.Body[:min(len(a.Body), 64)])), "<")
+	proxy, _ := h.config.Proxy(req)
+	a.direct = proxy == nil || req.URL.Scheme == "https" // what a proxy itself answers to CONNECT is a proxyError
 	if u, err := res.Location(); err == nil && !h.config.Hidden {
 		a.Location = u.Scheme + "://" + u.Host
 	}
@@ -308,6 +311,8 @@ func (a *Answer) Class() (c Class, hint string) {
 		return ClassConfig, "redirects are not followed"
 	case s == http.StatusUnauthorized, s == http.StatusForbidden:
 		return ClassCredentials, ""
+	case s == http.StatusProxyAuthRequired && a.direct:
+		return ClassConfig, "no proxy of HTTPS_PROXY or HTTP_PROXY answers this: check the address, and what is between this host and the receiver"
 	case s == http.StatusProxyAuthRequired:
 		return ClassConfig, proxyHint
 	case s == http.StatusRequestEntityTooLarge:

@@ -2,6 +2,8 @@ package router_test
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -12,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,6 +70,64 @@ func TestProxyAnswers(t *testing.T) {
 	gone := &url.URL{Scheme: "http", Host: "127.0.0.1:1"}
 	if _, e := do(t, "https://hec.example.com:8088", router.HTTPConfig{Proxy: http.ProxyURL(gone)}); e == nil || e.Class != router.ClassRetry || !strings.Contains(e.Error(), "proxyconnect") {
 		t.Errorf("a proxy that is away: %v", e)
+	}
+}
+
+// The hint of a 407 speaks of the environment's proxy only where that has answered.
+func TestLoginOfProxy(t *testing.T) {
+	refuses := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusProxyAuthRequired) })
+	receiver := httptest.NewServer(refuses)
+	defer receiver.Close()
+	secured := httptest.NewTLSServer(refuses)
+	defer secured.Close()
+	pool := x509.NewCertPool()
+	pool.AddCert(secured.Certificate())
+	tunnel := httptest.NewServer(tunnelTo(secured.Listener.Addr().String()))
+	defer tunnel.Close()
+	const ours, theirs = "the proxy in HTTPS_PROXY or HTTP_PROXY wants", "no proxy of HTTPS_PROXY or HTTP_PROXY answers this"
+	for _, c := range []struct{ name, base, proxy, hint string }{
+		{"no proxy", receiver.URL, "", theirs},
+		{"a proxy", "http://logs.example.com", receiver.URL, ours},
+		{"through a tunnel", "https://example.com", tunnel.URL, theirs},
+	} {
+		config := router.HTTPConfig{TLS: &tls.Config{RootCAs: pool}, Proxy: func(*http.Request) (*url.URL, error) { return nil, nil }}
+		if c.proxy != "" {
+			config.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse(c.proxy) }
+		}
+		a, failed := do(t, c.base, config)
+		if failed != nil {
+			t.Errorf("%s: %v", c.name, failed)
+			continue
+		}
+		if class, hint := a.Class(); class != router.ClassConfig || !strings.HasPrefix(hint, c.hint) {
+			t.Errorf("%s: class %s, hint %q, want one that begins with %q", c.name, class, hint, c.hint)
+		}
+	}
+}
+
+// tunnelTo is a proxy whose tunnels all lead to one address.
+func tunnelTo(address string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		back, err := new(net.Dialer).DialContext(r.Context(), "tcp", address)
+		if err != nil {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		defer back.Close()
+		front, buffered, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer front.Close()
+		_, _ = io.WriteString(front, "HTTP/1.1 200 OK\r\n\r\n")
+		var there sync.WaitGroup
+		there.Go(func() {
+			_, _ = io.Copy(back, buffered)
+			_ = back.Close()
+		})
+		_, _ = io.Copy(front, back)
+		_ = front.Close()
+		there.Wait()
 	}
 }
 
