@@ -14,6 +14,10 @@ func (p Program) policy(args []string) int {
 	if err == nil && len(rest) > 0 {
 		err = c.misused("it takes no argument")
 	}
+	format := orElse(given["format"], iampolicy.Formats()[0])
+	if err == nil {
+		err = iampolicy.CheckFormat(format)
+	}
 	if err != nil {
 		return p.complain(err)
 	}
@@ -25,7 +29,7 @@ func (p Program) policy(args []string) int {
 	if policy.IsEmpty() {
 		return p.complain(errors.New("no registry of the configuration needs anything of AWS"))
 	}
-	if err := policy.Write(p.Stdout, orElse(given["format"], iampolicy.Formats()[0])); err != nil {
+	if err := policy.Write(p.Stdout, format); err != nil {
 		return p.complain(err)
 	}
 	return exitOK

@@ -37,10 +37,12 @@ enabled = false
 		want []string
 		code int
 	}{
-		"all":       {rules, nil, []string{`"arn:aws:secretsmanager:eu-west-1:111122223333:secret:prod/ghcr-AbCdEf"`, `"arn:aws:secretsmanager:eu-central-1:*:secret:prod/hub-??????"`, `"sts:AssumeRole"`}, 0},
-		"terraform": {rules, []string{"--format", "terraform"}, []string{`resource "aws_iam_policy" "secretref"`}, 0},
-		"ECR":       {"[ecr]\nenabled = true\n", nil, []string{"ecr:GetAuthorizationToken", "ecr:BatchGetImage"}, 0},
-		"format":    {rules, []string{"--format", "toml"}, []string{"write one of json, terraform, cloudformation"}, 1},
+		"all":                             {rules, nil, []string{`"arn:aws:secretsmanager:eu-west-1:111122223333:secret:prod/ghcr-AbCdEf"`, `"arn:aws:secretsmanager:eu-central-1:*:secret:prod/hub-??????"`, `"sts:AssumeRole"`}, 0},
+		"terraform":                       {rules, []string{"--format", "terraform"}, []string{`resource "aws_iam_policy" "secretref"`}, 0},
+		"ECR":                             {"[ecr]\nenabled = true\n", nil, []string{"ecr:GetAuthorizationToken", "ecr:BatchGetImage"}, 0},
+		"format":                          {rules, []string{"--format", "toml"}, []string{"write one of json, terraform, cloudformation"}, 1},
+		"format where nothing is allowed": {"[ecr]\nenabled = false\n", []string{"--format", "yaml"}, []string{`"yaml" is not a format of a policy; write one of json`}, 1},
+		"format where the configuration is broken": {"[ecr\n", []string{"--format", "yaml"}, []string{`"yaml" is not a format of a policy; write one of json`}, 1},
 		"account": {"[accounts.\"444455556666\"]\nrole_arn = \"arn:aws:iam::444455556666:role/secret-reader\"\n[registries.\"ghcr.io\"]\ncredentialsParameter = \"arn:aws:ssm:eu-west-1:444455556666:parameter/x\"\n", nil,
 			[]string{"arn:aws:iam::444455556666:role/secret-reader", "parameter/x"}, 0},
 		"nothing":  {"[ecr]\nenabled = false\n", nil, []string{"no registry of the configuration needs anything"}, 1},

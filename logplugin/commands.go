@@ -40,7 +40,7 @@ func commands() []command {
 		{"configure", "runtime", "write secretref-runtime into daemon.json, so that containers can have --runtime secretref and variables by reference",
 			[]string{"runtime", "default", "undo", "dry-run", "daemon-config", "config"}, Program.configure},
 		{"routers", "NAME", "list the log routers, or the options of one with their defaults", nil, Program.routers},
-		{"import", "FILE", "print what an ECS task definition, a compose file, a daemon.json or an ecs.config becomes here", []string{"part", "format"}, Program.importFile},
+		{"import", "FILE", "print what an ECS task definition, a compose file, a daemon.json or an ecs.config becomes here; - is standard input", []string{"part", "format"}, Program.importFile},
 		{"iam-policy", "", "print the IAM policy that the destinations of the configuration need, or with --log-opt that of a container's options", append(common("log-opt"), "format"), Program.iamPolicy},
 		{"version", "", "print the version", nil, Program.version},
 		{"help", "", "print this; COMMAND --help prints the help of one command", nil, Program.help},

@@ -1,6 +1,7 @@
 package logplugin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,29 +18,30 @@ import (
 	"github.com/secretref/secretref/shared/iampolicy"
 )
 
+// importable says what FILE of import may be.
+const importable = "give a task definition, a template of CloudFormation with one, a compose file, a daemon.json or an ecs.config, or - for standard input"
+
 // importFile prints what a configuration of ECS or of Docker becomes here. No value that may be a secret is printed.
-func (p Program) importFile(_ context.Context, f flags) error {
-	if f.id == "" {
-		return errors.New("import: which file? give a task definition, a template of CloudFormation with one, a compose file, a daemon.json or an ecs.config")
-	}
-	if f.output.format != "" && f.output.part != "" && f.output.part != "policy" {
-		return fmt.Errorf("import: --format is of the policy, and the part %s has one form; leave it out", f.output.part)
-	}
-	file, err := os.Open(f.id)
-	if err != nil {
+func (p Program) importFile(ctx context.Context, f flags) error {
+	if err := f.output.check(); err != nil {
 		return err
 	}
-	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, taskdef.Max+1))
+	if f.id == "" {
+		return errors.New("import: which file? " + importable)
+	}
+	data, err := p.imported(ctx, f.id)
 	if err != nil {
-		return fmt.Errorf("read %s: %w", f.id, err)
+		return fmt.Errorf("import: %w", err)
 	}
 	in, err := taskdef.Read(data)
 	if err != nil {
+		if f.id == standardInput {
+			f.id = "standard input"
+		}
 		return fmt.Errorf("%s: %w", f.id, err)
 	}
 	plan := taskdef.NewPlan(in, Routers())
-	if err := plan.Write(p.Stdout, f.output.part, f.policyFormat()); err != nil {
+	if err := plan.Write(p.Stdout, f.output.part, f.output.policyFormat()); err != nil {
 		return err
 	}
 	if len(plan.Refused) > 0 {
@@ -48,16 +50,67 @@ func (p Program) importFile(_ context.Context, f flags) error {
 	return nil
 }
 
-// policyFormat is how the IAM policy is written.
-func (f flags) policyFormat() string {
-	if f.output.format == "" {
-		return iampolicy.Formats()[0]
+// standardInput is the FILE that is read from there.
+const standardInput = "-"
+
+// imported reads a file, or standard input, as far as taskdef.Read looks at it. The end of ctx ends the program while it waits for a
+// person or for another program to write; the read then ends with the process.
+func (p Program) imported(ctx context.Context, name string) ([]byte, error) {
+	type result struct {
+		data []byte
+		err  error
 	}
-	return f.output.format
+	read := make(chan result, 1)
+	go func() {
+		data, err := p.readFile(name)
+		if err != nil {
+			err = fmt.Errorf("%w; %s", err, importable)
+		}
+		read <- result{data, err}
+	}()
+	select {
+	case r := <-read:
+		return r.data, r.err
+	case <-ctx.Done():
+		return nil, errors.New("interrupted before the end of the input")
+	}
 }
+
+func (p Program) readFile(name string) ([]byte, error) {
+	in := p.Stdin
+	if name != standardInput {
+		file, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close()
+		in = file
+	}
+	return io.ReadAll(io.LimitReader(in, taskdef.Max+1))
+}
+
+// check looks at the options of the output, before anything else is looked at.
+func (o outputFlags) check() error {
+	if err := taskdef.CheckPart(o.part); err != nil {
+		return err
+	}
+	if err := iampolicy.CheckFormat(o.policyFormat()); err != nil {
+		return err
+	}
+	if o.format != "" && o.part != "" && o.part != "policy" {
+		return fmt.Errorf("import: --format is of the policy, and the part %s has one form; leave it out", o.part)
+	}
+	return nil
+}
+
+// policyFormat is how the IAM policy is written.
+func (o outputFlags) policyFormat() string { return cmp.Or(o.format, iampolicy.Formats()[0]) }
 
 // iamPolicy prints the policy that the given log options need, or else the destinations of the configuration.
 func (p Program) iamPolicy(_ context.Context, f flags) error {
+	if err := f.output.check(); err != nil {
+		return err
+	}
 	cfg, err := p.load(f)
 	if err != nil {
 		return err
@@ -91,7 +144,7 @@ func (p Program) iamPolicy(_ context.Context, f flags) error {
 	if policy.IsEmpty() {
 		return errors.New("no destination of the configuration has a reference or a router of AWS, so that there is nothing to allow; containers that give their options themselves need a policy for those: give them with --log-opt")
 	}
-	return policy.Write(p.Stdout, f.policyFormat())
+	return policy.Write(p.Stdout, f.output.policyFormat())
 }
 
 // assumeRole is the action of STS that a role needs.

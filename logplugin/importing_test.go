@@ -2,8 +2,10 @@ package logplugin
 
 import (
 	"bytes"
+	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -127,6 +129,86 @@ func TestImportRefuses(t *testing.T) {
 	}
 }
 
+// unreadable fails to be read.
+type unreadable struct{ io.Reader }
+
+func (unreadable) Read([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+// endless never ends, and counts what is read of it.
+type endless struct{ read int }
+
+func (e *endless) Read(p []byte) (int, error) {
+	e.read += len(p)
+	return copy(p, bytes.Repeat([]byte(" "), len(p))), nil
+}
+
+// import reads standard input as it does a file, no more of it than of one, and says what FILE is where there is none.
+func TestImportOfStandardInput(t *testing.T) {
+	task, err := os.ReadFile("testdata/import/splunk.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, _, _ := runCommand(t, "import", "testdata/import/splunk.json")
+	noEnd := &endless{}
+	missing := filepath.Join(t.TempDir(), "taskdef.json")
+	for _, c := range []struct {
+		name, file string
+		in         io.Reader
+		out, errs  string
+		code       int
+	}{
+		{"a task definition", "-", bytes.NewReader(task), want, "", 0},
+		{"nothing", "-", strings.NewReader(""), "", "standard input: ", 1},
+		{"an error", "-", unreadable{}, "", "import: io: read/write on closed pipe; give a task definition", 1},
+		{"without an end", "-", noEnd, "", "more than 1048576 bytes", 1},
+		{"a missing file", missing, nil, "", "import: open " + missing + ": no such file or directory; give a task definition, a template of CloudFormation with one, a compose file, a daemon.json or an ecs.config, or - for standard input", 1},
+		{"a directory", filepath.Dir(missing), nil, "", "is a directory; give a task definition", 1},
+	} {
+		var out, errs bytes.Buffer
+		code := Run(t.Context(), Program{Args: []string{"import", c.file}, Stdin: c.in, Stdout: &out, Stderr: &errs})
+		if code != c.code || out.String() != c.out || !strings.Contains(errs.String(), c.errs) {
+			t.Errorf("%s: exit %d, %s%s, want %d, %s%s", c.name, code, out.String(), errs.String(), c.code, c.out, c.errs)
+		}
+	}
+	if noEnd.read > 4<<20 {
+		t.Errorf("%d bytes were read of an input without an end", noEnd.read)
+	}
+}
+
+// A person who has given no input can interrupt import.
+func TestImportIsInterrupted(t *testing.T) {
+	in, never := io.Pipe()
+	defer never.Close()
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	var out, errs bytes.Buffer
+	code := Run(ctx, Program{Args: []string{"import", "-"}, Stdin: in, Stdout: &out, Stderr: &errs})
+	if code != 1 || !strings.Contains(errs.String(), "interrupted before the end of the input") {
+		t.Errorf("exit %d, %s%s", code, out.String(), errs.String())
+	}
+}
+
+const wrongFormat = `"yaml" is not a format of a policy; write one of json, terraform, cloudformation`
+
+// A format or a part that there is not is named, whatever else is wrong.
+func TestImportNamesWrongOptions(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "taskdef.json")
+	for _, c := range []struct {
+		want string
+		args []string
+	}{
+		{wrongFormat, []string{"import", "--format", "yaml"}},
+		{wrongFormat, []string{"import", missing, "--format", "yaml"}},
+		{wrongFormat, []string{"import", missing, "--part", "policy", "--format", "yaml"}},
+		{`"x" is not a part; write one of destinations`, []string{"import", missing, "--part", "x"}},
+		{`"x" is not a part; write one of destinations`, []string{"import", "testdata/import/splunk.json", "--part", "x", "--format", "json"}},
+	} {
+		if out, errs, code := runCommand(t, c.args...); code != 1 || !strings.Contains(errs, c.want) || out != "" {
+			t.Errorf("%q: exit %d, %s%s, want %q", c.args, code, out, errs, c.want)
+		}
+	}
+}
+
 func TestIAMPolicy(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config.toml")
 	write := func(text string) {
@@ -143,6 +225,12 @@ func TestIAMPolicy(t *testing.T) {
 	write("[logs]\nspool_total = \"1GiB\"\n")
 	if _, errs, code := runCommand(t, "iam-policy", "--config", path); code != 1 || !strings.Contains(errs, "there is nothing to allow") {
 		t.Errorf("exit %d, %s", code, errs)
+	}
+	for _, text := range []string{"[logs]\n", "[logs\n"} { // there is nothing to allow, and a broken configuration
+		write(text)
+		if out, errs, code := runCommand(t, "iam-policy", "--config", path, "--format", "yaml"); code != 1 || !strings.Contains(errs, wrongFormat) || out != "" {
+			t.Errorf("%q: exit %d, %s%s, want %q", text, code, out, errs, wrongFormat)
+		}
 	}
 	write(fmt.Sprintf("[logs.destinations.a]\nlogDriver = %q\n", "splunk"))
 	if _, errs, code := runCommand(t, "iam-policy", "--config", path); code != 1 || !strings.Contains(errs, "splunk-url is required") {

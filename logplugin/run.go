@@ -29,6 +29,7 @@ const (
 // Program is one run.
 type Program struct {
 	Args           []string
+	Stdin          io.Reader // of import -
 	Stdout, Stderr io.Writer
 	Getenv         func(string) string
 	Environ        []string // as os.Environ

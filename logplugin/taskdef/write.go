@@ -11,6 +11,14 @@ import (
 	"github.com/secretref/secretref/logplugin/jsontext"
 )
 
+// CheckPart returns an error for a part that Write cannot write. "" is all of them.
+func CheckPart(part string) error {
+	if part == "" || slices.Contains(Parts(), part) {
+		return nil
+	}
+	return fmt.Errorf("%q is not a part; write one of %s", part, strings.Join(Parts(), ", "))
+}
+
 // Write writes the plan: one of Parts, or all with what is to be done first. format is that of the policy.
 func (p *Plan) Write(w io.Writer, part, format string) error {
 	var b bytes.Buffer
@@ -35,7 +43,7 @@ func (p *Plan) Write(w io.Writer, part, format string) error {
 			}
 		}
 	case write == nil:
-		return fmt.Errorf("%q is not a part; write one of %s", part, strings.Join(Parts(), ", "))
+		return CheckPart(part)
 	default:
 		if err := write(&b); err != nil {
 			return err

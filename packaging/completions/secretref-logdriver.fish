@@ -8,7 +8,7 @@ complete -c secretref-logdriver -n __fish_use_subcommand -a check -d 'try the co
 complete -c secretref-logdriver -n __fish_use_subcommand -a refresh -d 'read the values of a volume again at once, or without VOLUME those of all mounted ones'
 complete -c secretref-logdriver -n __fish_use_subcommand -a configure -d 'write secretref-runtime into daemon.json, so that containers can have --runtime secretref and variables by reference'
 complete -c secretref-logdriver -n __fish_use_subcommand -a routers -d 'list the log routers, or the options of one with their defaults'
-complete -c secretref-logdriver -n __fish_use_subcommand -a import -d 'print what an ECS task definition, a compose file, a daemon.json or an ecs.config becomes here'
+complete -c secretref-logdriver -n __fish_use_subcommand -a import -d 'print what an ECS task definition, a compose file, a daemon.json or an ecs.config becomes here; - is standard input'
 complete -c secretref-logdriver -n __fish_use_subcommand -a iam-policy -d 'print the IAM policy that the destinations of the configuration need, or with --log-opt that of a container’s options'
 complete -c secretref-logdriver -n __fish_use_subcommand -a version -d 'print the version'
 complete -c secretref-logdriver -n __fish_use_subcommand -a help -d 'print this; COMMAND --help prints the help of one command'

@@ -19,6 +19,14 @@ import (
 // Formats lists what Write can write; the first is the default.
 func Formats() []string { return []string{"json", "terraform", "cloudformation"} }
 
+// CheckFormat returns an error for a format that Write cannot write. A command calls it before it reads anything else.
+func CheckFormat(format string) error {
+	if slices.Contains(Formats(), format) {
+		return nil
+	}
+	return fmt.Errorf("%q is not a format of a policy; write one of %s", format, strings.Join(Formats(), ", "))
+}
+
 // Policy collects what is to be allowed. The zero value allows nothing.
 type Policy struct {
 	resources map[string]map[string]bool // by action
@@ -128,7 +136,7 @@ func (p *Policy) Write(w io.Writer, format string) error {
 	case "cloudformation":
 		_, err = fmt.Fprintf(w, "Resources:\n  SecretrefPolicy:\n    Type: AWS::IAM::ManagedPolicy\n    Properties:\n      PolicyDocument:\n%s\n", indent(text, "        "))
 	default:
-		err = fmt.Errorf("%q is not a format of a policy; write one of %s", format, strings.Join(Formats(), ", "))
+		err = CheckFormat(format)
 	}
 	return err
 }
