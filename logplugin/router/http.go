@@ -229,9 +229,19 @@ func (h *HTTP) exchangeAt(ctx context.Context, r Request, base string, body [][]
 	proxy, _ := h.config.Proxy(req)
 	a.direct = proxy == nil || req.URL.Scheme == "https" // what a proxy itself answers to CONNECT is a proxyError
 	if u, err := res.Location(); err == nil && !h.config.Hidden {
-		a.Location = u.Scheme + "://" + u.Host
+		a.Location = withoutPath(u.Scheme+"://"+u.Host, base)
 	}
 	return a, nil
+}
+
+// withoutPath takes out of a text what is in the path and the query of an address, where a token may be: an address that is written out
+// is an option like others, and a receiver could send its token back.
+func withoutPath(text, address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return hide(text, append(parts(u.EscapedPath()), parts(u.RawQuery)...))
 }
 
 // redact returns what takes the secrets of a request to base out of a text.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"io"
 	"net"
@@ -150,6 +151,35 @@ func TestProxyPassword(t *testing.T) {
 	a, failed := do(t, "http://logs.example.com", router.HTTPConfig{Proxy: http.ProxyURL(at)})
 	if want := "answer 302, a redirect to https://[redacted].example.com"; failed != nil || a.Cause() != want {
 		t.Errorf("%q, %v, want %q", a.Cause(), failed, want)
+	}
+}
+
+// A receiver that sends back a token of an address that is written out does not bring it into an error.
+func TestTokenInAddress(t *testing.T) {
+	const token, key = "t0ken-v4lue", "qu3ry-v4lue"
+	for to, want := range map[string]string{
+		"https://" + token + ".example.com/":                                "https://[redacted].example.com",
+		"https://" + strings.ToUpper(key) + ".example.com:8443/":            "https://[redacted].example.com:8443",
+		"https://a." + hex.EncodeToString([]byte(token)) + ".example.com/x": "https://a.[redacted].example.com",
+		"https://logs.example.com/in/" + token + "?key=" + key:              "https://logs.example.com",
+		"https://user:" + token + "@logs.example.com/":                      "https://logs.example.com",
+	} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", to)
+			w.WriteHeader(http.StatusTemporaryRedirect)
+		}))
+		for _, address := range []string{"/in/" + token + "?key=" + key, "/" + token + "/" + key} {
+			a, failed := do(t, s.URL+address, router.HTTPConfig{})
+			if want := "answer 307, a redirect to " + want; failed != nil || a.Cause() != want {
+				t.Errorf("redirect of %s to %s: %q, %v, want %q", address, to, a.Cause(), failed, want)
+			}
+		}
+		s.Close()
+	}
+	s := httptest.NewServer(http.RedirectHandler("https://127.0.0.1:8443/in/"+token, http.StatusMovedPermanently))
+	defer s.Close()
+	if a, failed := do(t, s.URL+"/in/"+token, router.HTTPConfig{}); failed != nil || a.Cause() != "answer 301, a redirect to https://127.0.0.1:8443" {
+		t.Errorf("redirect to the same host: %q, %v, want its scheme and host", a.Cause(), failed)
 	}
 }
 
