@@ -268,3 +268,29 @@ func TestPositions(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+// By default a line of more than 1 MiB is one record for each MiB: the routers' pages say so.
+func TestJoinerOfLineOverMebibyte(t *testing.T) {
+	const mebibyte, piece = 1 << 20, 16 << 10
+	for _, c := range []struct {
+		bytes int
+		want  []int
+	}{
+		{mebibyte, []int{mebibyte}},
+		{mebibyte + 1, []int{mebibyte, 1}},
+		{4 * mebibyte, []int{mebibyte, mebibyte, mebibyte, mebibyte}},
+		{4*mebibyte + piece, []int{mebibyte, mebibyte, mebibyte, mebibyte, piece}},
+	} {
+		var got []int
+		j := NewJoiner(JoinerOptions{}, func(e *Entry) { got = append(got, len(e.Line)) })
+		text := make([]byte, c.bytes)
+		for pos := 0; pos < c.bytes; pos += piece {
+			end := min(pos+piece, c.bytes)
+			j.Push(&Entry{Source: []byte("stdout"), Line: text[pos:end], Partial: true, PartialID: []byte("x"), Last: end == c.bytes}, int64(pos), t0)
+		}
+		j.Flush()
+		if !slices.Equal(got, c.want) {
+			t.Errorf("a line of %d bytes comes as %d, want %d", c.bytes, got, c.want)
+		}
+	}
+}
