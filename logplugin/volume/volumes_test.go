@@ -33,7 +33,7 @@ type host struct {
 
 func newHost(t *testing.T) *host {
 	t.Helper()
-	h := &host{t: t, aws: fakeaws.New(t, fakeaws.Options{}), dir: t.TempDir(), wait: 300 * time.Millisecond}
+	h := &host{t: t, aws: fakeaws.New(t, fakeaws.Options{}), dir: t.TempDir(), wait: 20 * time.Second}
 	for _, pair := range append(h.aws.Environ(), "AWS_CA_BUNDLE=") {
 		name, value, _ := strings.Cut(pair, "=")
 		t.Setenv(name, value)
@@ -44,7 +44,7 @@ func newHost(t *testing.T) *host {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(values) })
 	h.config = config.Config{
-		AWS: config.AWS{Region: "eu-west-1", Timeout: 200 * time.Millisecond}, Cache: config.Cache{Policy: ttl.Policy{TTL: time.Hour}},
+		AWS: config.AWS{Region: "eu-west-1", Timeout: 20 * time.Second}, Cache: config.Cache{Policy: ttl.Policy{TTL: time.Hour}},
 		Secrets: config.Secrets{AllowReferences: []string{"arn:aws:secretsmanager:*:*:secret:prod/*"}, ValuesDir: values, VolumesDir: values},
 	}
 	return h
@@ -180,6 +180,9 @@ func mountFailure(t *testing.T, failure string, f fakeaws.Fault, before, reboot 
 		}
 	}
 	h.aws.SetFault(f)
+	if f.Kind == fakeaws.Hang {
+		h.wait, h.config.AWS.Timeout = 300*time.Millisecond, 200*time.Millisecond
+	}
 	v = h.volumes()
 	_, err := v.Mount(t.Context(), "app", "c2")
 	if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
