@@ -156,8 +156,8 @@ func TestRoutersAreNamedInOneFile(t *testing.T) {
 			switch {
 			case err != nil:
 				return err
-			case e.IsDir() && slices.Contains([]string{"router/" + k.Name, "bench", "integration", "parity"}, p):
-				return filepath.SkipDir // its own, and comparisons with Docker's driver of that name
+			case e.IsDir() && slices.Contains([]string{"router/" + k.Name, "router/routertest", "bench", "integration", "parity"}, p):
+				return filepath.SkipDir // its own, receivers of tests, and comparisons with Docker's driver of that name
 			case e.IsDir() && p == "router/firelens":
 				return filepath.SkipDir // it translates into the options of all
 			case e.IsDir() && slices.Contains([]string{"router/http", "fluentbit"}, p) && k.Name == "gelf":
