@@ -178,7 +178,7 @@ func TestImportOfStandardInput(t *testing.T) {
 // A person who has given no input can interrupt import.
 func TestImportIsInterrupted(t *testing.T) {
 	in, never := io.Pipe()
-	defer never.Close()
+	t.Cleanup(func() { _ = never.Close() })
 	ctx, interrupt := context.WithCancel(t.Context())
 	interrupt()
 	var out, errs bytes.Buffer
