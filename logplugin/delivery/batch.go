@@ -25,7 +25,6 @@ type batch struct {
 	turn     int  // of which part, then
 	tried    int  // how many were refused alone since the batch was last tried from its start
 	kept     bool // more lines may be added before the next request
-	refusal  *router.Error
 }
 
 // part is the records of one Fill: those from the end of the part before to end-1.
@@ -70,9 +69,7 @@ func (b *batch) add(f Feed, before int, more bool) {
 // restart makes the refused records wait again: what refused them may be different at the next try. How far the search for
 // a bad record has come stays, unless all of the batch is to be tried.
 func (b *batch) restart(all bool) {
-	for i := range b.parts {
-		b.parts[i].refused = 0
-	}
+	b.retryRefused()
 	b.tried, b.accepted, b.alone = 0, false, false
 	if all {
 		b.longest, b.suspect = 0, -1
@@ -147,14 +144,19 @@ func (b *batch) partOf(record int) int {
 	return sort.Search(len(b.parts), func(i int) bool { return record < b.parts[i].end })
 }
 
-// take settles the records from to to-1: the receiver has them. Those before them of the same part are settled already.
+// take settles the records from to to-1: the receiver has them. Those before them of the same part are settled already, or
+// were refused alone: then the request had one record, which is taken out of b, and those before it stay.
 func (b *batch) take(from, to int) {
+	b.accepted, b.alone = true, false
+	if b.parts[b.partOf(from)].refused > 0 {
+		b.remove(from, []bool{true})
+		return
+	}
 	for i := b.partOf(from); from < to; i++ {
 		p := &b.parts[i]
 		p.next = min(to, p.end)
 		from = p.next
 	}
-	b.accepted, b.alone = true, false
 }
 
 // remove takes records from at on out of b: those that are settled, though others before them are not. The records before at

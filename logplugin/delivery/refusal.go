@@ -13,7 +13,7 @@ import (
 
 // A receiver may refuse a record for what the record is, or refuse everything: a gateway that answers 413 to each
 // request, a collector that takes no event. Only the first is a reason to drop it. So a record is dropped when the
-// receiver has refused it alone and has accepted another of the same batch, or one in the last acceptedLately. After
+// receiver has refused it alone after it accepted another of the same batch, or one in the last acceptedLately. After
 // refusedInARow different records without one that was accepted, it refuses everything, and a person must look.
 const (
 	acceptedLately = 10 * time.Minute
@@ -55,7 +55,6 @@ func (a *acceptance) refusesAll() bool {
 // refused notes that the receiver will not take the records from to to-1 of b together. It returns an error when b is to
 // be tried again from its start, after a pause, and nil when there is something to try at once.
 func (d *Delivery) refused(b *batch, from, to int, e *router.Error) *router.Error {
-	b.refusal = e
 	switch {
 	case to-from == 1:
 		d.refusedAlone(b, from, e)
@@ -102,12 +101,11 @@ func (d *Delivery) refusedAlone(b *batch, record int, e *router.Error) {
 	p.refused++
 }
 
-// dropRefused drops the records that were refused before the receiver has accepted another.
-func (d *Delivery) dropRefused(b *batch) {
+// retryRefused makes the records that were refused before the receiver accepted another wait again: it may have begun to
+// accept them in between. One that it refuses again is dropped.
+func (b *batch) retryRefused() {
 	for i := range b.parts {
-		for p := &b.parts[i]; p.refused > 0; p.refused-- {
-			d.drop(b, p, b.refusal)
-		}
+		b.parts[i].refused = 0
 	}
 }
 
@@ -121,7 +119,7 @@ func (d *Delivery) settleEach(b *batch, at, to int, e *router.Error) (gone int, 
 	}
 	d.window.succeeded(b.size(at, at+len(outcomes)))
 	if taken = slices.ContainsFunc(outcomes, func(o router.Outcome) bool { return o == router.Taken || o == router.Discarded }); taken {
-		d.dropRefused(b)
+		b.retryRefused()
 		d.acceptance.accepted()
 		b.accepted, b.alone = true, false
 		b.widen(len(outcomes))

@@ -84,6 +84,37 @@ func TestRefusesEverything(t *testing.T) {
 	})
 }
 
+// A receiver that refuses everything and recovers between any two requests loses no record.
+func TestRecoversWithinAPass(t *testing.T) {
+	for requests := range 40 {
+		forRefusals(t, func(t *testing.T, class router.Class, hint bool) {
+			refuse := refusing(class, hint, isAny)
+			r := &receiver{answer: func(n int, lines []string) error {
+				if n <= requests {
+					return refuse(n, lines)
+				}
+				return nil
+			}}
+			d := New(r, Config{})
+			a, b := newFeed(d, "a"), newFeed(d, "b")
+			a.write(50)
+			b.write(50)
+			time.Sleep(time.Hour)
+			for _, f := range []*feed{a, b} {
+				if sent, rejected, left := f.counts(); sent != 50 || rejected != 0 || left != 0 {
+					t.Errorf("after %d refusals: %d sent, %d rejected, %d left, want 50, 0, 0", requests, sent, rejected, left)
+				}
+			}
+			_ = d.Close()
+			got := r.lines()
+			slices.Sort(got)
+			if got = slices.Compact(got); len(got) != 100 {
+				t.Errorf("after %d refusals: %d different lines arrived, want 100", requests, len(got))
+			}
+		})
+	}
+}
+
 // One record that is refused alone is kept until another is accepted.
 func TestRefusedWithoutOthers(t *testing.T) {
 	forRefusals(t, func(t *testing.T, class router.Class, hint bool) {

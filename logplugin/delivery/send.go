@@ -72,13 +72,13 @@ func (d *Delivery) took(b *batch, from, to int, err error) (rest int, e *router.
 		}
 	}
 	if delivered > 0 {
-		d.dropRefused(b)
 		if e != nil && e.Refused > 0 {
 			d.refusedUnnamed(b, from, delivered, e)
 		}
-		b.take(from, from+delivered)
-		b.widen(delivered)
 		d.window.succeeded(b.size(from, from+delivered))
+		b.take(from, from+delivered)
+		b.retryRefused()
+		b.widen(delivered)
 		d.acceptance.accepted()
 	}
 	gone, taken := 0, delivered > 0
