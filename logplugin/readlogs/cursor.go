@@ -24,6 +24,7 @@ type cursor struct {
 	pos       int64       // in it
 	fresh     bool        // nothing of the session has been read: a beginning that has been deleted is not reported
 	missing   string      // a line to be shown before what follows; "" means none
+	lost      int64       // bytes before pos that are not frames, and are not reported yet
 	live      Session     // at which it was; nil means not known
 	seen      int64       // the end of the bytes that were there when they were read last
 
@@ -213,9 +214,19 @@ func (c *cursor) pass(g spool.Gap) {
 	case deleted:
 		c.missing = fmt.Sprintf("secretref: %d bytes of the log are missing here", g.To-c.pos)
 	default:
-		c.missing = fmt.Sprintf("secretref: %d lines are missing here: the spool was full", g.Lines)
+		c.missing = g.Text()
 	}
 	c.pos = g.To
+}
+
+// reportLost makes a line of the bytes that are not frames, and reports whether there are any.
+func (c *cursor) reportLost() bool {
+	if c.lost == 0 {
+		return false
+	}
+	c.missing = spool.Gap{To: c.lost}.Text()
+	c.lost = 0
+	return true
 }
 
 // buffers are shared by all streams, for what they read: one that waits needs none.
@@ -226,6 +237,9 @@ func (s *Stream) step(ctx context.Context, each func(*frame.Entry) bool) (situat
 	c := &s.cursor
 	limit := s.limit()
 	if c.key == (history.Key{}) || c.pos >= limit {
+		if c.reportLost() {
+			return atMore, nil
+		}
 		return s.advance()
 	}
 	buf := buffers.Get().(*[]byte)
@@ -236,12 +250,20 @@ func (s *Stream) step(ctx context.Context, each func(*frame.Entry) bool) (situat
 		if err != nil {
 			return 0, err
 		}
-		used, ok := decode(b[:a.n], a.what == atHole || a.what == atNext, each)
+		final := a.what == atHole || a.what == atNext
+		if c.lost > 0 && (final && a.n == 0 || isFrame(b[:a.n])) {
+			c.reportLost()
+			return atMore, nil
+		}
+		used, lost, ok := decode(b[:a.n], final, each)
 		c.pos += int64(used)
+		c.lost += int64(lost)
 		c.fresh = c.fresh && used == 0
 		switch {
 		case !ok:
 			return atEnd, nil
+		case lost > 0:
+			return atMore, nil
 		case used == 0 && a.n == len(b):
 			b = make([]byte, frame.HeaderBytes+frame.MaxBytes) // a frame that no daemon writes
 		case a.what == atHole:
@@ -310,30 +332,39 @@ func (s *Stream) advance() (situation, error) {
 	return atMore, nil
 }
 
-// decode shows the frames in buf to each, until that is false, and returns how many bytes they are. final says that nothing
-// follows buf.
-func decode(buf []byte, final bool, each func(*frame.Entry) bool) (used int, ok bool) {
+// isFrame reports whether buf begins with a frame.
+func isFrame(buf []byte) bool {
+	var e frame.Entry
+	_, err := frame.Decode(buf, &e)
+	return err == nil
+}
+
+// decode shows the frames in buf to each, until that is false, and returns how many bytes they are. It stops after bytes that
+// are not frames, the last lost of those used. final says that nothing follows buf: then the beginning of a frame at its end
+// is used, and not lost.
+func decode(buf []byte, final bool, each func(*frame.Entry) bool) (used, lost int, ok bool) {
 	var e frame.Entry
 	for used < len(buf) {
 		n, err := frame.Decode(buf[used:], &e)
-		switch {
-		case err == nil:
+		if err == nil {
 			used += n
 			if !each(&e) {
-				return used, false
+				return used, 0, false
 			}
-		case err == frame.ErrShort && !final: //nolint:errorlint // Decode returns exactly this
-			return used, true
-		default:
-			skip, found := frame.Resync(buf[used+1:])
-			if !found && final {
-				return len(buf), true
-			}
-			used += 1 + skip
-			if !found {
-				return used, true
-			}
+			continue
 		}
+		short := err == frame.ErrShort //nolint:errorlint // Decode returns exactly this
+		if short && !final {
+			return used, 0, true
+		}
+		skip, found := frame.Resync(buf[used+1:])
+		switch {
+		case found || !final:
+			return used + 1 + skip, 1 + skip, true
+		case short:
+			return len(buf), 0, true
+		}
+		return len(buf), len(buf) - used, true
 	}
-	return used, true
+	return used, 0, true
 }

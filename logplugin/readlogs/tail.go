@@ -82,7 +82,7 @@ func (s *Stream) countFrom(ctx context.Context, places []mark, from int) (found 
 			break
 		}
 	}
-	s.cursor.missing = ""
+	s.cursor.missing, s.cursor.lost = "", 0
 	skip := total - s.query.Tail
 	if skip < 0 && from > 0 {
 		return false, nil

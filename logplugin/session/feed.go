@@ -3,7 +3,6 @@ package session
 import (
 	"log/slog"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -277,7 +276,7 @@ func (f *feed) encode(e *frame.Entry) {
 
 // missing puts one record where lines are missing.
 func (f *feed) missing(g spool.Gap) {
-	f.encode(&frame.Entry{Source: []byte("stderr"), TimeNano: f.session.table.now().UnixNano(), Line: droppedText(g), Pos: -g.To})
+	f.encode(&frame.Entry{Source: []byte("stderr"), TimeNano: f.session.table.now().UnixNano(), Line: []byte(g.Text()), Pos: -g.To})
 }
 
 // flush emits what waits for more lines: they will not come.
@@ -363,12 +362,4 @@ func (f *feed) close() {
 	if f.timer != nil {
 		f.timer.Stop()
 	}
-}
-
-// droppedText is the line that stands where lines are missing.
-func droppedText(g spool.Gap) []byte {
-	if g.Lines == 0 { // they could not be counted
-		return []byte("secretref: " + strconv.FormatInt(g.To-g.From, 10) + " bytes of lines are missing here: a part of the spool was lost")
-	}
-	return []byte("secretref: " + strconv.FormatInt(g.Lines, 10) + " lines are missing here: the spool was full")
 }

@@ -28,6 +28,14 @@ type Gap struct {
 	Lines    int64 // frames, of which a line over 16 KiB has several; 0 = nobody knows: a segment was removed or unreadable
 }
 
+// Text is the line that stands where the frames are missing.
+func (g Gap) Text() string {
+	if g.Lines == 0 { // they could not be counted
+		return fmt.Sprintf("secretref: %d bytes of lines are missing here: a part of the spool was lost", g.To-g.From)
+	}
+	return fmt.Sprintf("secretref: %d lines are missing here: the spool was full", g.Lines)
+}
+
 // mark is what a slot says.
 type mark struct {
 	seq          uint64
