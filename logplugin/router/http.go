@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/secretref/secretref/shared/fault"
+	"github.com/secretref/secretref/shared/proxy"
 	"github.com/secretref/secretref/shared/secret"
 )
 
@@ -59,7 +60,7 @@ type HTTPConfig struct {
 // NewHTTP returns an HTTP that connects when there is something to send.
 func NewHTTP(c HTTPConfig) *HTTP {
 	if c.Proxy == nil {
-		c.Proxy = http.ProxyFromEnvironment
+		c.Proxy = proxy.FromEnvironment()
 	}
 	h := &HTTP{config: c, bases: append([]string{c.Base}, c.Others...), client: &http.Client{
 		Transport: &http.Transport{
@@ -226,8 +227,8 @@ func (h *HTTP) exchangeAt(ctx context.Context, r Request, base string, body [][]
 	}
 	a.Media, _, _ = mime.ParseMediaType(res.Header.Get("Content-Type"))
 	a.HTML = a.Media == "text/html" || strings.HasPrefix(strings.TrimSpace(string(a.Body[:min(len(a.Body), 64)])), "<")
-	proxy, _ := h.config.Proxy(req)
-	a.direct = proxy == nil || req.URL.Scheme == "https" // what a proxy itself answers to CONNECT is a proxyError
+	through, _ := h.config.Proxy(req)
+	a.direct = through == nil || req.URL.Scheme == "https" // what a proxy itself answers to CONNECT is a proxyError
 	if u, err := res.Location(); err == nil && !h.config.Hidden {
 		a.Location = withoutPath(u.Scheme+"://"+u.Host, base)
 	}
@@ -248,8 +249,8 @@ func withoutPath(text, address string) string {
 func (h *HTTP) redact(v *Values, base string) func(text string) string {
 	return func(text string) string {
 		if to, err := url.Parse(base); err == nil {
-			if proxy, _ := h.config.Proxy(&http.Request{URL: to}); proxy != nil {
-				password, _ := proxy.User.Password()
+			if through, _ := h.config.Proxy(&http.Request{URL: to}); through != nil {
+				password, _ := through.User.Password()
 				text = hide(text, []string{password})
 			}
 		}
@@ -337,14 +338,17 @@ func (a *Answer) Class() (c Class, hint string) {
 func (h *HTTP) failed(ctx context.Context, op string, err error, redact func(string) string) *Error {
 	e := &Error{Class: ClassRetry, Op: op, Bad: NoRecord, Err: secret.RedactError(err)}
 	var timeout net.Error
-	var proxy *proxyError
+	var refused *proxyError
+	var unread *proxy.Error
 	class, cause, hint := TLSFault(err, h.config.TLSName, h.config.Hidden)
 	switch {
 	case class != "":
 		e.Class, e.Cause, e.Hint, e.IsTLS = class, cause, hint, true
-	case errors.As(err, &proxy):
-		e.Class, e.Cause, e.Hint = proxy.class(), proxy.Error(), proxy.hint()
-		e.RetryAfter = proxy.retryAfter
+	case errors.As(err, &unread):
+		e.Class, e.Cause, e.Hint = ClassConfig, unread.Error(), proxy.Hint
+	case errors.As(err, &refused):
+		e.Class, e.Cause, e.Hint = refused.class(), refused.Error(), refused.hint()
+		e.RetryAfter = refused.retryAfter
 	case ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		e.Cause = "stopped"
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():

@@ -154,6 +154,18 @@ func TestProxyPassword(t *testing.T) {
 	}
 }
 
+// With a proxy that cannot be read nothing is sent, and what is wrong is named without the proxy's text.
+func TestUnreadProxy(t *testing.T) {
+	const hidden = "h1dden%v4lue"
+	t.Setenv("HTTP_PROXY", "http://user:"+hidden+"@proxy.example.com:3128")
+	t.Setenv("NO_PROXY", "")
+	_, failed := do(t, "http://logs.example.com", router.HTTPConfig{})
+	if failed == nil || failed.Class != router.ClassConfig || !strings.Contains(failed.Error(), "HTTP_PROXY is not the address of a proxy") ||
+		failed.Hint == "" || strings.Contains(failed.Error()+failed.Hint, hidden) {
+		t.Errorf("%+v, want class config, with the variable's name and a hint", failed)
+	}
+}
+
 // A receiver that sends back a token of an address that is written out does not bring it into an error.
 func TestTokenInAddress(t *testing.T) {
 	const token, key = "t0ken-v4lue", "qu3ry-v4lue"

@@ -18,6 +18,7 @@ import (
 
 	"github.com/secretref/secretref/shared/config"
 	"github.com/secretref/secretref/shared/fault"
+	"github.com/secretref/secretref/shared/proxy"
 )
 
 const keys = "AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE"
@@ -150,6 +151,23 @@ func TestOwnWordsAreLeftOut(t *testing.T) {
 				t.Errorf("%v (%s), want %q and a hint, without the words of who answered", e, e.Kind, c.want)
 			}
 		})
+	}
+}
+
+// With a proxy that cannot be read AWS is not asked, and what is wrong is named without the proxy's text.
+func TestUnreadProxy(t *testing.T) {
+	const hidden = "h1dden%v4lue"
+	setenv(t, []string{keys, "AWS_SECRET_ACCESS_KEY=x", "HTTPS_PROXY=http://user:" + hidden + "@proxy.example.com:3128", "NO_PROXY="})
+	cfg, err := New(config.AWS{EndpointURL: "https://aws.example.com"}, "test", "1").Config(t.Context(), "eu-west-1", config.Role{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
+	_, err = secretsmanager.NewFromConfig(cfg).GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: aws.String("x")})
+	e := &fault.Error{Op: "get secret x"}
+	Classify(t.Context(), e, err)
+	if e.Kind != fault.Unreachable || !strings.Contains(e.Error(), "HTTPS_PROXY is not the address of a proxy") || e.Hint != proxy.Hint || strings.Contains(e.Error(), hidden) {
+		t.Errorf("%v (%s), want one about HTTPS_PROXY with a hint, without its text", e, e.Kind)
 	}
 }
 

@@ -29,10 +29,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go/logging"
 	"github.com/aws/smithy-go/middleware"
-	"golang.org/x/net/http/httpproxy"
 
 	"github.com/secretref/secretref/shared/config"
 	"github.com/secretref/secretref/shared/fault"
+	"github.com/secretref/secretref/shared/proxy"
 	"github.com/secretref/secretref/shared/safefile"
 )
 
@@ -222,14 +222,19 @@ func refusedByProxy(_ context.Context, _ *url.URL, _ *http.Request, res *http.Re
 
 // proxy follows HTTPS_PROXY and NO_PROXY of the environment, or the [aws] table where that names a proxy: sudo and
 // systemd drop the environment.
-func (s *Session) proxy() func(*http.Request) (*url.URL, error) {
-	env := httpproxy.FromEnvironment()
+func (s *Session) proxy() proxy.Chooser {
+	choose := proxy.FromEnvironment()
 	if s.aws.HTTPSProxy != "" {
-		env.HTTPSProxy, env.HTTPProxy = s.aws.HTTPSProxy, s.aws.HTTPSProxy
-		env.NoProxy = s.aws.NoProxy
+		choose = proxy.Fixed(s.aws.HTTPSProxy, s.aws.NoProxy)
 	}
-	choose := env.ProxyFunc()
-	return func(r *http.Request) (*url.URL, error) { return choose(r.URL) }
+	return func(r *http.Request) (*url.URL, error) {
+		u, err := choose(r)
+		var unread *proxy.Error
+		if errors.As(err, &unread) {
+			err = &fault.Error{Kind: fault.Unreachable, Cause: unread.Error(), Hint: proxy.Hint}
+		}
+		return u, err
+	}
 }
 
 func (s *Session) assume(ctx context.Context, cfg aws.Config, role config.Role) (aws.Credentials, error) {
