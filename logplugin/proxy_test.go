@@ -3,9 +3,7 @@ package logplugin
 import (
 	"encoding/base64"
 	"fmt"
-	"io"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -50,23 +48,7 @@ func (x *tunnels) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusProxyAuthRequired)
 		return
 	}
-	back, err := new(net.Dialer).DialContext(r.Context(), "tcp", x.to)
-	if err != nil {
-		w.WriteHeader(http.StatusBadGateway)
-		return
-	}
-	defer back.Close()
-	front, buffered, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		return
-	}
-	defer front.Close()
-	_, _ = io.WriteString(front, "HTTP/1.1 200 OK\r\n\r\n")
-	go func() {
-		_, _ = io.Copy(back, buffered)
-		_ = back.Close()
-	}()
-	_, _ = io.Copy(front, back)
+	routertest.TunnelTo(x.to)(w, r)
 }
 
 func (x *tunnels) targets() []string {

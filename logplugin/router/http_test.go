@@ -15,7 +15,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -83,7 +82,7 @@ func TestLoginOfProxy(t *testing.T) {
 	defer secured.Close()
 	pool := x509.NewCertPool()
 	pool.AddCert(secured.Certificate())
-	tunnel := httptest.NewServer(tunnelTo(secured.Listener.Addr().String()))
+	tunnel := httptest.NewServer(routertest.TunnelTo(secured.Listener.Addr().String()))
 	defer tunnel.Close()
 	const ours, theirs = "the proxy in HTTPS_PROXY or HTTP_PROXY wants", "no proxy of HTTPS_PROXY or HTTP_PROXY answers this"
 	for _, c := range []struct{ name, base, proxy, hint string }{
@@ -103,32 +102,6 @@ func TestLoginOfProxy(t *testing.T) {
 		if class, hint := a.Class(); class != router.ClassConfig || !strings.HasPrefix(hint, c.hint) {
 			t.Errorf("%s: class %s, hint %q, want one that begins with %q", c.name, class, hint, c.hint)
 		}
-	}
-}
-
-// tunnelTo is a proxy whose tunnels all lead to one address.
-func tunnelTo(address string) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		back, err := new(net.Dialer).DialContext(r.Context(), "tcp", address)
-		if err != nil {
-			w.WriteHeader(http.StatusBadGateway)
-			return
-		}
-		defer back.Close()
-		front, buffered, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			return
-		}
-		defer front.Close()
-		_, _ = io.WriteString(front, "HTTP/1.1 200 OK\r\n\r\n")
-		var there sync.WaitGroup
-		there.Go(func() {
-			_, _ = io.Copy(back, buffered)
-			_ = back.Close()
-		})
-		_, _ = io.Copy(front, back)
-		_ = front.Close()
-		there.Wait()
 	}
 }
 

@@ -156,7 +156,7 @@ type Aside struct {
 	Name string // the path that it has now
 }
 
-// SetAside returns the damaged files that Load has seen, by this process or an earlier one, and that nobody has deleted.
+// SetAside returns the damaged files that Load has set aside, in this process or in an earlier one, as far as they are still there.
 func (d *Dir) SetAside() (all []Aside) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
