@@ -19,6 +19,7 @@ const (
 	imageID     = "tag: {{.ImageID}}"
 	environment = "tag: a template sees the container's whole environment"
 	terminal    = "a terminal's line"
+	emptyValue  = "an empty value of an option"
 	budget      = "tag, labels-regex and env-regex may take any time"
 )
 
@@ -88,6 +89,14 @@ func testOptions(t *testing.T, h *host) {
 			known.shows(c.difference)
 		})
 	}
+	t.Run("an empty value", func(t *testing.T) {
+		c := container{options: map[string]string{"splunk-url": hec.URL(), "splunk-token": token, "splunk-gzip": ""}}
+		if out, err := h.try(t, c, "splunk", false); err == nil || !strings.Contains(out, "invalid syntax") {
+			t.Errorf("Docker's driver takes an empty value: %v, %s", err, out)
+		}
+		h.run(t, c, "splunk", true)
+		known.shows(emptyValue)
+	})
 	t.Run("terminal", func(t *testing.T) {
 		tty = true
 		docker, here := run(t, nil, false), run(t, nil, true)

@@ -28,6 +28,7 @@ func TestDockersDrivers(t *testing.T) {
 	h := newHost(t)
 	for group, test := range map[string]func(*testing.T, *host){
 		"splunk": testSplunk, "fluentd": testFluentd, "syslog": testSyslog, "gelf": testGELF, "awslogs": testAwslogs, "options": testOptions,
+		"lists": testLists,
 	} {
 		t.Run(group, func(t *testing.T) {
 			t.Parallel()

@@ -31,6 +31,7 @@ const (
 	gzipLevel    = "splunk-gzip-level -1"
 	failedBatch  = "a failed batch is kept"
 	literalNames = "{{ and }} in splunk-source"
+	noPath       = "splunk-url has no path"
 	eventIsAfter = `{"event":`
 )
 
@@ -80,6 +81,19 @@ func testSplunk(t *testing.T, h *host) {
 	}
 	t.Run("a source in braces", func(t *testing.T) { braces(t, h, known) })
 	t.Run("a receiver that is away", func(t *testing.T) { away(t, h, known) })
+	t.Run("a path", func(t *testing.T) {
+		hec, err := hectest.Start(hectest.Options{Tokens: []string{token}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(hec.Close)
+		c := container{options: map[string]string{"splunk-url": hec.URL() + "/proxy", "splunk-token": token, "splunk-verify-connection": "false"}}
+		if out, err := h.try(t, c, "splunk", false); err == nil || !strings.Contains(out, "splunk-url") {
+			t.Errorf("Docker's driver takes an address with a path: %v, %s", err, out)
+		}
+		h.run(t, c, "splunk", true)
+		known.shows(noPath)
+	})
 	if t.Failed() {
 		return
 	}

@@ -23,6 +23,7 @@ const (
 	sentOnceMore  = "each message is a write of its own"
 	foundSocket   = "without syslog-address"
 	skipsAnyway   = "syslog-tls-skip-verify skips the check"
+	withoutTLS    = "the options of TLS are ignored"
 	keepsFrom     = "a receiver that is away keeps the container from starting"
 )
 
@@ -61,6 +62,15 @@ func testSyslog(t *testing.T, h *host) {
 	}
 	t.Run("a receiver that is away", func(t *testing.T) { awaySyslog(t, h, known) })
 	t.Run("skip-verify", func(t *testing.T) { skipVerify(t, h, known) })
+	t.Run("options of TLS without it", func(t *testing.T) {
+		_, address, _ := startSocket(t, h, "tcp", splitAt('\n'))
+		c := container{options: map[string]string{"syslog-address": address, "syslog-tls-skip-verify": "true"}}
+		h.run(t, c, "syslog", false)
+		if out, err := h.try(t, c, "syslog", true); err == nil || !strings.Contains(out, "syslog-tls-skip-verify needs") {
+			t.Errorf("ours takes options of TLS without it: %v, %s", err, out)
+		}
+		known.shows(withoutTLS)
+	})
 	if !t.Failed() {
 		known.complete(sentOnceMore, foundSocket) // matters of a connection that breaks, and of files of the machine
 	}

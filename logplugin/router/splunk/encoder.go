@@ -29,6 +29,8 @@ var Differences = []struct{ Docker, Here string }{
 		"one channel for the life of the router, and a batch is delivered when the indexer says so"},
 	{"{{ and }} in splunk-source, splunk-sourcetype and splunk-index are text",
 		"these options are templates, as tag is; the value of a secret is text"},
+	{"splunk-url has no path: one other than / is refused",
+		"the path of a proxy is taken, and HEC's own follows it"},
 	{"splunk-gzip-level -1 is zlib's level 6",
 		"it is a level 2, which costs half and gives nearly the same"},
 	{"a failed batch is kept with new events for ever, or printed into the daemon's log at exit",

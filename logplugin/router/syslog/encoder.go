@@ -27,6 +27,8 @@ var Differences = []struct{ Docker, Here string }{
 		"it is unixgram:///dev/log"},
 	{"syslog-tls-skip-verify skips the check whatever its value is, false too",
 		"true skips it, false does not"},
+	{"the options of TLS are ignored where syslog-address does not begin with tcp+tls://",
+		"a container with both does not start, because its lines would not be protected"},
 	{"a receiver that is away keeps the container from starting",
 		"the container starts, and its lines wait in the spool"},
 }
