@@ -69,10 +69,12 @@ func (w *world) look() {
 func (w *world) stream(tag, source string) *stream {
 	key := tag + " " + source
 	if w.streams[key] == nil {
-		w.streams[key] = &stream{last: -1, end: -1}
+		w.streams[key] = newStream()
 	}
 	return w.streams[key]
 }
+
+func newStream() *stream { return &stream{last: -1, end: -1} }
 
 func (s *stream) take(line string) {
 	kind, number, _ := strings.Cut(strings.TrimRight(line, "."), " ")

@@ -2,6 +2,8 @@ package state
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -71,8 +73,13 @@ func (d *Dir) mark(containerID string) error {
 	}
 	d.newest = now
 	d.mu.Unlock()
-	err := d.fs.Chtimes(name, now)
-	if !errors.Is(err, fs.ErrNotExist) {
+	whole, err := d.readWhole(name)
+	switch {
+	case err == nil && whole:
+		return d.writeWhole(name, true, now)
+	case err == nil:
+		return d.fs.Chtimes(name, now)
+	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
 	if err := d.fs.MkdirAll(dir, 0o700); err != nil {
@@ -113,25 +120,58 @@ func (d *Dir) Accepted(containerID string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// whole is what the marker of a container holds whose whole output docker logs reads from the log driver. Versions before wrote nothing.
-const whole = "whole\n"
+// The marker of a container whose whole output docker logs reads from the log driver holds wholeText, and the second of the marker's time. A
+// version that does not write it changes the time alone: what the container has written since then is in a file of the daemon's.
+const wholeText = "whole"
 
 // SetWhole notes whether the whole output of an accepted container was read by a log driver that docker logs asks.
 func (d *Dir) SetWhole(containerID string, is bool) error {
-	f, err := d.fs.Open(filepath.Join(d.path, acceptedDir, ID(containerID)), os.O_WRONLY|os.O_TRUNC, 0)
+	name := filepath.Join(d.path, acceptedDir, ID(containerID))
+	st, err := d.fs.Lstat(name)
+	if err != nil {
+		return err
+	}
+	return d.writeWhole(name, is, st.ModTime())
+}
+
+// IsWhole reports what SetWhole has noted, and that no version has accepted the container since that does not note it; true if that cannot
+// be found out.
+func (d *Dir) IsWhole(containerID string) bool {
+	whole, err := d.readWhole(filepath.Join(d.path, acceptedDir, ID(containerID)))
+	return err != nil || whole
+}
+
+func (d *Dir) writeWhole(name string, is bool, at time.Time) error {
+	flags, text := os.O_WRONLY|os.O_TRUNC, ""
+	if is {
+		flags, text = os.O_WRONLY, fmt.Sprintf("%s %d\n", wholeText, at.Unix())
+	}
+	f, err := d.fs.Open(name, flags, 0)
 	if err != nil {
 		return err
 	}
 	if is {
-		_, err = f.Write([]byte(whole))
+		_, err = f.WriteAt([]byte(text), 0)
 	}
-	return errors.Join(err, f.Close())
+	return errors.Join(err, f.Close(), d.fs.Chtimes(name, at))
 }
 
-// IsWhole reports what SetWhole has noted; true if that cannot be found out.
-func (d *Dir) IsWhole(containerID string) bool {
-	st, err := d.fs.Lstat(filepath.Join(d.path, acceptedDir, ID(containerID)))
-	return err != nil || st.Size() > 0
+func (d *Dir) readWhole(name string) (bool, error) {
+	f, err := d.fs.Open(name, os.O_RDONLY, 0)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	b := make([]byte, 64)
+	n, err := f.ReadAt(b, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return false, err
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	return string(b[:n]) == fmt.Sprintf("%s %d\n", wholeText, st.ModTime().Unix()), nil
 }
 
 // forgetOldest keeps the newest of the containers that were accepted, and returns how new the newest is.

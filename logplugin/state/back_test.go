@@ -2,6 +2,7 @@ package state_test
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -96,5 +97,60 @@ func TestGoingBack(t *testing.T) {
 				t.Errorf("after that: %+v, %v", all, err)
 			}
 		})
+	}
+}
+
+// A version without numbers has the directory for a while. It empties the file of the lock, writes the states of its sessions without a
+// number, and gives the marker of a container that starts another time. What it has begun comes after what was there, for good, and the next
+// numbers are greater than all before; of the containers that it has started docker logs does not have the whole output.
+func TestForwardAgain(t *testing.T) {
+	path := t.TempDir()
+	begin := func(d *state.Dir, file, container string) state.Session {
+		t.Helper()
+		s := session(file, container)
+		s.Number = d.Number()
+		if err := errors.Join(d.Save(s), d.Accept(container), d.SetWhole(container, true)); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	d := open(t, path, state.OS{})
+	first := begin(d, "/f/first", "a")
+	begin(d, "/f/other", "b")
+	if err := errors.Join(d.Accept("b"), d.Remove("/f/other"), d.Close()); err != nil { // it starts again, and all is delivered
+		t.Fatal(err)
+	}
+
+	old := firstFormat{Version: firstVersion, File: "/f/old", ContainerID: "a", Started: first.Started.Add(-time.Hour), Router: "splunk"} // the clock has stepped back
+	text, err := json.Marshal(old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := time.Now().Add(time.Minute)
+	err = errors.Join(os.WriteFile(filepath.Join(path, "lock"), []byte("123\n"), 0o600),
+		os.WriteFile(filepath.Join(path, "sessions", state.ID(old.File)+".json"), text, 0o600),
+		os.Chtimes(filepath.Join(path, "accepted", state.ID("a")), later, later))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	last := uint64(0)
+	for _, when := range []string{"after that", "later"} {
+		d = open(t, path, state.OS{})
+		all, err := d.Load()
+		if err != nil || len(all.Sessions) != 2 || all.Sessions[0].File != first.File || all.Sessions[0].Number != first.Number || all.Sessions[1].File != old.File {
+			t.Fatalf("%s: %+v, %v; want %s and %s", when, all, err, first.File, old.File)
+		}
+		if n := all.Sessions[1].Number; n <= first.Number || last > 0 && n != last {
+			t.Errorf("%s the session of the older version has the number %d, want one after %d that stays", when, n, first.Number)
+		}
+		last = all.Sessions[1].Number
+		if n := d.Number(); n <= last {
+			t.Errorf("%s the next number is %d, want one after %d", when, n, last)
+		}
+		if d.IsWhole("a") || !d.IsWhole("b") {
+			t.Errorf("%s the output is whole: %v and %v, want false and true", when, d.IsWhole("a"), d.IsWhole("b"))
+		}
+		_ = d.Close()
 	}
 }

@@ -100,6 +100,15 @@ func (d *Dir) Load() (Loaded, error) {
 		}
 	}
 	slices.SortFunc(all.Sessions, Session.compare)
+	if d.note(&all) {
+		d.number(all.Sessions)
+		slices.SortFunc(all.Sessions, Session.compare)
+	}
+	return all, nil
+}
+
+// note makes known what Load has found, and reports whether this process has not given a number to a session yet.
+func (d *Dir) note(all *Loaded) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, s := range all.Sessions {
@@ -109,7 +118,7 @@ func (d *Dir) Load() (Loaded, error) {
 	for _, f := range all.Damaged {
 		d.known[f.ID] = true // and is not reported again
 	}
-	return all, nil
+	return !d.begun
 }
 
 func (d *Dir) isKnown(id string) bool {

@@ -57,14 +57,14 @@ type Session struct {
 	ContainerID   string
 	ContainerName string          // as the daemon gave it
 	Started       time.Time       // for people: the clock may have been wrong
-	Number        uint64          // its place in the order of all sessions; 0 = it was begun by a version that had none
+	Number        uint64          // its place in the order of all sessions; 0 = a version without numbers has begun it; Load gives it one
 	History       int64           // see options.History
 	ReadLogs      bool            // the daemon asks the log driver for docker logs, and has no copy of its own
 	Options       options.Options // zero = this version cannot read them
 }
 
-// Before reports whether s began before o. Sessions without a number were all begun before those with one; among them
-// only the clock can say.
+// Before reports whether s began before o. Sessions without a number were all begun before those with one, or count so; among them only
+// the clock can say.
 func (s Session) Before(o Session) bool { return s.compare(o) < 0 }
 
 func (s Session) compare(o Session) int {
@@ -90,6 +90,7 @@ type Dir struct {
 	mu       sync.Mutex
 	lock     File            // nil until the directory could be made and taken
 	next     uint64          // number of the next session
+	begun    bool            // a number was given
 	reserved uint64          // the first number that the file of the lock says is free
 	unmarked map[string]bool // accepted containers of which the disk has no marker yet
 	newest   time.Time       // of the markers
