@@ -38,6 +38,7 @@ type Program struct {
 	Runtime        string           // for configure; "" means secretref-runtime beside this program
 	RuntimeSocket  string           // for configure; "" means the socket of secretref-runtime.socket
 	Reload         <-chan os.Signal // asks serve to read its configuration again; nil means never
+	Opened         func()           // serve calls it once all log pipes of an earlier process are open; nil means nobody wants to know
 }
 
 // flags are those of all commands; each reads its own.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -39,15 +38,8 @@ type server struct {
 	looking  sync.WaitGroup // for instance
 }
 
-// gcPercent is how much garbage there may be, in percent of what is in use: half of Go's default, for the driver makes hardly any
-// while it sends lines, and what a thousand containers leave behind when they start would stay.
-const gcPercent = 50
-
 // serve listens before all else: a daemon that starts at the same time waits half a second for the socket.
 func (p Program) serve(ctx context.Context, f flags) error {
-	if p.Getenv("GOGC") == "" {
-		defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
-	}
 	log := p.newLog(f)
 	s := &server{program: p, flags: f, log: log, instance: instance{looked: make(chan struct{})}}
 	defer s.looking.Wait()
@@ -155,6 +147,7 @@ func (s *server) with(ctx context.Context, cfg *config.Config, broken error) (ne
 	resolver, kinds := newResolver(aws, cfg, &s.resolves, s.log), RoutersOf(aws)
 	sessions, err := session.New(session.Config{
 		State: dir, Config: cfg, Resolver: resolver, Kinds: kinds, Log: s.log, Broken: broken, Files: s.files, Instance: s.lookForInstance(ctx, cfg),
+		Opened: s.program.Opened,
 	})
 	if err != nil {
 		return nil, err

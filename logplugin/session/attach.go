@@ -24,6 +24,7 @@ func (s *Sessions) Attach() {
 type attaching struct {
 	held     atomic.Bool  // see holds
 	failures atomic.Int64 // calls for the state of sessions that the file system has refused
+	opened   func()       // see Config
 
 	mu     sync.Mutex
 	unread error // why sessions of an earlier process are not read yet; nil = all are
@@ -116,6 +117,7 @@ func (s *Sessions) tidy() {
 			enough.Reset(0)
 		}
 	}
+	s.attaching.opened()
 	for _, x := range all {
 		x.spool.Tidy()
 	}

@@ -41,6 +41,7 @@ type Config struct {
 	// Instance returns the EC2 instance that lines should name, and waits only a moment until it is known. nil means none.
 	Instance func(context.Context) router.Instance
 	Now      func() time.Time // the time that people are shown; nil = time.Now
+	Opened   func()           // is called once every FIFO of an earlier process was opened, if it could be; nil = nobody wants to know
 
 	pauses  pauses
 	spoolFS spool.FileSystem // nil means the host's
@@ -86,6 +87,9 @@ func New(c Config) (*Sessions, error) {
 	if c.pauses == (pauses{}) {
 		c.pauses = usual
 	}
+	if c.Opened == nil {
+		c.Opened = func() {}
+	}
 	a, err := newAdmission(c)
 	if err != nil {
 		return nil, err
@@ -94,6 +98,7 @@ func New(c Config) (*Sessions, error) {
 		admission: a, dir: c.State, log: c.Log,
 		starting: map[string]bool{}, byFile: map[string]*session{}, pauses: c.pauses, now: c.Now, readLogs: c.Config.Logs.ReadLogs,
 	}
+	s.attaching.opened = c.Opened
 	s.history = s.newHistory(c)
 	spools := spoolConfig(c)
 	spools.Spare = s.history.Spare

@@ -135,6 +135,8 @@ func TestTidyWaitsForFIFOs(t *testing.T) {
 		var history kept
 		store := spool.NewStore(spool.Config{Dir: filepath.Join(dir, "state"), Total: 1 << 30, Memory: 1 << 20, Retry: time.Second})
 		s := &Sessions{ctx: ctx, byFile: map[string]*session{}, pauses: usual}
+		opened := 0
+		s.attaching.opened = func() { opened++ }
 		var last *session
 		for _, path := range paths {
 			last = &session{meta: state.Session{File: path}, input: input{tried: make(chan struct{})}}
@@ -146,13 +148,13 @@ func TestTidyWaitsForFIFOs(t *testing.T) {
 		}
 		go s.tidy()
 		synctest.Wait()
-		if n := history.count(); n > 0 {
-			t.Errorf("%d files were moved before the last FIFO was opened", n)
+		if n := history.count(); n > 0 || opened > 0 {
+			t.Errorf("%d files were moved, and %d calls have said that all FIFOs are open, before the last one was opened", n, opened)
 		}
 		close(last.input.tried)
 		synctest.Wait()
-		if n := history.count(); n != len(paths) {
-			t.Errorf("%d files were moved, want %d", n, len(paths))
+		if n := history.count(); n != len(paths) || opened != 1 {
+			t.Errorf("%d files were moved, want %d; %d calls have said that all FIFOs are open, want 1", n, len(paths), opened)
 		}
 		for _, x := range s.byFile {
 			if err := x.spool.Close(); err != nil {
