@@ -217,7 +217,7 @@ func (c *Client) connections(m made) *router.HTTP {
 	}
 	config.TLSName.CA = append(config.TLSName.CA, "ca_bundle under [aws]")
 	if t, ok := m.via.(*http.Transport); ok {
-		config.Proxy = t.Proxy
+		config.Proxy, config.ProxySetting = t.Proxy, c.host.session.ProxySetting()
 		config.TLS = withTLS(t.TLSClientConfig, m.tls)
 	}
 	c.made, c.http = m, router.NewHTTP(config)

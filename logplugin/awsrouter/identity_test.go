@@ -160,7 +160,8 @@ func TestShortTimeForCredentials(t *testing.T) {
 	})
 }
 
-// Requests go through the proxy of the configuration: the name of the service leads nowhere.
+// Requests go through the proxy of the configuration: the name of the service leads nowhere. Hosts of no_proxy are asked themselves. A proxy
+// that wants a password is named, because the configuration takes none.
 func TestProxy(t *testing.T) {
 	each(t, func(t *testing.T, s service) {
 		awstest.NewHome(t)
@@ -169,5 +170,16 @@ func TestProxy(t *testing.T) {
 			t.Errorf("failures %q", got)
 		}
 		u.stored(t, 1, false)
+		u.receiver.Fail(routertest.Mishap{Status: http.StatusProxyAuthRequired})
+		if err := u.router.Send(t.Context(), u.batch(1)); err == nil || !strings.Contains(err.Error(), "the proxy in https_proxy under [aws] wants a user and a password") {
+			t.Errorf("a proxy that wants a password: %v", err)
+		}
+		direct := s.with(t, config.AWS{HTTPSProxy: "the receiver", NoProxy: ".example.com"}, map[string]string{"endpoint": "http://service.example.com"})
+		if err := direct.router.Send(t.Context(), direct.batch(1)); err == nil || !strings.Contains(err.Error(), "service.example.com") {
+			t.Errorf("a host of no_proxy: %v, want that its name cannot be resolved", err)
+		}
+		if n := len(direct.receiver.Exchanges()); n > 0 {
+			t.Errorf("the proxy was asked %d times for a host of no_proxy", n)
+		}
 	})
 }

@@ -52,6 +52,8 @@ type HTTPConfig struct {
 	Level    int
 	Sticky   bool                                  // keep a load balancer's cookies
 	Proxy    func(*http.Request) (*url.URL, error) // nil = what the environment says
+	// ProxySetting names what Proxy comes from, for errors; "" = the environment.
+	ProxySetting string
 	// Redact takes secrets out of a text.
 	Redact func(v *Values, text string) string
 	Signer Signer // nil = requests are not signed
@@ -65,7 +67,7 @@ func NewHTTP(c HTTPConfig) *HTTP {
 	h := &HTTP{config: c, bases: append([]string{c.Base}, c.Others...), client: &http.Client{
 		Transport: &http.Transport{
 			Proxy:                  c.Proxy,
-			OnProxyConnectResponse: refusedByProxy,
+			OnProxyConnectResponse: c.refusedByProxy,
 			DialContext:            dial,
 			TLSClientConfig:        c.TLS,
 			TLSHandshakeTimeout:    dialTimeout,
@@ -127,7 +129,7 @@ type Answer struct {
 	Location   string        // of a redirect: scheme and host
 	At         int           // the number of the address that has said it
 	from       string        // which of several addresses has said it; "" = there is one, or it is shown nowhere
-	direct     bool          // it came from the receiver and not from a proxy of ours, as far as is known here
+	through    string        // what names the proxy that may have said it in place of the receiver; "" = there is none, as far as is known here
 	redact     func(string) string
 }
 
@@ -227,8 +229,9 @@ func (h *HTTP) exchangeAt(ctx context.Context, r Request, base string, body [][]
 	}
 	a.Media, _, _ = mime.ParseMediaType(res.Header.Get("Content-Type"))
 	a.HTML = a.Media == "text/html" || strings.HasPrefix(strings.TrimSpace(string(a.Body[:min(len(a.Body), 64)])), "<")
-	through, _ := h.config.Proxy(req)
-	a.direct = through == nil || req.URL.Scheme == "https" // what a proxy itself answers to CONNECT is a proxyError
+	if through, _ := h.config.Proxy(req); through != nil && req.URL.Scheme != "https" { // what a proxy itself answers to CONNECT is a proxyError
+		a.through = h.config.proxySetting(req.URL.Scheme)
+	}
 	if u, err := res.Location(); err == nil && !h.config.Hidden {
 		a.Location = withoutPath(u.Scheme+"://"+u.Host, base)
 	}
@@ -322,10 +325,10 @@ func (a *Answer) Class() (c Class, hint string) {
 		return ClassConfig, "redirects are not followed"
 	case s == http.StatusUnauthorized, s == http.StatusForbidden:
 		return ClassCredentials, ""
-	case s == http.StatusProxyAuthRequired && a.direct:
+	case s == http.StatusProxyAuthRequired && a.through == "":
 		return ClassConfig, "no proxy of HTTPS_PROXY or HTTP_PROXY answers this: check the address, and what is between this host and the receiver"
 	case s == http.StatusProxyAuthRequired:
-		return ClassConfig, proxyHint
+		return ClassConfig, proxy.LoginHint(a.through)
 	case s == http.StatusRequestEntityTooLarge:
 		return ClassTooLarge, ""
 	case s == http.StatusRequestTimeout, s == http.StatusTooEarly, s == http.StatusTooManyRequests, s >= 500:
@@ -395,21 +398,24 @@ func NetworkCause(err error, hidden bool) string {
 	return "the connection broke"
 }
 
-// proxyHint names what a person can set: the environment is the service's.
-const proxyHint = "the proxy in HTTPS_PROXY or HTTP_PROXY wants a user and a password: write them into its URL"
+// proxySetting names what gives the proxy of requests with the scheme.
+func (c HTTPConfig) proxySetting(scheme string) string {
+	return cmp.Or(c.ProxySetting, proxy.Variable(scheme))
+}
 
 // proxyError is a proxy's refusal of a tunnel.
 type proxyError struct {
 	status     int
+	setting    string // what names the proxy
 	retryAfter time.Duration
 }
 
-// refusedByProxy keeps what a proxy answers to CONNECT.
-func refusedByProxy(_ context.Context, _ *url.URL, _ *http.Request, res *http.Response) error {
+// refusedByProxy keeps what a proxy answers to CONNECT, which requests with https alone make.
+func (c HTTPConfig) refusedByProxy(_ context.Context, _ *url.URL, _ *http.Request, res *http.Response) error {
 	if res.StatusCode == http.StatusOK {
 		return nil
 	}
-	return &proxyError{res.StatusCode, retryAfter(res.Header.Get("Retry-After"), time.Now())}
+	return &proxyError{res.StatusCode, c.proxySetting("https"), retryAfter(res.Header.Get("Retry-After"), time.Now())}
 }
 
 // Error returns one line.
@@ -428,7 +434,9 @@ func (e *proxyError) class() Class {
 func (e *proxyError) hint() string {
 	switch {
 	case e.status == http.StatusProxyAuthRequired:
-		return proxyHint
+		return proxy.LoginHint(e.setting)
+	case e.class() == ClassConfig && e.setting == proxy.Configured:
+		return "allow the receiver at the proxy, or put the receiver's name into no_proxy under [aws]"
 	case e.class() == ClassConfig:
 		return "allow the receiver at the proxy, or put the receiver's name into NO_PROXY"
 	}

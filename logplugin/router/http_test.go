@@ -24,6 +24,7 @@ import (
 
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/router/routertest"
+	"github.com/secretref/secretref/shared/proxy"
 	"github.com/secretref/secretref/shared/rig"
 	"github.com/secretref/secretref/shared/secret"
 )
@@ -73,7 +74,7 @@ func TestProxyAnswers(t *testing.T) {
 	}
 }
 
-// The hint of a 407 speaks of the environment's proxy only where that has answered.
+// The hint of a 407 names what gives the proxy, and only where a proxy has answered.
 func TestLoginOfProxy(t *testing.T) {
 	refuses := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusProxyAuthRequired) })
 	receiver := httptest.NewServer(refuses)
@@ -84,22 +85,28 @@ func TestLoginOfProxy(t *testing.T) {
 	pool.AddCert(secured.Certificate())
 	tunnel := httptest.NewServer(routertest.TunnelTo(secured.Listener.Addr().String()))
 	defer tunnel.Close()
-	const ours, theirs = "the proxy in HTTPS_PROXY or HTTP_PROXY wants", "no proxy of HTTPS_PROXY or HTTP_PROXY answers this"
-	for _, c := range []struct{ name, base, proxy, hint string }{
-		{"no proxy", receiver.URL, "", theirs},
-		{"a proxy", "http://logs.example.com", receiver.URL, ours},
-		{"through a tunnel", "https://example.com", tunnel.URL, theirs},
+	for _, name := range []string{"HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"} {
+		t.Setenv(name, "")
+	}
+	const theirs = "no proxy of HTTPS_PROXY or HTTP_PROXY answers this"
+	for _, c := range []struct{ name, base, proxy, setting, hint string }{
+		{"no proxy", receiver.URL, "", "", theirs},
+		{"a proxy", "http://logs.example.com", receiver.URL, "", "the proxy in HTTP_PROXY wants"},
+		{"a proxy of the configuration", "http://logs.example.com", receiver.URL, proxy.Configured, "the proxy in https_proxy under [aws] wants"},
+		{"no tunnel", "https://logs.example.com", receiver.URL, "", "the proxy in HTTPS_PROXY wants"},
+		{"no tunnel of the configuration", "https://logs.example.com", receiver.URL, proxy.Configured, "the proxy in https_proxy under [aws] wants"},
+		{"through a tunnel", "https://example.com", tunnel.URL, "", theirs},
 	} {
-		config := router.HTTPConfig{TLS: &tls.Config{RootCAs: pool}, Proxy: func(*http.Request) (*url.URL, error) { return nil, nil }}
+		config := router.HTTPConfig{TLS: &tls.Config{RootCAs: pool}, ProxySetting: c.setting, Proxy: func(*http.Request) (*url.URL, error) { return nil, nil }}
 		if c.proxy != "" {
 			config.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse(c.proxy) }
 		}
 		a, failed := do(t, c.base, config)
+		class, hint := a.Class()
 		if failed != nil {
-			t.Errorf("%s: %v", c.name, failed)
-			continue
+			class, hint = failed.Class, failed.Hint
 		}
-		if class, hint := a.Class(); class != router.ClassConfig || !strings.HasPrefix(hint, c.hint) {
+		if class != router.ClassConfig || !strings.HasPrefix(hint, c.hint) {
 			t.Errorf("%s: class %s, hint %q, want one that begins with %q", c.name, class, hint, c.hint)
 		}
 	}

@@ -154,6 +154,36 @@ func TestOwnWordsAreLeftOut(t *testing.T) {
 	}
 }
 
+// The hint of a 407 names what gives the proxy.
+func TestLoginOfProxy(t *testing.T) {
+	refuses := serveBody(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusProxyAuthRequired) })
+	for _, c := range []struct {
+		name string
+		aws  config.AWS
+		env  string
+		want string
+	}{
+		{"configuration", config.AWS{HTTPSProxy: refuses}, "HTTPS_PROXY=http://127.0.0.1:1", "the proxy in https_proxy under [aws] wants"},
+		{"environment", config.AWS{}, "HTTPS_PROXY=" + refuses, "the proxy in HTTPS_PROXY wants"},
+		{"environment in lower case", config.AWS{}, "https_proxy=" + refuses, "the proxy in https_proxy wants"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			setenv(t, []string{keys, "AWS_SECRET_ACCESS_KEY=x", "HTTPS_PROXY=", "https_proxy=", "NO_PROXY=", "no_proxy=", c.env})
+			c.aws.EndpointURL = "https://aws.example.com"
+			cfg, err := New(c.aws, "test", "1").Config(t.Context(), "eu-west-1", config.Role{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
+			_, err = secretsmanager.NewFromConfig(cfg).GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: aws.String("x")})
+			e := &fault.Error{}
+			if Classify(t.Context(), e, err); !strings.HasPrefix(e.Hint, c.want) {
+				t.Errorf("the hint is %q, want one that begins with %q (%v)", e.Hint, c.want, err)
+			}
+		})
+	}
+}
+
 // With a proxy that cannot be read AWS is not asked, and what is wrong is named without the proxy's text.
 func TestUnreadProxy(t *testing.T) {
 	const hidden = "h1dden%v4lue"

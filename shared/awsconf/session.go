@@ -8,6 +8,7 @@ package awsconf
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -199,25 +200,33 @@ func (s *Session) httpClient() *awshttp.BuildableClient {
 	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 		t.ResponseHeaderTimeout, t.TLSHandshakeTimeout = answerTimeout, dialTimeout
 		t.MaxResponseHeaderBytes = maxHeader
-		t.Proxy, t.OnProxyConnectResponse = s.proxy(), refusedByProxy
+		t.Proxy, t.OnProxyConnectResponse = s.proxy(), s.refusedByProxy
 	}).WithDialerOptions(dialOptions)
 }
 
 // refusedByProxy says what a proxy answers to CONNECT. Its own words are left out: net/http would give those as the error.
-func refusedByProxy(_ context.Context, _ *url.URL, _ *http.Request, res *http.Response) error {
+func (s *Session) refusedByProxy(_ context.Context, _ *url.URL, _ *http.Request, res *http.Response) error {
 	if res.StatusCode == http.StatusOK {
 		return nil
 	}
 	e := &fault.Error{Kind: fault.Unreachable, Cause: strings.TrimSpace(fmt.Sprintf("the proxy answers %d %s", res.StatusCode, http.StatusText(res.StatusCode)))}
 	switch {
 	case res.StatusCode == http.StatusProxyAuthRequired:
-		e.Hint = "the proxy in HTTPS_PROXY wants a user and a password: write them into its URL"
+		e.Hint = proxy.LoginHint(cmp.Or(s.ProxySetting(), proxy.Variable("https"))) // requests with https alone make tunnels
 	case res.StatusCode < http.StatusInternalServerError:
 		e.Hint = "allow the endpoints of AWS at the proxy, or put them into NO_PROXY, or into no_proxy under [aws]"
 	default:
 		e.Hint = "the proxy does not reach AWS"
 	}
 	return e
+}
+
+// ProxySetting names the setting of the [aws] table that gives the proxy; "" = there is none, and the environment says.
+func (s *Session) ProxySetting() string {
+	if s.aws.HTTPSProxy == "" {
+		return ""
+	}
+	return proxy.Configured
 }
 
 // proxy follows HTTPS_PROXY and NO_PROXY of the environment, or the [aws] table where that names a proxy: sudo and

@@ -63,3 +63,25 @@ func TestFixed(t *testing.T) {
 		}
 	}
 }
+
+// What to do about a proxy that wants a password depends on what names the proxy: the configuration takes none.
+func TestLoginHint(t *testing.T) {
+	for _, c := range []struct{ name, upper, lower, setting, want string }{
+		{"none", "", "", "", "the proxy in HTTPS_PROXY wants a user and a password: write both into its URL"},
+		{"in upper case", "http://proxy.example.com:3128", "http://proxy.example.com:3128", "", "the proxy in HTTPS_PROXY wants"},
+		{"in lower case", "", "http://proxy.example.com:3128", "", "the proxy in https_proxy wants a user and a password: write both into its URL"},
+		{"the configuration", "", "", Configured, "the proxy in https_proxy under [aws] wants a user and a password: no password belongs there"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Setenv("HTTPS_PROXY", c.upper)
+			t.Setenv("https_proxy", c.lower)
+			setting := c.setting
+			if setting == "" {
+				setting = Variable("https")
+			}
+			if got := LoginHint(setting); !strings.HasPrefix(got, c.want) {
+				t.Errorf("%q, want one that begins with %q", got, c.want)
+			}
+		})
+	}
+}
