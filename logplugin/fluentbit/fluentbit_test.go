@@ -2,6 +2,7 @@ package fluentbit
 
 import (
 	"encoding/json"
+	"math"
 	"strings"
 	"testing"
 
@@ -33,7 +34,7 @@ func TestObject(t *testing.T) {
 }
 
 func TestAppendSeconds(t *testing.T) {
-	for nano, want := range map[int64]string{0: "0.000000", 1_500: "0.000002", 1_999_999_999: "2.000000", -1_500_000_000: "-1.500000", 5: "0.000000"} {
+	for nano, want := range map[int64]string{0: "0.000000", 1_500: "0.000002", 1_999_999_999: "2.000000", -1_500_000_000: "-1.500000", 5: "0.000000", math.MaxInt64: "9223372036.854776"} {
 		if got := string(AppendSeconds(nil, nano)); got != want {
 			t.Errorf("AppendSeconds(%d) = %s, want %s", nano, got, want)
 		}
@@ -58,12 +59,12 @@ func TestGELF(t *testing.T) {
 		settings   Settings
 		want       string // without the version and what describes the container
 	}{
-		"usual":               {nil, nil, `"host":"h","short_message":"a \ufffd","timestamp":-2.500,"_source":"stderr"}`},
+		"usual":               {nil, nil, `"host":"h","short_message":"a \ufffd","timestamp":-1.500,"_source":"stderr"}`},
 		"parts by their name": {map[string]string{"host": "x", "level": "4", "full_message": "f", "timestamp": "1"}, nil, `"host":"x","short_message":"a \ufffd","timestamp":"1","_source":"stderr","full_message":"f","level":4}`},
 		"parts of others":     {map[string]string{"host": "x", "a": "ERR", "b": "f", "c": "1", "d": "y"}, Settings{GELFHost: "d", GELFFull: "b", GELFLevel: "a", GELFTimestamp: "c"}, `"host":"y","short_message":"a \ufffd","timestamp":"1","_source":"stderr","level":3,"full_message":"f","_host":"x"}`},
-		"no level":            {map[string]string{"level": "loud"}, nil, `"host":"h","short_message":"a \ufffd","timestamp":-2.500,"_source":"stderr","level":"loud"}`},
-		"the source":          {nil, Settings{GELFLevel: Source}, `"host":"h","short_message":"a \ufffd","timestamp":-2.500,"level":"stderr"}`},
-		"an id, and a tag":    {map[string]string{"id": "i", "t": "gone", "a b": "c"}, Settings{GELFTag: "t"}, `"host":"h","short_message":"a \ufffd","timestamp":-2.500,"_source":"stderr","_a_b":"c","_t":"tag"}`},
+		"no level":            {map[string]string{"level": "loud"}, nil, `"host":"h","short_message":"a \ufffd","timestamp":-1.500,"_source":"stderr","level":"loud"}`},
+		"the source":          {nil, Settings{GELFLevel: Source}, `"host":"h","short_message":"a \ufffd","timestamp":-1.500,"level":"stderr"}`},
+		"an id, and a tag":    {map[string]string{"id": "i", "t": "gone", "a b": "c"}, Settings{GELFTag: "t"}, `"host":"h","short_message":"a \ufffd","timestamp":-1.500,"_source":"stderr","_a_b":"c","_t":"tag"}`},
 	} {
 		s := router.Session{ContainerID: "c1", ContainerName: "/web", Tag: "tag", Host: "h", Attrs: c.attributes}
 		got := strings.NewReplacer(`"version":"1.1",`, "", `,"_container_id":"c1","_container_name":"/web"`, "").Replace(string(NewGELF(s, c.settings, 1000).AppendGELF(nil, line)))

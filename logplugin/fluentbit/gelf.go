@@ -106,8 +106,7 @@ func (w *GELF) AppendGELF(dst []byte, r *router.Record) []byte {
 	if w.stamp != nil {
 		dst = append(dst, w.stamp...)
 	} else {
-		seconds := floor(r.TimeNano, 1e9)
-		dst = AppendFraction(append(strconv.AppendInt(dst, seconds, 10), '.'), r.TimeNano, 3)
+		dst = router.AppendSeconds(dst, r.TimeNano, 3)
 	}
 	dst = jsontext.AppendString(append(dst, w.source...), r.Source)
 	return append(dst, w.tail...)

@@ -123,7 +123,10 @@ func (d date) append(dst []byte, nano int64) []byte {
 
 // AppendSeconds appends a time as seconds with six decimals, rounded as Fluent Bit does.
 func AppendSeconds(dst []byte, nano int64) []byte {
-	micro := floor(nano+500, 1000)
+	micro := floor(nano, 1000)
+	if nano-micro*1000 >= 500 {
+		micro++
+	}
 	if micro < 0 {
 		dst, micro = append(dst, '-'), -micro
 	}

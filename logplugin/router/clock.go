@@ -1,6 +1,9 @@
 package router
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // Clock writes times in UTC as RFC 3339 does, with nine digits of the second: 2026-11-23T19:48:21.047679123Z. Most records are of the
 // same second as the one before, whose text is kept. The zero value is ready for use, by one goroutine at a time.
@@ -37,4 +40,15 @@ func AppendNano(dst []byte, rest uint32) []byte {
 		rest /= 10
 	}
 	return append(dst, digits[:]...)
+}
+
+// AppendSeconds appends a time as seconds with so many decimals, 9 at most, cut and not rounded. A time before 1970 has a sign.
+func AppendSeconds(dst []byte, nano int64, decimals int) []byte {
+	const second = uint64(time.Second)
+	n := uint64(nano) //nolint:gosec // the sign is dealt with below
+	if nano < 0 {
+		dst, n = append(dst, '-'), -n
+	}
+	dst = append(strconv.AppendUint(dst, n/second, 10), '.')
+	return AppendNano(dst, uint32(n%second))[:len(dst)+decimals] //nolint:gosec // less than a second
 }

@@ -18,3 +18,19 @@ func TestClock(t *testing.T) {
 		}
 	}
 }
+
+func TestAppendSeconds(t *testing.T) {
+	for _, c := range []struct {
+		nano     int64
+		decimals int
+		want     string
+	}{
+		{0, 3, "0.000"}, {1, 9, "0.000000001"}, {1795463301047679123, 6, "1795463301.047679"}, {1795463301047679123, 3, "1795463301.047"},
+		{-1, 9, "-0.000000001"}, {-1_500_000_000, 3, "-1.500"}, {-1_000_000, 3, "-0.001"}, {-62_000_000_001, 9, "-62.000000001"},
+		{math.MaxInt64, 9, "9223372036.854775807"}, {math.MinInt64, 9, "-9223372036.854775808"},
+	} {
+		if got := string(AppendSeconds([]byte("x"), c.nano, c.decimals)); got != "x"+c.want {
+			t.Errorf("AppendSeconds(x, %d, %d) = %s, want x%s", c.nano, c.decimals, got, c.want)
+		}
+	}
+}

@@ -174,8 +174,7 @@ type timeWriter struct {
 func (t *timeWriter) append(dst []byte, nano int64) []byte {
 	switch t.form {
 	case double:
-		sec, rest := router.Second(nano)
-		return router.AppendNano(append(strconv.AppendInt(dst, sec, 10), '.'), rest)
+		return router.AppendSeconds(dst, nano, 9)
 	case iso8601:
 		return append(t.clock.Append(append(dst, '"'), nano), '"')
 	}

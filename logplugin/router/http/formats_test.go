@@ -33,8 +33,9 @@ func TestDatesOfMaps(t *testing.T) {
 func TestGELF(t *testing.T) {
 	s := start(t, map[string]string{format: gelf, fields: "env=prod,id=7,a b=c"})
 	b := &router.Batch{}
+	times := []int64{nano, nano, -1_250_000_000}
 	for i, line := range []string{"out", "", "err"} {
-		b.Append(s.Encoders[0], &router.Record{TimeNano: nano, Source: []byte([]string{"stdout", "stdout", "stderr"}[i]), Line: []byte(line)})
+		b.Append(s.Encoders[0], &router.Record{TimeNano: times[i], Source: []byte([]string{"stdout", "stdout", "stderr"}[i]), Line: []byte(line)})
 	}
 	if e := s.Send(t, b); e != nil {
 		t.Fatal(e)
@@ -44,7 +45,7 @@ func TestGELF(t *testing.T) {
 	}
 	for i, got := range s.api.records {
 		want := map[string]any{
-			"version": "1.1", "host": "h", "short_message": []string{"out", "err"}[i], "timestamp": 1795463301.047, "level": []float64{6, 3}[i],
+			"version": "1.1", "host": "h", "short_message": []string{"out", "err"}[i], "timestamp": []float64{1795463301.047, -1.25}[i], "level": []float64{6, 3}[i],
 			"_container_id": strings.Repeat("o", 64), "_container_name": "one", "_image": "nginx:1", "_compose_project": "shop", "_app": "one", "_service": "not this",
 			"_env": "prod", "_a_b": "c",
 		}

@@ -1,7 +1,6 @@
 package http
 
 import (
-	"strconv"
 	"strings"
 
 	"github.com/secretref/secretref/logplugin/jsontext"
@@ -44,10 +43,7 @@ func (w *messages) append(dst []byte, r *router.Record) []byte {
 		return dst
 	}
 	dst = jsontext.AppendCut(append(dst, w.head...), r.Line, maxText, router.Cut)
-	sec, rest := router.Second(r.TimeNano)
-	dst = append(strconv.AppendInt(append(dst, `","timestamp":`...), sec, 10), '.')
-	dst = router.AppendNano(dst, rest)
-	dst = dst[:len(dst)-6] // milliseconds, which is what Graylog keeps
+	dst = router.AppendSeconds(append(dst, `","timestamp":`...), r.TimeNano, 3) // milliseconds, which is what Graylog keeps
 	if string(r.Source) == "stderr" {
 		dst = append(dst, `,"level":3`...)
 	} else {

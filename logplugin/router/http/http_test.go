@@ -224,7 +224,7 @@ func TestDates(t *testing.T) {
 		}
 	}
 	w := timeWriter{form: double}
-	if got := string(w.append(nil, -1)); got != "-1.999999999" {
+	if got := string(w.append(nil, -1)); got != "-0.000000001" {
 		t.Errorf("before 1970: %s", got)
 	}
 }
