@@ -18,7 +18,6 @@ var version = "dev" // set by the linker
 
 func main() {
 	secret.ProtectProcess()
-	limitGarbage()
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
@@ -26,23 +25,20 @@ func main() {
 	signal.Notify(reload, syscall.SIGHUP)
 	os.Exit(logplugin.Run(ctx, logplugin.Program{
 		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Environ: os.Environ(), Version: version, Reload: reload,
-		Opened: sync.OnceFunc(limitProcessors),
+		Opened: sync.OnceFunc(limit),
 	}))
 }
 
-// limitGarbage lets garbage be half of what Go's default is: the driver makes hardly any while it sends lines, and what a thousand
-// containers leave behind when they start would stay.
-func limitGarbage() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50)
-	}
-}
-
-// limitProcessors comes after a start, for which containers wait. From then on the driver works in short pieces: with few processors
-// it seldom wakes a thread for one, which costs as much as many lines, and it leaves the others to the containers.
-func limitProcessors() {
+// limit comes after a start, for which containers wait, where the runtime's own variables leave it to us. From then on the driver works
+// in short pieces: with few processors it seldom wakes a thread for one, which costs as much as many lines, and it leaves the others to
+// the containers. It makes hardly any garbage while it sends lines: with half of Go's default, what a thousand containers leave behind
+// when they start does not stay.
+func limit() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(processors(runtime.GOMAXPROCS(0)))
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50)
 	}
 }
 

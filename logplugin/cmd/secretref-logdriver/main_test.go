@@ -37,8 +37,8 @@ func TestProcessors(t *testing.T) {
 	}
 }
 
-// TestLimits wants a running driver to have its limits, and what the runtime's own variables set instead.
-func TestLimits(t *testing.T) {
+// TestLimit wants a running driver to have the limits, and what the runtime's own variables set instead.
+func TestLimit(t *testing.T) {
 	for name, c := range map[string]struct {
 		env        []string
 		processors int
