@@ -306,7 +306,7 @@ func (a *Answer) Cause() string {
 		s += ", a redirect to " + a.Text(a.Location)
 	case a.HTML:
 		s += " with a web page"
-	default:
+	case http.StatusText(a.Status) != "":
 		s += " " + http.StatusText(a.Status)
 	}
 	if a.from != "" {
@@ -356,8 +356,10 @@ func (h *HTTP) failed(ctx context.Context, op string, err error, redact func(str
 		e.Cause = "stopped"
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		e.Cause, e.TimedOut = "no answer in time", !isDial(err)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed): // closed while the request was being written
 		e.Cause = "the receiver closed the connection without an answer"
+	case isNotHTTP(err):
+		e.Cause, e.Hint = "the receiver does not answer in HTTP", "check scheme and port of its address"
 	default:
 		e.Cause = NetworkCause(err, h.config.Hidden)
 	}
@@ -373,6 +375,10 @@ func isDial(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op != "read" && op.Op != "write"
 }
+
+// isNotHTTP reports whether net/http could not read the first line of an answer: another service listens there, or the receiver wants TLS.
+// It has no type for this error, whose text ends with what the receiver has sent.
+func isNotHTTP(err error) bool { return strings.Contains(err.Error(), ": malformed HTTP ") }
 
 // NetworkCause says what the network said, and leaves out what others may have put into an error. With hidden nothing
 // of an address is in it.

@@ -252,6 +252,30 @@ func TestSwitchingProtocols(t *testing.T) {
 	}
 }
 
+// The first line of what another service says is not shown, and what to look at is.
+func TestPeersOfOtherProtocols(t *testing.T) {
+	const notHTTP = "send: the receiver does not answer in HTTP; check scheme and port of its address"
+	for says, want := range map[string]string{
+		"SSH-2.0-OpenSSH_9.2\r\n": notHTTP, "\x15\x03\x01\x00\x02\x02\x16": notHTTP, "220 mail.example.com ESMTP\r\n": notHTTP, "HTTP/1.1 abc\r\n\r\n": notHTTP,
+		"HTTP/1.1 200 OK\r\nno colon\r\n\r\n": "send: the connection broke", "": "send: the receiver closed the connection without an answer",
+	} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body) // an answer to half of a request may not be read
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			_, _ = io.WriteString(conn, says)
+		}))
+		if _, failed := do(t, s.URL, router.HTTPConfig{}); failed == nil || failed.Error() != want || failed.Class != router.ClassRetry {
+			t.Errorf("%q: %v, want %s, class retry", says, failed, want)
+		}
+		s.Close()
+	}
+}
+
 func TestNetworkCause(t *testing.T) {
 	const host = "hidden.example"
 	refused := &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 8088}, Err: os.NewSyscallError("connect", errors.New("connection refused"))}
