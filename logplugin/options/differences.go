@@ -11,7 +11,7 @@ var Differences = []struct{ Docker, Here string }{
 		"it sees what labels and env have picked, in {{.ExtraAttributes}}; a container with more in its tag does not start"},
 	{"tag, labels-regex and env-regex may take any time, any memory, and give a tag of any length",
 		"a template has 100,000 steps, 10 ms of processor time and 4 KiB for its result, a regular expression 1,000 instructions and 10 ms; a container with more does not start"},
-	{"an empty value of an option of splunk or gelf is refused",
+	{"an empty value of an option is refused by drivers that check the value",
 		"it is as if the option were not given, and takes back what daemon.json gives to all containers"},
 	{"a terminal's line (docker run -t) ends in a carriage return",
 		"it ends before it, and so does a line of any other container"},
