@@ -113,11 +113,12 @@ func (p Piece) compare(o Piece) int { return cmp.Or(p.Key.Compare(o.Key), cmp.Co
 type Store struct {
 	cfg Config
 
-	mu      sync.Mutex       // one change at a time; no lock of a spool is taken under it
-	sizes   map[string]int64 // bytes by container, of those that are known; nil = Load has not been called
-	total   int64            // the sum of sizes
-	readers map[string]int   // by container
-	failing bool             // the log says that history cannot be kept
+	mu      sync.Mutex               // one change at a time; no lock of a spool is taken under it
+	sizes   map[string]int64         // bytes by container, of those that are known; nil = Load has not been called
+	total   int64                    // the sum of sizes
+	readers map[string]int           // by container
+	moving  map[string]chan struct{} // closed when readers of a container may begin; see Unread
+	failing bool                     // the log says that history cannot be kept
 }
 
 // New returns the Store of a directory, which need not be there.
@@ -128,7 +129,7 @@ func New(cfg Config) *Store {
 	if cfg.Live == nil {
 		cfg.Live = func() map[string]bool { return nil }
 	}
-	return &Store{cfg: cfg, sizes: map[string]int64{}, readers: map[string]int{}}
+	return &Store{cfg: cfg, sizes: map[string]int64{}, readers: map[string]int{}, moving: map[string]chan struct{}{}}
 }
 
 // Load finds out how much there is. It may take long, and need not be waited for: until it is done, the limit of all

@@ -66,10 +66,17 @@ func (s *Store) Open(container string, p Piece) (*os.File, error) {
 	return os.Open(filepath.Join(s.dir(container), p.name()))
 }
 
-// Reading says that somebody reads a container, until the returned function is called: its pieces are not joined meanwhile.
+// Reading says that somebody reads a container, until the returned function is called: its pieces are not joined meanwhile. It waits for a
+// call of Unread.
 func (s *Store) Reading(container string) (done func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for s.moving[container] != nil {
+		moved := s.moving[container]
+		s.mu.Unlock()
+		<-moved
+		s.mu.Lock()
+	}
 	s.readers[container]++
 	return func() {
 		s.mu.Lock()
@@ -78,6 +85,23 @@ func (s *Store) Reading(container string) (done func()) {
 			delete(s.readers, container)
 		}
 	}
+}
+
+// Unread calls move unless somebody reads the container, and lets nobody begin meanwhile. Only one call for a container may run at a time.
+func (s *Store) Unread(container string, move func()) {
+	s.mu.Lock()
+	if s.readers[container] > 0 {
+		s.mu.Unlock()
+		return
+	}
+	moved := make(chan struct{})
+	s.moving[container] = moved
+	s.mu.Unlock()
+	move()
+	s.mu.Lock()
+	delete(s.moving, container)
+	s.mu.Unlock()
+	close(moved)
 }
 
 // A container that is restarted again and again has a small piece for each session. They are joined when there are more than

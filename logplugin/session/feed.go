@@ -149,12 +149,8 @@ func (f *feed) waits() bool {
 		if p == nil {
 			return false
 		}
-		select {
-		case <-p.done:
-		default:
-			if p.output.destination() != nil || p.dormant.Load() && p.hasBytes() {
-				return true
-			}
+		if !p.isDone() && (p.output.destination() != nil || p.dormant.Load() && p.hasBytes()) {
+			return true
 		}
 		// It may have ended before those that it would have waited for: it had no lines.
 		next := p.feed.previous()

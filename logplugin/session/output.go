@@ -102,6 +102,9 @@ func (s *session) arrive() {
 			s.join()
 			s.dormant.Store(false)
 			s.table.wakeOthers(s) // they have waited for what becomes of it
+			if s.drained.Load() {
+				s.table.fold(s.meta.ContainerID)
+			}
 			break
 		}
 		select {

@@ -65,6 +65,7 @@ func (s *session) run(ctx context.Context) {
 		s.table.finish(s) // there is nothing to deliver
 		return
 	}
+	s.table.fold(s.meta.ContainerID)
 	s.wake()
 }
 

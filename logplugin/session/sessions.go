@@ -67,6 +67,7 @@ type Sessions struct {
 	byFile    map[string]*session
 	later     later
 	attaching attaching
+	folding   sync.Mutex // one at a time; see fold
 
 	history  *history.Store // of delivered lines, for docker logs
 	readLogs bool           // lines are kept there

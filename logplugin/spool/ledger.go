@@ -31,10 +31,18 @@ type ledger struct {
 	taken     int64 // the delivery's position: the start of a frame
 	seen      int64 // up to there the delivery has been shown bytes, and may be using them
 	age       age
+	tail
 
 	marks sync.Mutex // the cursor file; taken before mu
 	file  cursorFile
 	buf   []Gap // for file
+}
+
+// tail is what Append and the delivery must agree on.
+type tail struct {
+	over  bool // the delivery has been told that no byte follows
+	grows bool // bytes are being added behind the end, and it must not be told so
+	lent  bool // the bytes are being moved to another spool, and it must not read them
 }
 
 // age is about when the oldest byte that waits came in.

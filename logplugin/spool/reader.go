@@ -61,11 +61,21 @@ func (r *Reader) Peek(buf []byte) (n int, g Gap, err error) {
 			return 0, Gap{}, nil
 		case ahead.To > 0 && at == ahead.From:
 			return n, ahead, nil
-		case at >= s.segs.last() && v.last:
+		case v.last && r.isOver(at):
 			return n, Gap{}, io.EOF
 		}
 		return n, Gap{}, nil
 	}
+}
+
+// isOver reports whether no byte follows at a position, and notes that the delivery knows.
+func (r *Reader) isOver(at int64) bool {
+	l := &r.s.ledger
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	over := at >= r.s.segs.last() && !l.grows
+	l.over = l.over || over && r.delivers
+	return over
 }
 
 // sight is what Peek may read.
@@ -82,6 +92,9 @@ func (r *Reader) look(limit int) (v sight, ahead Gap, now bool) {
 	finished := r.s.isFinished() // before the end is looked at
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if r.delivers && l.lent {
+		return v, Gap{}, false
+	}
 	if r.delivers {
 		l.seen = l.taken
 		r.pos = l.taken
@@ -103,13 +116,14 @@ func (r *Reader) look(limit int) (v sight, ahead Gap, now bool) {
 		return v, next.Gap, true
 	}
 	end := r.s.segs.last()
-	v.last = next == nil && finished
+	v.last = next == nil && finished && !l.grows
 	if next != nil {
 		end, ahead = min(end, next.From), next.Gap
 	}
 	if v.pos >= end {
 		if v.last {
 			v.err = io.EOF
+			l.over = l.over || r.delivers
 		}
 		return v, Gap{}, false
 	}
