@@ -50,11 +50,7 @@ func TestAddresses(t *testing.T) {
 		{map[string]string{site: "datadoghq.eu"}, "https://http-intake.logs.datadoghq.eu:443"},
 		{map[string]string{intake: "http://127.0.0.1:9428/insert/datadog"}, "http://127.0.0.1:9428"},
 	} {
-		v := router.Options{Plain: c.options}.Unresolved()
-		got := Kind().Addresses(v)
-		if len(got) != 1 || got[0].String() != c.want || v.Err() != nil {
-			t.Errorf("%v: %v, %v; want %s", c.options, got, v.Err(), c.want)
-		}
+		routertest.Addresses(t, Kind(), c.options, c.want)
 	}
 }
 

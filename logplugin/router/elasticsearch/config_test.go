@@ -78,14 +78,7 @@ func TestAddresses(t *testing.T) {
 		{map[string]string{cloudID: id("eu-west-1.aws.found.io")}, "https://0123456789abcdef.eu-west-1.aws.found.io:443"},
 		{map[string]string{cloudID: id("eu-west-1.aws.found.io:9243")}, "https://0123456789abcdef.eu-west-1.aws.found.io:9243"},
 	} {
-		v := router.Options{Plain: c.options}.Unresolved()
-		var got []string
-		for _, a := range Kind(nil).Addresses(v) {
-			got = append(got, a.String())
-		}
-		if strings.Join(got, " ") != c.want || v.Err() != nil {
-			t.Errorf("%v: %v, %v; want %s", c.options, got, v.Err(), c.want)
-		}
+		routertest.Addresses(t, Kind(nil), c.options, strings.Fields(c.want)...)
 	}
 }
 

@@ -51,11 +51,7 @@ func TestAddresses(t *testing.T) {
 		{map[string]string{region: "eu"}, "https://log-api.eu.newrelic.com:443"},
 		{map[string]string{endpoint: "http://127.0.0.1:9428/x"}, "http://127.0.0.1:9428"},
 	} {
-		v := router.Options{Plain: c.options}.Unresolved()
-		got := Kind().Addresses(v)
-		if len(got) != 1 || got[0].String() != c.want || v.Err() != nil {
-			t.Errorf("%v: %v, %v; want %s", c.options, got, v.Err(), c.want)
-		}
+		routertest.Addresses(t, Kind(), c.options, c.want)
 	}
 }
 

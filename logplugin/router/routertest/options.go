@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -79,6 +80,19 @@ func Refuses(t *testing.T, kind router.Kind, good, options, secrets map[string]s
 		t.Errorf("%v, want %q", err, want)
 	}
 	Quiet(t, err, hidden)
+}
+
+// Addresses wants the kind to read these addresses from the options, and the options to be without a mistake.
+func Addresses(t *testing.T, kind router.Kind, options map[string]string, want ...string) {
+	t.Helper()
+	v := router.Options{Plain: options}.Unresolved()
+	var got []string
+	for _, a := range kind.Addresses(v) {
+		got = append(got, a.String())
+	}
+	if !slices.Equal(got, want) || v.Err() != nil {
+		t.Errorf("%v: %q, %v; want %q", options, got, v.Err(), want)
+	}
 }
 
 // SecretsAreNotShown gives each option a bad value as a secret, and looks for it in what the encoder and Send say. good are the

@@ -51,16 +51,7 @@ func TestAddresses(t *testing.T) {
 		"tcp://a:1,unix:///run/sock": {"tcp://a:1", "unix:///run/sock"},
 		"unix:///run/a,b,tcp://a:1":  {"unix:///run/a,b", "tcp://a:1"},
 	} {
-		v := router.Options{Plain: map[string]string{address: text}}.Unresolved()
-		got := Kind().Addresses(v)
-		if len(got) != len(want) || v.Err() != nil {
-			t.Fatalf("%q: %v, %v; want %q", text, got, v.Err(), want)
-		}
-		for i := range got {
-			if got[i].String() != want[i] {
-				t.Errorf("%q: %v, want %q", text, got, want)
-			}
-		}
+		routertest.Addresses(t, Kind(), map[string]string{address: text}, want...)
 	}
 }
 

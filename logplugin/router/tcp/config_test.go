@@ -38,11 +38,8 @@ func TestOptions(t *testing.T) {
 }
 
 func TestAddresses(t *testing.T) {
-	v := router.Options{Plain: map[string]string{address: "tcp://Logs.Example.com,tcp+tls://[::1]:6514"}}.Unresolved()
-	got := Kind().Addresses(v)
-	if len(got) != 2 || got[0].String() != "tcp://logs.example.com:5170" || got[1].String() != "tcp+tls://[::1]:6514" || v.Err() != nil {
-		t.Errorf("%v, %v", got, v.Err())
-	}
+	routertest.Addresses(t, Kind(), map[string]string{address: "tcp://Logs.Example.com,tcp+tls://[::1]:6514"},
+		"tcp://logs.example.com:5170", "tcp+tls://[::1]:6514")
 }
 
 func TestSecretValueIsNotShown(t *testing.T) {
