@@ -70,6 +70,15 @@ func (c *Client) Close() {
 	}
 }
 
+// Note says what is wrong with files of certificates that were renewed, and with the clock of this host; "" means nothing.
+func (c *Client) Note() string {
+	note, clock := c.certificates.Note(), router.SkewNote(time.Duration(c.skew.Load()))
+	if note == "" || clock == "" {
+		return note + clock
+	}
+	return note + "; " + clock
+}
+
 // Use is the options, the credentials and the connections of one moment.
 type Use struct {
 	Values *router.Values
@@ -301,7 +310,17 @@ func (u *Use) try(ctx context.Context, op, operation string, body []byte, header
 	if failed := u.sign(ctx, r, hex.EncodeToString(hash[:])); failed != nil {
 		return router.Answer{}, failed
 	}
-	return u.http.Do(ctx, router.Request{Op: op, Method: r.Method, Path: "/", Header: r.Header, Body: body, Answer: u.client.config.Service.Answer, Into: u.Into, Values: u.Values})
+	return u.do(ctx, router.Request{Op: op, Method: r.Method, Path: "/", Header: r.Header, Body: body, Answer: u.client.config.Service.Answer, Into: u.Into})
+}
+
+// do makes a signed request. References to certificates are asked for again after a fault of TLS: what they give may have been rotated.
+func (u *Use) do(ctx context.Context, r router.Request) (router.Answer, *router.Error) {
+	r.Values = u.Values
+	a, failed := u.http.Do(ctx, r)
+	if failed != nil && failed.IsTLS {
+		u.client.config.Options.Invalidate(u.Values, u.client.config.Service.tlsNames().Credentials()...)
+	}
+	return a, failed
 }
 
 // sign signs a request whose body has the hash, with AWS's time as far as it is known.

@@ -39,7 +39,7 @@ func (u *Use) Put(ctx context.Context, op string, o Object) *Refusal {
 		if failed := u.sign(ctx, r, hash); failed != nil {
 			return router.Answer{}, failed
 		}
-		return u.http.Do(ctx, router.Request{Op: op, Method: r.Method, Path: path, Header: r.Header, Body: o.Body, Values: u.Values})
+		return u.do(ctx, router.Request{Op: op, Method: r.Method, Path: path, Header: r.Header, Body: o.Body})
 	}, func(a *router.Answer) *Refusal { return judgePut(op, a, u.Region) })
 	return no
 }

@@ -1,11 +1,6 @@
 package awsrouter_test
 
 import (
-	"encoding/pem"
-	"log/slog"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"strings"
 	"testing"
 )
@@ -27,21 +22,13 @@ func TestOptionsOfTLS(t *testing.T) {
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				receiver := s.start("place")
-				to, err := url.Parse(receiver.URL())
-				if err != nil {
-					t.Fatal(err)
-				}
-				front := httptest.NewUnstartedServer(httputil.NewSingleHostReverseProxy(to))
-				front.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo) // of refused certificates
-				front.StartTLS()
-				t.Cleanup(front.Close)
-				ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw}))
-				options := map[string]string{"endpoint": front.URL}
+				address, ca := inFront(t, receiver)
+				options := map[string]string{"endpoint": address}
 				for name, value := range c.options {
 					options[name] = strings.Replace(value, "CA", ca, 1)
 				}
 				u := s.on(t, "place", receiver, options)
-				err = u.router.Send(t.Context(), u.batch(1))
+				err := u.router.Send(t.Context(), u.batch(1))
 				if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 					t.Errorf("%v, want %q", err, c.want)
 				}

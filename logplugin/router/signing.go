@@ -110,8 +110,12 @@ func (s *skew) learn(a *Answer, signed time.Time) bool {
 }
 
 // note says what a person can do about it; "" means that there is nothing to do.
-func (s *skew) note() string {
-	ahead := time.Duration(s.ahead.Load()).Round(time.Minute)
+func (s *skew) note() string { return SkewNote(time.Duration(s.ahead.Load())) }
+
+// SkewNote says what a person can do about a receiver's clock that is ahead of this host's when the receiver's time is in the signatures;
+// "" means that there is nothing to do.
+func SkewNote(ahead time.Duration) string {
+	ahead = ahead.Round(time.Minute)
 	switch {
 	case ahead.Abs() < smallSkew:
 		return ""

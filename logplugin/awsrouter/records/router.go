@@ -21,6 +21,9 @@ type Router struct {
 	idle, answers router.Buffers
 }
 
+// Note implements router.Noter.
+func (r *Router) Note() string { return r.client.Note() }
+
 // Close implements router.Router.
 func (r *Router) Close() error {
 	r.client.Close()

@@ -34,7 +34,11 @@ var (
 	_ router.Router             = (*Router)(nil)
 	_ router.Verifier           = (*Router)(nil)
 	_ router.CredentialVerifier = (*Router)(nil)
+	_ router.Noter              = (*Router)(nil)
 )
+
+// Note implements router.Noter.
+func (r *Router) Note() string { return r.client.Note() }
 
 // Close implements router.Router.
 func (r *Router) Close() error {

@@ -58,6 +58,9 @@ func newRouter(h *awsrouter.Host, o router.Options) *Router {
 	return r
 }
 
+// Note implements router.Noter.
+func (r *Router) Note() string { return r.client.Note() }
+
 // Close implements router.Router.
 func (r *Router) Close() error {
 	r.client.Close()

@@ -215,6 +215,9 @@ func TestClock(t *testing.T) {
 	if got := u.server.Sent(); !slices.Equal(got, lines) || len(u.server.Exchanges()) != 2 {
 		t.Errorf("%q in %d requests", got, len(u.server.Exchanges()))
 	}
+	if note := u.router.(router.Noter).Note(); !strings.Contains(note, "behind the receiver's") {
+		t.Errorf("the note is %q, want one about the clock", note)
+	}
 }
 
 func TestAllocs(t *testing.T) {
