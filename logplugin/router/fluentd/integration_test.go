@@ -25,10 +25,14 @@ import (
 // The version that the tests were written against.
 const fluentLogger = "@fluent-org/logger@1.0.10"
 
+// peerLines are how many lines of a peer wait for the test; with more its standard output fills, and it stops.
+const peerLines = 10000
+
 // peer is a running receiver that we did not write. It prints JSON lines.
 type peer struct {
 	address string // host:port or unix:///path
 	lines   chan map[string]any
+	process *os.Process
 }
 
 // startPeer starts a program that ends with its standard input, and waits for its first line.
@@ -53,7 +57,7 @@ func startPeer(t *testing.T, program string, args ...string) (p *peer, first map
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p = &peer{lines: make(chan map[string]any, 10000)}
+	p = &peer{lines: make(chan map[string]any, peerLines), process: cmd.Process}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -69,6 +73,8 @@ func startPeer(t *testing.T, program string, args ...string) (p *peer, first map
 	}()
 	t.Cleanup(func() {
 		_ = stdin.Close()
+		for range p.lines { // else one that the test has not taken would hold up the end
+		}
 		<-done
 		_ = cmd.Wait()
 		cancel()

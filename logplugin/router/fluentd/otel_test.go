@@ -7,22 +7,29 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/secretref/secretref/logplugin/router"
 	"github.com/secretref/secretref/logplugin/router/routertest"
+	"github.com/secretref/secretref/shared/polltest"
 	"github.com/secretref/secretref/shared/porttest"
 )
 
 // startOtel starts the OpenTelemetry Collector's receiver. It knows no handshake and no TLS.
 func startOtel(t *testing.T, network string, refusals int) *peer {
 	t.Helper()
-	address := "unix://" + filepath.Join(t.TempDir(), "s")
 	if network == "tcp" {
-		address = porttest.Address(t)
+		return startOtelAt(t, porttest.Address(t), refusals)
 	}
+	return startOtelAt(t, "unix://"+filepath.Join(t.TempDir(), "s"), refusals)
+}
+
+func startOtelAt(t *testing.T, address string, refusals int) *peer {
+	t.Helper()
 	p, _ := startPeer(t, "otelreceiver", "fluentforward", address, strconv.Itoa(refusals))
 	p.address = address
 	return p
@@ -146,5 +153,48 @@ func TestOtelReceiverRefuses(t *testing.T) {
 	}
 	if err := r.Verify(t.Context()); err != nil {
 		t.Errorf("Verify: %v", err)
+	}
+}
+
+// TestOtelReceiverIsKilled kills the receiver within a message of a batch, and starts it again at its address: no line is missing, and
+// the order is kept.
+func TestOtelReceiverIsKilled(t *testing.T) {
+	address := porttest.Address(t)
+	first := startOtelAt(t, address, 0)
+	r, encoders, _ := to(t, first, false, map[string]string{"fluentd-request-ack": "true"}, nil)
+	b, lines := &router.Batch{}, []string{}
+	for i := range 3 * peerLines / 2 { // two messages, of which the second is more than the receiver can get rid of
+		lines = append(lines, fmt.Sprintf("%06d%s", i, strings.Repeat("x", 400)))
+		b.Append(encoders[0], &router.Record{TimeNano: 1, Source: []byte("stdout"), Line: []byte(lines[i])})
+	}
+	sent := make(chan error, 1)
+	go func() { sent <- r.Send(t.Context(), b) }()
+	polltest.Until(t, 20*time.Second, "the receiver has written what fits", func() bool { return len(first.lines) == peerLines })
+	select {
+	case err := <-sent:
+		t.Fatalf("the batch was sent before the kill: %v", err)
+	default:
+	}
+	if err := first.process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-sent; router.ClassOf(err) != router.ClassRetry {
+		t.Fatalf("%v, want class retry", err)
+	}
+	taken := 0 // complete lines, before the kill
+	for range first.lines {
+		taken++
+	}
+	second := startOtelAt(t, address, 0)
+	go func() { sent <- r.Send(t.Context(), b) }()
+	var got []string
+	for len(got) == 0 || got[len(got)-1] != lines[len(lines)-1] {
+		got = append(got, second.record(t).body)
+	}
+	if err := <-sent; err != nil {
+		t.Error(err)
+	}
+	if missing := len(lines) - len(got); missing > taken || !slices.Equal(got, lines[max(0, missing):]) {
+		t.Errorf("the second receiver has %d of %d lines, and the first had %d", len(got), len(lines), taken)
 	}
 }
