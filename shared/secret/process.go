@@ -2,7 +2,7 @@ package secret
 
 import (
 	"io"
-	"log"
+	"log" //nolint:depguard // it is silenced here
 
 	"golang.org/x/sys/unix"
 )
