@@ -3,11 +3,14 @@ package spool
 import (
 	"os"
 	"slices"
+
+	"github.com/secretref/secretref/logplugin/frame"
 )
 
 // Append moves the log of o, which comes after that of s, behind it, and reports whether it has done so; if not, nothing has changed. Both
-// have ended. It does nothing unless all of o is one file of which nothing has been read, and s has lines that wait and room. The file
-// is renamed, so that a process that is killed leaves each line once. o is then empty, and there is nothing to do with it but Remove.
+// have ended. It does nothing unless all of o is one file of which nothing has been read, s has lines that wait and room, and both end with
+// a whole line. The file is renamed, so that a process that is killed leaves each line once. o is then empty, and there is nothing to do
+// with it but Remove.
 //
 // Nobody but the deliveries may read s and o meanwhile. Call it for spools of the same Store, with s always the older one.
 func (s *Spool) Append(o *Spool) bool {
@@ -25,7 +28,7 @@ func (s *Spool) Append(o *Spool) bool {
 	s.segs.setCurrent(nil)
 	o.segs.setCurrent(nil)
 	g := o.segs.only()
-	if g == nil || s.segs.disk.Load()+g.size > s.opt.MaxBytes || !o.ledger.lend(&o.segs) {
+	if g == nil || s.segs.disk.Load()+g.size > s.opt.MaxBytes || !s.endsWhole() || !o.endsWhole() || !o.ledger.lend(&o.segs) {
 		return false
 	}
 	moved := false
@@ -50,6 +53,52 @@ func (s *Spool) isAtRest() bool {
 	ended := s.finished && !s.closed && !s.released && s.stop == nil
 	s.life.mu.Unlock()
 	return ended && s.segs.isLoaded() && s.segs.ram.Load() == 0
+}
+
+// ending is what is known of the last frame of a spool to which nobody writes any more.
+type ending byte
+
+const (
+	unknown ending = iota
+	whole
+	broken // or not to be found out
+)
+
+// endsWhole reports whether the last frame is whole, and no piece that would go on with the next frame. Behind the beginning of a
+// frame, which a daemon that is killed leaves, the next would not be found. It is found out once, of a log that is one file; after that
+// only whole ends are appended. Call it under out.
+func (s *Spool) endsWhole() bool {
+	if s.ending == unknown {
+		s.ending = broken
+		if g := s.segs.only(); g != nil && s.isWhole(g) {
+			s.ending = whole
+		}
+	}
+	return s.ending == whole
+}
+
+// isWhole is endsWhole for one segment, which begins with a frame.
+func (s *Spool) isWhole(g *segment) bool {
+	w := s.window(g.base)
+	defer w.release()
+	p, last := g.base, 0
+	for ; p < g.end(); p += int64(last) {
+		var isFrame bool
+		var err error
+		if last, isFrame, err = w.step(p); err != nil || !isFrame {
+			return false
+		}
+	}
+	if p > g.end() {
+		return false
+	}
+	buf := make([]byte, last)
+	if _, err := s.segs.readAt(p-int64(last), buf); err != nil {
+		return false
+	}
+	var e frame.Entry
+	_, err := frame.Decode(buf, &e)
+	return err == nil && (!e.Partial || e.Last || len(e.PartialID) > 0) // with an id a piece goes with no other line's
 }
 
 // only returns the segment of a spool that has one, in a file.

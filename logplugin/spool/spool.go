@@ -73,6 +73,7 @@ type Spool struct {
 	inRAM   atomic.Bool  // the drain goes on in memory
 	tidy    atomic.Bool  // see Tidy
 	drops   sync.Mutex   // one drop at a time, and no load; taken before all other locks of the spool
+	ending  ending       // see endsWhole; under segs.out
 
 	life
 }
